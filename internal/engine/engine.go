@@ -1,0 +1,252 @@
+// Package engine is what the kernel asks of an engine: to compile a module, to
+// make a thread of it, to run that thread until it exits, traps or comes to a
+// safepoint, and to tell and take its state.
+//
+// Records (Frame) name functions and positions of the original module and wasm
+// values only, so they can be moved between engines.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// An Engine compiles modules. It is safe for concurrent use.
+type Engine interface {
+	// Compile checks and compiles a module. Errors name what is not supported
+	// (ErrUnsupported) or what is wrong with the module and where.
+	Compile(ctx context.Context, module []byte) (Module, error)
+
+	// Close frees what the engine holds. Modules must be closed before.
+	Close() error
+}
+
+// ErrUnsupported is in the chain of errors of Compile that say that a valid
+// module uses something that cannot be stopped yet.
+var ErrUnsupported = errors.New("unsupported")
+
+// An Import is a function that a module imports.
+type Import struct {
+	Module, Name string
+	Type         wasm.FuncType
+}
+
+// A Module is a compiled module. It is safe for concurrent use.
+type Module interface {
+	// Imports lists the functions that the module imports, by index.
+	Imports() []Import
+
+	// Export finds an exported function.
+	Export(name string) (fn uint32, t wasm.FuncType, ok bool)
+
+	// FuncName is the name of a function for people.
+	FuncName(fn uint32) string
+
+	// Digest is the SHA-256 of the original module.
+	Digest() [32]byte
+
+	// New makes a thread over a memory, tables and globals of its own: as the
+	// module's segments say, or as state does where that is not nil. The state
+	// may come from anywhere: what does not fit the module is an error that
+	// names it.
+	New(ctx context.Context, host Host, limits Limits, state *State) (Thread, error)
+
+	// Close frees the module's code. Its threads must be closed before.
+	Close() error
+}
+
+// Limits bound a thread. The zero values are defaults.
+type Limits struct {
+	Memory int64 // bytes of linear memory; 0 is 4 GiB less a page
+	Stack  int64 // bytes of frames, in the portable measure of doc/image.md; 0 is 64 MiB
+}
+
+// A Host answers a guest's calls of imports.
+type Host interface {
+	// Call runs import fn. The arguments are in stack; results replace them
+	// from its start. It is called on the goroutine that called Run, and may
+	// use Thread methods that say so.
+	//
+	// With Return the guest goes on with the results. With Unwind its stack is
+	// taken apart and Run returns; the call is then the thread's pending call,
+	// and the guest goes on after Complete.
+	Call(fn uint32, stack []uint64) Action
+}
+
+// An Action is what becomes of a call of an import.
+type Action int
+
+// Actions.
+const (
+	Return Action = iota
+	Unwind
+)
+
+// An EventKind says why Run returned.
+type EventKind int
+
+// Kinds of events.
+const (
+	// Unwound: the stack is taken apart. Look for what waits and call Run again.
+	Unwound EventKind = iota
+	// Exited: the first function has returned. Event has its results.
+	Exited
+	// Trapped: the guest did what it may not. Event has the trap. The thread
+	// cannot run any more.
+	Trapped
+)
+
+// An Event is why Run returned.
+type Event struct {
+	Kind    EventKind
+	Results []uint64 // Exited: valid until the next call of a method
+	Trap    *Trap
+}
+
+// A Thread runs the guest code of one task. Only Interrupt and Interrupted may
+// be called from another goroutine than the one that calls Run, and only under
+// a lock of the caller's that Clear is called under as well.
+type Thread interface {
+	// Start puts a call of a function on the stack, which must be empty; on
+	// that of a new thread, a call of the module's own start function above it.
+	// ModuleStart for fn puts only that.
+	Start(fn uint32, args []uint64) error
+
+	// Run runs guest code until it exits, traps, or unwinds at a safepoint. It
+	// may unwind without having been interrupted: the caller looks for stops
+	// and calls Run again.
+	Run(ctx context.Context) Event
+
+	// Interrupt asks a Run in progress to unwind at its next safepoint, and
+	// one that comes later at its first. Clear withdraws that.
+	Interrupt()
+	Clear()
+
+	// Pending is the import call on which the unwound thread waits, if any. Its
+	// arguments must not be changed.
+	Pending() (fn uint32, args []uint64, ok bool)
+
+	// Complete ends the pending call with its results.
+	Complete(results []uint64)
+
+	// Memory is the thread's linear memory.
+	Memory() Memory
+
+	// Depth is the number of frames of the unwound thread.
+	Depth() int
+
+	// Backtrace lists functions of the unwound stack, innermost first, at most limit.
+	Backtrace(limit int) []uint32
+
+	// Save describes the unwound thread. It shares nothing with it.
+	Save() (*State, error)
+
+	// Safepoints counts unwinds, for tests and statistics.
+	Unwinds() uint64
+
+	// Close frees the thread. It must not be running.
+	Close() error
+}
+
+// ModuleStart is the argument of Thread.Start for the module's own start
+// function alone, if it has one.
+const ModuleStart = ^uint32(0)
+
+// A Memory is a linear memory. Its bytes stay where they are while it grows.
+type Memory interface {
+	// Bytes is the whole memory as it is now.
+	Bytes() []byte
+}
+
+// A State is all of a thread but its memory, in terms of the original module.
+type State struct {
+	Frames  []Frame // outermost first
+	Pending *Pending
+	Globals []Global // mutable ones that the module defines, ascending
+	Tables  []Table  // those that may differ from what the segments made of them
+	Dropped []Segment
+	Fresh   bool // nothing has run: segments are not applied yet
+
+	// MemorySize is the memory's length in bytes. New grows the memory to it;
+	// its content is the caller's.
+	MemorySize uint64
+}
+
+// A Frame is a record: a function at a position, and its live values.
+type Frame struct {
+	Func, Pos uint32
+	Values    []Slot
+}
+
+// A Slot is a live local, or operand stack slot, and its value.
+type Slot struct {
+	Operand bool
+	Index   uint32
+	Value   Value
+}
+
+// A Value is a wasm value. Function references are function indices plus one,
+// 0 is null; other references are the host's numbers.
+type Value struct {
+	Type   wasm.ValType
+	Lo, Hi uint64 // Hi: the upper half of a v128
+}
+
+// Pending is what the innermost frame waits for: an import call to be made, or
+// (Bulk) a memory operation with what is left of its operands.
+type Pending struct {
+	Import uint32
+	Bulk   bool
+	Op     uint32 // Bulk: 0 fill, 1 copy, 2+n init from data segment n
+	Args   []uint64
+}
+
+// A Global is the value of a global.
+type Global struct {
+	Index uint32
+	Value Value
+}
+
+// A Table is the content of a table: function indices plus one and 0 for null,
+// or the host's numbers.
+type Table struct {
+	Index uint32
+	Items []uint64
+}
+
+// A Segment names a segment that was dropped by the guest.
+type Segment struct {
+	Elem  bool
+	Index uint32
+}
+
+// A Trap says what a guest did.
+type Trap struct {
+	Message string   // as the specification's tests spell it
+	Funcs   []uint32 // innermost first; see Cut
+	Cut     int      // how many more there were
+	module  Module
+}
+
+// NewTrap makes a trap of a module.
+func NewTrap(m Module, message string, funcs []uint32, cut int) *Trap {
+	return &Trap{Message: message, Funcs: funcs, Cut: cut, module: m}
+}
+
+func (t *Trap) Error() string { return t.Message }
+
+// Stack is the trap's stack for people, a line each.
+func (t *Trap) Stack() string {
+	var b strings.Builder
+	for i, f := range t.Funcs {
+		fmt.Fprintf(&b, "  %2d: %s\n", i, t.module.FuncName(f))
+	}
+	if t.Cut > 0 {
+		fmt.Fprintf(&b, "  … %d more\n", t.Cut)
+	}
+	return b.String()
+}

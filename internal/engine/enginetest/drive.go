@@ -1,0 +1,155 @@
+// Package enginetest drives threads of an engine through stops, for tests that
+// show that a guest cannot tell.
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/stasis-run/stasis/internal/engine"
+)
+
+// A Plan says when a guest is stopped. The zero value never does.
+type Plan struct {
+	Every  int32      // unwind at every n-th safepoint; 0 is never
+	Random *rand.Rand // not nil: after each stop, draw when the next one comes, Every on average
+	Save   int        // at every n-th stop, save, drop the thread and go on with one made of the state; 0 is never
+	Calls  bool       // have imports unwind before they are made
+}
+
+// Stops reports whether the plan stops anything.
+func (p *Plan) Stops() bool { return p.Every > 0 }
+
+// A Driver runs calls of one instance under a plan.
+type Driver struct {
+	module engine.Module
+	limits engine.Limits
+	answer func(fn uint32, stack []uint64)
+	plan   Plan
+	thread engine.Thread
+	stops  int
+	saves  int
+}
+
+// Counter is what threads of a module compiled for counting can do.
+type Counter interface{ SetEvery(n int32) }
+
+// NewDriver instantiates a module whose imports are answered by answer. The
+// module's start function has not run: Call does that with engine.ModuleStart.
+func NewDriver(ctx context.Context, m engine.Module, limits engine.Limits, plan Plan, answer func(fn uint32, stack []uint64)) (*Driver, error) {
+	d := &Driver{module: m, limits: limits, answer: answer, plan: plan}
+	var err error
+	if d.thread, err = m.New(ctx, d, limits, nil); err != nil {
+		return nil, err
+	}
+	d.next()
+	return d, nil
+}
+
+// Call implements engine.Host.
+func (d *Driver) Call(fn uint32, stack []uint64) engine.Action {
+	if d.plan.Calls {
+		return engine.Unwind
+	}
+	d.answer(fn, stack)
+	return engine.Return
+}
+
+// next arms the next stop.
+func (d *Driver) next() {
+	if !d.plan.Stops() {
+		return
+	}
+	n := d.plan.Every
+	if d.plan.Random != nil {
+		n = 1 + d.plan.Random.Int32N(2*d.plan.Every)
+	}
+	d.thread.(Counter).SetEvery(n)
+}
+
+// Run calls a function and returns its results or its trap. An error is a
+// fault of the engine.
+func (d *Driver) Run(ctx context.Context, fn uint32, args []uint64) ([]uint64, *engine.Trap, error) {
+	if err := d.thread.Start(fn, args); err != nil {
+		return nil, nil, err
+	}
+	for {
+		ev := d.thread.Run(ctx)
+		switch ev.Kind {
+		case engine.Exited:
+			return slices.Clone(ev.Results), nil, nil
+		case engine.Trapped:
+			return nil, ev.Trap, d.afterTrap(ctx)
+		}
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		if err := d.stopped(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// stopped does what the plan asks for at a stop, and the pending call.
+func (d *Driver) stopped(ctx context.Context) error {
+	d.stops++
+	if d.plan.Save > 0 && d.stops%d.plan.Save == 0 {
+		if err := d.replace(ctx); err != nil {
+			return err
+		}
+	}
+	d.next()
+	if fn, args, ok := d.thread.Pending(); ok {
+		stack := append(slices.Clone(args), make([]uint64, 16)...)
+		d.answer(fn, stack)
+		d.thread.Complete(stack[:16])
+	}
+	return nil
+}
+
+// replace goes on with a new thread made of the old one's state.
+func (d *Driver) replace(ctx context.Context) error {
+	st, err := d.thread.Save()
+	if err != nil {
+		return fmt.Errorf("save: %w", err)
+	}
+	next, err := d.module.New(ctx, d, d.limits, st)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	copy(next.Memory().Bytes(), d.thread.Memory().Bytes())
+	err = d.thread.Close()
+	d.thread = next
+	d.saves++
+	return err
+}
+
+// afterTrap makes the instance usable again, as a plain one is after a trap:
+// its state stays, its stack is gone.
+func (d *Driver) afterTrap(ctx context.Context) error {
+	st, err := d.thread.Save()
+	if err != nil {
+		return fmt.Errorf("save after a trap: %w", err)
+	}
+	st.Frames, st.Pending = nil, nil
+	next, err := d.module.New(ctx, d, d.limits, st)
+	if err != nil {
+		return fmt.Errorf("restore after a trap: %w", err)
+	}
+	copy(next.Memory().Bytes(), d.thread.Memory().Bytes())
+	err = d.thread.Close()
+	d.thread = next
+	d.next()
+	return err
+}
+
+// Thread is the thread at the moment.
+func (d *Driver) Thread() engine.Thread { return d.thread }
+
+// Stops is how often the guest was stopped, and saved.
+func (d *Driver) Stops() (stops, saves int) { return d.stops, d.saves }
+
+// Close frees the instance.
+func (d *Driver) Close() error { return d.thread.Close() }

@@ -1,0 +1,88 @@
+package wazero
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/stasis-run/stasis/internal/instrument"
+)
+
+// A Cache keeps rewritten modules and native code in a directory. Entries are
+// written aside and renamed, so writers may run at the same time and be killed
+// at any moment; an entry that is damaged is made again. Whoever can write the
+// directory can run code in the processes that read it.
+type Cache struct {
+	dir    string
+	native wazero.CompilationCache
+}
+
+// OpenCache opens or makes a cache.
+func OpenCache(dir string) (*Cache, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "hot"), 0o700); err != nil {
+		return nil, fmt.Errorf("cache %s: %w", dir, err)
+	}
+	native, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cache %s: %w", dir, err)
+	}
+	return &Cache{dir: dir, native: native}, nil
+}
+
+// Close frees the code in memory; files stay.
+func (c *Cache) Close() error { return c.native.Close(context.Background()) }
+
+// hotKey names a rewritten module: by the original's digest and all that
+// decides what the pass makes of it.
+func hotKey(p *instrument.Program, o instrument.Options) string {
+	d := p.Digest()
+	return fmt.Sprintf("%x-v%d-%v-%d-%s", d[:], instrument.Version, o.Counted, o.PeelLimit, runtime.GOARCH)
+}
+
+func (c *Cache) path(key string) string { return filepath.Join(c.dir, "hot", key) }
+
+// get reads an entry: a digest, then the module.
+func (c *Cache) get(key string) ([]byte, bool) {
+	b, err := os.ReadFile(c.path(key))
+	if err != nil || len(b) < sha256.Size {
+		return nil, false
+	}
+	sum := sha256.Sum256(b[sha256.Size:])
+	if !bytes.Equal(sum[:], b[:sha256.Size]) {
+		return nil, false
+	}
+	return b[sha256.Size:], true
+}
+
+// put writes an entry. A cache that cannot be written costs time later and is
+// no error now.
+func (c *Cache) put(key string, b []byte) {
+	f, err := os.CreateTemp(filepath.Join(c.dir, "hot"), ".tmp-*")
+	if err != nil {
+		return
+	}
+	sum := sha256.Sum256(b)
+	_, err1 := f.Write(sum[:])
+	_, err2 := f.Write(b)
+	err3 := f.Close()
+	if errors.Join(err1, err2, err3) != nil || os.Rename(f.Name(), c.path(key)) != nil {
+		_ = os.Remove(f.Name())
+	}
+}
+
+// dropNative empties the cache of native code, whose entries are named in a
+// way that only wazero knows. It reports whether there was one.
+func (c *Cache) dropNative() bool {
+	matches, _ := filepath.Glob(filepath.Join(c.dir, "wazero-*", "*"))
+	for _, m := range matches {
+		_ = os.Remove(m)
+	}
+	return len(matches) > 0
+}

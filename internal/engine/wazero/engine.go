@@ -1,0 +1,264 @@
+// Package wazero adapts wazero to package engine. It is the only importer of
+// wazero: everything that relies on what wazero does, rather than on what it
+// promises, is here and is pinned by facts_test.go.
+package wazero
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// features are all that the pass understands.
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
+	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesTypedFunctionReferences
+
+// Options set up an Engine. The zero value works.
+type Options struct {
+	Cache   *Cache             // nil: compiled code is not kept
+	Workers int                // compile with so many goroutines; 0 is 1
+	Pass    instrument.Options // how modules are rewritten
+}
+
+// An Engine compiles modules with wazero.
+type Engine struct {
+	opts    Options
+	runtime wazero.Runtime
+	host    api.Module // the runtime functions of the pass
+	modules atomic.Uint64
+}
+
+// New makes an Engine.
+func New(ctx context.Context, opts Options) (*Engine, error) {
+	config := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithMemoryLimitPages(65535)
+	if opts.Cache != nil {
+		config = config.WithCompilationCache(opts.Cache.native)
+	}
+	e := &Engine{opts: opts, runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	b := e.runtime.NewHostModuleBuilder(instrument.RuntimeModule)
+	for _, f := range instrument.RuntimeFuncs() {
+		b.NewFunctionBuilder().WithGoModuleFunction(runtimeFunc(f.Name), apiTypes(f.Params), apiTypes(f.Results)).Export(f.Name)
+	}
+	var err error
+	if e.host, err = e.instantiateHost(ctx, b); err != nil {
+		return nil, errors.Join(fmt.Errorf("engine: %w", err), e.runtime.Close(ctx))
+	}
+	return e, nil
+}
+
+// Close implements engine.Engine.
+func (e *Engine) Close() error { return e.runtime.Close(context.Background()) }
+
+func (e *Engine) compileContext(ctx context.Context) context.Context {
+	if e.opts.Workers > 1 {
+		return experimental.WithCompilationWorkers(ctx, e.opts.Workers)
+	}
+	return ctx
+}
+
+// Compile implements engine.Engine.
+func (e *Engine) Compile(ctx context.Context, b []byte) (engine.Module, error) {
+	m, err := e.compile(ctx, b)
+	if err != nil {
+		if errors.Is(err, instrument.ErrUnsupported) || errors.Is(err, wasm.ErrUnsupported) {
+			err = errors.Join(err, engine.ErrUnsupported)
+		}
+		return nil, err
+	}
+	return m, nil
+}
+
+func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
+	p, err := instrument.New(b, e.opts.Pass)
+	if err != nil {
+		return nil, err
+	}
+	hot, err := e.hot(p)
+	if err != nil {
+		return nil, err
+	}
+	code, err := e.code(ctx, hot)
+	if err != nil {
+		return nil, fmt.Errorf("compile: %w", err)
+	}
+	m := &Module{
+		engine: e, program: p, hot: code, id: e.modules.Add(1),
+		sites: make(map[instrument.SiteID]*siteInfo), conts: make(map[instrument.SiteID]contRef),
+	}
+	if err := m.bindImports(ctx); err != nil {
+		return nil, errors.Join(err, code.Close(ctx))
+	}
+	return m, nil
+}
+
+// hot is the hot form of p, from the cache or made now.
+func (e *Engine) hot(p *instrument.Program) ([]byte, error) {
+	key := hotKey(p, e.opts.Pass)
+	if e.opts.Cache != nil {
+		if b, ok := e.opts.Cache.get(key); ok {
+			return b, nil
+		}
+	}
+	b, err := p.Hot()
+	if err != nil {
+		return nil, err
+	}
+	if e.opts.Cache != nil {
+		e.opts.Cache.put(key, b)
+	}
+	return b, nil
+}
+
+// code compiles a rewritten module. An entry of the native cache that wazero
+// cannot read counts as absent: it is an error to wazero, so all are removed
+// and the module is compiled again.
+func (e *Engine) code(ctx context.Context, b []byte) (wazero.CompiledModule, error) {
+	c, err := e.runtime.CompileModule(e.compileContext(ctx), b)
+	if err != nil && e.opts.Cache != nil && e.opts.Cache.dropNative() {
+		c, err = e.runtime.CompileModule(e.compileContext(ctx), b)
+	}
+	return c, err
+}
+
+// A Module is a compiled program and the continuations made for it so far.
+type Module struct {
+	engine   *Engine
+	program  *instrument.Program
+	hot      wazero.CompiledModule
+	id       uint64
+	argMasks [][]uint64            // per import: the bits of its arguments that mean something
+	imports  map[string]api.Module // host modules with the guest's imports, by their name in the guest
+
+	mu    sync.RWMutex
+	sites map[instrument.SiteID]*siteInfo // protected by mu
+	conts map[instrument.SiteID]contRef   // protected by mu
+}
+
+// A contRef says where a continuation is.
+type contRef struct {
+	code wazero.CompiledModule
+	k    int
+}
+
+// Close implements engine.Module.
+func (m *Module) Close() error {
+	ctx := context.Background()
+	var errs []error
+	closed := make(map[wazero.CompiledModule]bool)
+	for _, c := range m.conts {
+		if !closed[c.code] {
+			closed[c.code] = true
+			errs = append(errs, c.code.Close(ctx))
+		}
+	}
+	errs = append(errs, m.hot.Close(ctx))
+	for _, h := range m.imports {
+		errs = append(errs, h.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Imports implements engine.Module.
+func (m *Module) Imports() []engine.Import {
+	var out []engine.Import
+	mod := m.program.Module()
+	for _, im := range mod.Imports {
+		if im.Kind == wasm.ExternFunc {
+			out = append(out, engine.Import{Module: im.Module, Name: im.Name, Type: mod.Types[im.Type]})
+		}
+	}
+	return out
+}
+
+// Export implements engine.Module.
+func (m *Module) Export(name string) (fn uint32, t wasm.FuncType, ok bool) {
+	mod := m.program.Module()
+	for _, x := range mod.Exports {
+		if x.Kind == wasm.ExternFunc && x.Name == name {
+			t, ok = mod.FuncType(x.Index)
+			return x.Index, t, ok
+		}
+	}
+	return 0, wasm.FuncType{}, false
+}
+
+// FuncName implements engine.Module.
+func (m *Module) FuncName(fn uint32) string { return m.program.Module().FuncName(fn) }
+
+// Digest implements engine.Module.
+func (m *Module) Digest() [32]byte { return m.program.Digest() }
+
+// bindImports makes a host module for each module name that the guest imports
+// functions from. Other things cannot be imported: nobody provides them.
+func (m *Module) bindImports(ctx context.Context) error {
+	m.imports = make(map[string]api.Module)
+	mod := m.program.Module()
+	builders := make(map[string]wazero.HostModuleBuilder)
+	seen := make(map[string]bool)
+	fn := uint32(0)
+	for _, im := range mod.Imports {
+		if im.Kind != wasm.ExternFunc {
+			return fmt.Errorf("import %s.%s: only functions can be imported, not a %v: %w", im.Module, im.Name, im.Kind, instrument.ErrUnsupported)
+		}
+		t := mod.Types[im.Type]
+		n := fn
+		fn++
+		m.argMasks = append(m.argMasks, masks(t.Params))
+		b := builders[im.Module]
+		if b == nil {
+			b = m.engine.runtime.NewHostModuleBuilder(im.Module)
+			builders[im.Module] = b
+		}
+		if seen[im.Module+"\x00"+im.Name] {
+			continue // imported twice: the first answers; the kernel refuses differing types
+		}
+		seen[im.Module+"\x00"+im.Name] = true
+		b.NewFunctionBuilder().WithGoModuleFunction(importFunc(n), loweredTypes(t.Params), loweredTypes(t.Results)).Export(im.Name)
+	}
+	for name, b := range builders {
+		h, err := m.engine.instantiateHost(ctx, b)
+		if err != nil {
+			return fmt.Errorf("imports from %s: %w", name, err)
+		}
+		m.imports[name] = h
+	}
+	return nil
+}
+
+// instantiateHost makes a host module without a name. What the builder's own
+// Instantiate returns cannot be handed to an import resolver; this can.
+func (e *Engine) instantiateHost(ctx context.Context, b wazero.HostModuleBuilder) (api.Module, error) {
+	c, err := b.Compile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.runtime.InstantiateModule(ctx, c, wazero.NewModuleConfig().WithName(""))
+}
+
+func apiTypes(ts []wasm.ValType) []api.ValueType {
+	out := make([]api.ValueType, len(ts))
+	for i, t := range ts {
+		out[i] = api.ValueType(t)
+	}
+	return out
+}
+
+// loweredTypes are the types of rewritten functions: references to functions
+// are numbers there.
+func loweredTypes(ts []wasm.ValType) []api.ValueType {
+	out := make([]api.ValueType, len(ts))
+	for i, t := range ts {
+		out[i] = api.ValueType(instrument.Lowered(t))
+	}
+	return out
+}

@@ -1,0 +1,267 @@
+package wazero
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// Run implements engine.Thread. It calls the continuation of the innermost
+// frame, hands its results to the next one, and so on, until the stack is
+// empty or was taken apart again.
+func (t *Thread) Run(ctx context.Context) engine.Event {
+	t.ctx.Context = ctx
+	if t.fresh {
+		if trap := t.applySegments(); trap != nil {
+			return engine.Event{Kind: engine.Trapped, Trap: trap}
+		}
+	}
+	if p := t.pending; p != nil {
+		if !p.Bulk {
+			panic("engine: Run while an import call is pending")
+		}
+		if ev, done := t.resumeBulk(p); done {
+			return ev
+		}
+	}
+	for len(t.stack.recs) > 0 {
+		if ev, done := t.resume(); done {
+			return ev
+		}
+	}
+	return engine.Event{Kind: engine.Exited, Results: t.results}
+}
+
+// resume puts the innermost frame back and runs it. It reports whether Run is
+// over.
+func (t *Thread) resume() (ev engine.Event, done bool) {
+	top := t.stack.recs[len(t.stack.recs)-1]
+	s, err := t.module.site(top.site)
+	if err != nil {
+		panic(fmt.Sprintf("engine: %v", err)) // records are checked when they come in
+	}
+	f, err := t.function(s)
+	if err != nil {
+		return t.fail(err)
+	}
+	t.arguments(s, top)
+	t.stack.pop()
+	t.used -= s.size
+	t.current = s.fn
+	t.setCount(s.pos == 0 || s.site.Kind == instrument.SiteLoop)
+	return t.invoke(f, s.returns)
+}
+
+// invoke calls into the engine with t.buf. What is called either returns
+// results for the next frame or was taken apart.
+func (t *Thread) invoke(f api.Function, returns []uint64) (ev engine.Event, done bool) {
+	err := f.CallWithStack(&t.ctx, t.buf)
+	if err != nil {
+		return t.trap(err)
+	}
+	if t.unwinding {
+		return t.unwound()
+	}
+	t.results = append(t.results[:0], t.buf[:len(returns)]...)
+	for i, mask := range returns {
+		t.results[i] &= mask
+	}
+	return engine.Event{}, false
+}
+
+// arguments fills buf for a call of the continuation of a frame.
+func (t *Thread) arguments(s *siteInfo, top record) {
+	vals := t.stack.values(top)
+	t.fetch = vals
+	t.buf = t.buf[:0]
+	left := t.limits.Stack - t.used
+	if s.entry { // the function itself, which takes its frame from the depth
+		t.buf = s.toNatural(vals, t.buf)
+		left += s.size
+	} else {
+		t.buf = append(t.buf, vals[:s.params]...)
+		t.buf = append(t.buf, t.results[:s.results]...)
+	}
+	t.buf = append(t.buf, uint64(uint32(max(0, min(left, segmentSize)))))
+	for range s.markers {
+		t.buf = append(t.buf, 0)
+	}
+	for len(t.buf) < len(s.returns) {
+		t.buf = append(t.buf, 0)
+	}
+}
+
+// function finds what continues a frame.
+func (t *Thread) function(s *siteInfo) (api.Function, error) {
+	if f := t.funcs[s.id]; f != nil {
+		return f, nil
+	}
+	var f api.Function
+	if s.entry {
+		f = t.hot.ExportedFunction(instrument.ExportFunc(s.fn))
+	} else {
+		ref, err := t.module.cont(t.ctx.Context, s.id, t.below())
+		if err != nil {
+			return nil, err
+		}
+		inst, err := t.instance(ref.code)
+		if err != nil {
+			return nil, err
+		}
+		f = inst.ExportedFunction(instrument.ExportCont(ref.k))
+	}
+	if len(t.funcs) >= maxFuncs {
+		clear(t.funcs)
+	}
+	t.funcs[s.id] = f
+	return f, nil
+}
+
+// maxFuncs bounds how many functions a thread holds ready: each has a stack of
+// its own, of 10 KB at least.
+const maxFuncs = 256
+
+// below lists the sites of the frames under the innermost one, each once.
+func (t *Thread) below() []instrument.SiteID {
+	var out []instrument.SiteID
+	seen := make(map[instrument.SiteID]bool)
+	recs := t.stack.recs
+	seen[recs[len(recs)-1].site] = true
+	for i := len(recs) - 2; i >= 0 && i >= len(recs)-batch; i-- {
+		id := recs[i].site
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		if s, err := t.module.site(id); err == nil && !s.entry {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// instance makes a module of continuations work on this thread's state. The
+// thread is unwound, so nothing of the hot form runs meanwhile.
+func (t *Thread) instance(code wazero.CompiledModule) (api.Module, error) {
+	if i := t.insts[code]; i != nil {
+		return i, nil
+	}
+	ctx := experimental.WithImportResolver(t.ctx.Context, t.resolve)
+	i, err := t.module.engine.runtime.InstantiateModule(ctx, code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		return nil, fmt.Errorf("instantiate continuations: %w", err)
+	}
+	t.insts[code] = i
+	return i, nil
+}
+
+// unwound puts the frames that were taken off on top of the others.
+func (t *Thread) unwound() (ev engine.Event, done bool) {
+	t.unwinding = false
+	t.mode.Set(0)
+	t.unwinds++
+	var top *siteInfo
+	for i := len(t.off.recs) - 1; i >= 0; i-- {
+		r := t.off.recs[i]
+		s, err := t.module.site(r.site)
+		if err != nil {
+			panic(fmt.Sprintf("engine: %v", err)) // a save of our own code
+		}
+		t.pushRecord(s, t.off.values(r))
+		top = s
+	}
+	t.off.recs, t.off.vals = t.off.recs[:0], t.off.vals[:0]
+	if t.pending == nil && top != nil && top.entry && t.used >= t.limits.Stack {
+		clear(t.funcs) // their stacks have grown
+		return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap("stack overflow")}, true
+	}
+	return engine.Event{Kind: engine.Unwound}, true
+}
+
+// fail ends the run with what is no trap of the guest's: code that cannot be
+// made or instantiated.
+func (t *Thread) fail(err error) (engine.Event, bool) {
+	return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap("engine: " + err.Error())}, true
+}
+
+// resumeBulk goes on with a stopped memory operation.
+func (t *Thread) resumeBulk(p *engine.Pending) (engine.Event, bool) {
+	f := t.hot.ExportedFunction(instrument.ExportBulk(p.Op))
+	t.buf = append(t.buf[:0], p.Args...)
+	t.pending = nil
+	t.setCount(true)
+	return t.invoke(f, nil)
+}
+
+// applySegments does what an engine does before the start function.
+func (t *Thread) applySegments() *engine.Trap {
+	t.fresh = false
+	if err := t.hot.ExportedFunction(instrument.ExportTables).CallWithStack(&t.ctx, nil); err != nil {
+		ev, _ := t.trap(err)
+		return ev.Trap
+	}
+	t.applyShadows()
+	return t.applyData()
+}
+
+// applyData writes the active data segments, in order; one that does not fit
+// traps, and those before it stay written.
+func (t *Thread) applyData() *engine.Trap {
+	data := t.module.program.Module().Data
+	for i := range data {
+		d := &data[i]
+		if d.Mode != wasm.Active {
+			continue
+		}
+		b, off := t.mem.Bytes(), uint64(t.constI32(d.Offset))
+		if off+uint64(len(d.Bytes)) > uint64(len(b)) {
+			return t.stackTrap("out of bounds memory access")
+		}
+		copy(b[off:], d.Bytes)
+	}
+	return nil
+}
+
+// Pending implements engine.Thread.
+func (t *Thread) Pending() (fn uint32, args []uint64, ok bool) {
+	if t.pending == nil || t.pending.Bulk {
+		return 0, nil, false
+	}
+	return t.pending.Import, t.pending.Args, true
+}
+
+// Complete implements engine.Thread.
+func (t *Thread) Complete(results []uint64) {
+	if t.pending == nil || t.pending.Bulk {
+		panic("engine: Complete without a pending call")
+	}
+	t.pending = nil
+	t.results = append(t.results[:0], results...)
+}
+
+// SetEvery makes a thread of a Counted program unwind at every n-th safepoint;
+// 0 is never.
+func (t *Thread) SetEvery(n int32) {
+	t.every = n
+	t.setCount(false)
+}
+
+// setCount begins to count anew. A frame that goes on at an entry or the head
+// of a loop passes that safepoint once more, which does not count.
+func (t *Thread) setCount(again bool) {
+	if t.count == nil {
+		return
+	}
+	n := uint64(uint32(t.every))
+	if again && t.every > 0 {
+		n++
+	}
+	t.count.Set(n)
+}

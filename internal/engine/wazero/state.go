@@ -1,0 +1,290 @@
+package wazero
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/memory"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// Save implements engine.Thread.
+func (t *Thread) Save() (*engine.State, error) {
+	if t.unwinding {
+		return nil, errors.New("save: the thread is running")
+	}
+	st := &engine.State{Fresh: t.fresh, MemorySize: uint64(len(t.Memory().Bytes()))}
+	for _, r := range t.stack.recs {
+		s, err := t.module.site(r.site)
+		if err != nil {
+			return nil, err
+		}
+		f := s.frame(t.stack.values(r))
+		st.Frames = append(st.Frames, f)
+	}
+	if p := t.pending; p != nil {
+		c := *p
+		c.Args = slices.Clone(p.Args)
+		st.Pending = &c
+	}
+	st.Globals = t.saveGlobals()
+	var err error
+	if st.Tables, err = t.saveTables(); err != nil {
+		return nil, fmt.Errorf("save: %w", err)
+	}
+	for s := range t.dropped {
+		st.Dropped = append(st.Dropped, s)
+	}
+	slices.SortFunc(st.Dropped, func(a, b engine.Segment) int {
+		if a.Elem != b.Elem {
+			return map[bool]int{false: -1, true: 1}[a.Elem]
+		}
+		return cmp.Compare(a.Index, b.Index)
+	})
+	return st, nil
+}
+
+// ownGlobals calls f for each mutable global that the module defines.
+func (t *Thread) ownGlobals(f func(i uint32, typ wasm.ValType)) {
+	m := t.module.program.Module()
+	first := m.NumImports(wasm.ExternGlobal)
+	for i, g := range m.Globals {
+		if g.Type.Mutable {
+			f(uint32(first+i), g.Type.Type)
+		}
+	}
+}
+
+func (t *Thread) saveGlobals() []engine.Global {
+	var out []engine.Global
+	t.ownGlobals(func(i uint32, typ wasm.ValType) {
+		g := engine.Global{Index: i, Value: engine.Value{Type: typ}}
+		if typ == wasm.V128 {
+			g.Value.Lo, g.Value.Hi = t.wideGlobal(i)
+		} else {
+			g.Value.Lo = t.hot.ExportedGlobal(instrument.ExportGlobal(i)).Get()
+			if l := instrument.Lowered(typ); l == wasm.I32 || l == wasm.F32 {
+				g.Value.Lo &= 0xffffffff
+			}
+		}
+		out = append(out, g)
+	})
+	return out
+}
+
+// wideGlobal reads a v128 global through a function of the module: the API
+// knows half of it.
+func (t *Thread) wideGlobal(i uint32) (lo, hi uint64) {
+	buf := make([]uint64, 2)
+	if err := t.hot.ExportedFunction(instrument.ExportGetWide(i)).CallWithStack(&t.ctx, buf); err != nil {
+		panic(fmt.Sprintf("engine: read global %d: %v", i, err))
+	}
+	return buf[0], buf[1]
+}
+
+// restore makes a new instance what state says. The memory's content is the
+// caller's.
+func (t *Thread) restore(st *engine.State) error {
+	t.fresh = false
+	if err := t.restoreSegments(st); err != nil {
+		return err
+	}
+	if err := t.growTo(st.MemorySize); err != nil {
+		return err
+	}
+	if err := t.restoreGlobals(st); err != nil {
+		return err
+	}
+	if err := t.restoreTables(st); err != nil {
+		return err
+	}
+	return t.restoreFrames(st)
+}
+
+// restoreSegments fills the tables as the active segments do and drops what
+// the guest had dropped.
+func (t *Thread) restoreSegments(st *engine.State) error {
+	if err := t.hot.ExportedFunction(instrument.ExportTables).CallWithStack(&t.ctx, nil); err != nil {
+		return fmt.Errorf("tables: %w", err)
+	}
+	t.applyShadows()
+	for _, s := range st.Dropped {
+		f := t.hot.ExportedFunction(instrument.ExportDrop(s.Elem, s.Index))
+		if f == nil {
+			return fmt.Errorf("segment %d cannot have been dropped", s.Index)
+		}
+		if err := f.CallWithStack(&t.ctx, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Thread) restoreGlobals(st *engine.State) error {
+	have := make(map[uint32]engine.Value, len(st.Globals))
+	for _, g := range st.Globals {
+		have[g.Index] = g.Value
+	}
+	var err error
+	t.ownGlobals(func(i uint32, typ wasm.ValType) {
+		v, ok := have[i]
+		switch {
+		case err != nil:
+		case !ok:
+			err = fmt.Errorf("global %d is missing", i)
+		case v.Type != typ:
+			err = fmt.Errorf("global %d: type %v, want %v", i, v.Type, typ)
+		default:
+			if e := checkValue(v, t.module.program.Module()); e != nil {
+				err = fmt.Errorf("global %d: %w", i, e)
+				return
+			}
+			t.setGlobal(i, v)
+		}
+		delete(have, i)
+	})
+	for i := range have {
+		if err == nil {
+			err = fmt.Errorf("global %d is not a mutable global of the module", i)
+		}
+	}
+	return err
+}
+
+func (t *Thread) setGlobal(i uint32, v engine.Value) {
+	if v.Type == wasm.V128 {
+		if err := t.hot.ExportedFunction(instrument.ExportSetWide(i)).CallWithStack(&t.ctx, []uint64{v.Lo, v.Hi}); err != nil {
+			panic(fmt.Sprintf("engine: write global %d: %v", i, err))
+		}
+		return
+	}
+	t.hot.ExportedGlobal(instrument.ExportGlobal(i)).(api.MutableGlobal).Set(v.Lo)
+}
+
+// restoreFrames takes the stack. It checks each frame against the module and
+// that each fits on the one below: a call whose results the frame below waits
+// for.
+func (t *Thread) restoreFrames(st *engine.State) error {
+	m := t.module.program.Module()
+	var below *siteInfo
+	for i := range st.Frames {
+		f := &st.Frames[i]
+		s, err := t.siteOf(f)
+		if err != nil {
+			return fmt.Errorf("frame %d: %w", i, err)
+		}
+		vals, err := s.values(f, m)
+		if err != nil {
+			return fmt.Errorf("frame %d: function %d: position %d: %w", i, f.Func, f.Pos, err)
+		}
+		if below != nil {
+			if err := t.fits(below, f.Func); err != nil {
+				return fmt.Errorf("frame %d: %w", i, err)
+			}
+		}
+		t.pushRecord(s, vals)
+		below = s
+	}
+	if t.used > t.limits.Stack {
+		return fmt.Errorf("%d bytes of frames, the limit is %d", t.used, t.limits.Stack)
+	}
+	return t.restorePending(st.Pending, below)
+}
+
+// siteOf finds the site of a frame that comes from outside.
+func (t *Thread) siteOf(f *engine.Frame) (*siteInfo, error) {
+	p := t.module.program
+	if int64(f.Func) < int64(p.NumImports()) || int64(f.Func) >= int64(p.NumFuncs()) {
+		return nil, fmt.Errorf("function %d is not defined by the module", f.Func)
+	}
+	if f.Pos == 0 {
+		if !p.Startable(f.Func) {
+			if _, ok := p.EntrySite(f.Func); !ok {
+				return nil, fmt.Errorf("function %d has no site at position 0", f.Func)
+			}
+		}
+		return t.module.site(t.module.entryID(f.Func))
+	}
+	s, err := p.SiteAt(f.Func, f.Pos)
+	if err != nil {
+		return nil, err
+	}
+	return t.module.site(s.ID)
+}
+
+// fits checks that what a frame gives back is what the frame below waits for.
+// The outermost frames of a start (an entry below the start function) wait for
+// nothing.
+func (t *Thread) fits(below *siteInfo, fn uint32) error {
+	ft, _ := t.module.program.Module().FuncType(fn)
+	if below.entry && len(ft.Results) == 0 {
+		return nil
+	}
+	if below.site.Kind != instrument.SiteCall {
+		return fmt.Errorf("the frame below (function %d, position %d) is not at a call", below.fn, below.pos)
+	}
+	if !slices.Equal(ft.Results, below.site.Results) {
+		return fmt.Errorf("function %d does not return what the call below it waits for", fn)
+	}
+	return nil
+}
+
+func (t *Thread) restorePending(p *engine.Pending, top *siteInfo) error {
+	if p == nil {
+		if top != nil && top.site.Kind == instrument.SiteCall {
+			return fmt.Errorf("the innermost frame is at a call and nothing is called")
+		}
+		return nil
+	}
+	if top == nil || top.site.Kind != instrument.SiteCall {
+		return errors.New("a pending call without a frame that waits for it")
+	}
+	if p.Bulk {
+		return t.restoreBulk(p, top)
+	}
+	imports := t.module.Imports()
+	if int(p.Import) >= len(imports) {
+		return fmt.Errorf("pending call: the module has no import %d", p.Import)
+	}
+	im := &imports[p.Import]
+	if len(p.Args) != words(im.Type.Params) || !slices.Equal(im.Type.Results, top.site.Results) {
+		return fmt.Errorf("pending call: %s.%s does not fit the call that waits for it", im.Module, im.Name)
+	}
+	t.pending = &engine.Pending{Import: p.Import, Args: slices.Clone(p.Args)}
+	return nil
+}
+
+func (t *Thread) restoreBulk(p *engine.Pending, top *siteInfo) error {
+	if len(p.Args) != 3 || len(top.site.Results) != 0 {
+		return errors.New("pending memory operation: it does not fit the instruction that waits for it")
+	}
+	if t.hot.ExportedFunction(instrument.ExportBulk(p.Op)) == nil {
+		return fmt.Errorf("pending memory operation %d: the module has no such instruction", p.Op)
+	}
+	t.pending = &engine.Pending{Bulk: true, Op: p.Op, Args: slices.Clone(p.Args)}
+	return nil
+}
+
+// growTo makes the memory of a new thread n bytes long.
+func (t *Thread) growTo(n uint64) error {
+	have := uint64(len(t.Memory().Bytes()))
+	if n < have || n%pageSize != 0 || n > memory.MaxSize {
+		return fmt.Errorf("memory of %d bytes does not fit the module", n)
+	}
+	if n == have {
+		return nil
+	}
+	if _, ok := t.hot.Memory().Grow(uint32((n - have) / pageSize)); !ok {
+		return fmt.Errorf("memory of %d bytes: beyond the module's or the system's limit of %d", n, t.limits.Memory)
+	}
+	return nil
+}
+
+// pageSize is WebAssembly's.
+const pageSize = 64 << 10

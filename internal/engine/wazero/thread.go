@@ -1,0 +1,305 @@
+package wazero
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/memory"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// segmentSize is how many bytes of frames may be on the engine's stack. What
+// is called beyond stays in records below until the callee returns. It is
+// small enough that the engine's own limit (about 84 MB of native frames) is
+// never met, and large enough that the boundary is rarely crossed.
+const segmentSize = 8 << 20
+
+const defaultStack = 64 << 20
+
+// batch is how many frames below the top are looked at when continuations are
+// compiled.
+const batch = 64
+
+// A record is a frame that was taken apart: its site, and where its values
+// are.
+type record struct {
+	site instrument.SiteID
+	off  uint32
+	n    uint32
+}
+
+// A recordStack is a stack of frames, the innermost last.
+type recordStack struct {
+	recs []record
+	vals []uint64
+}
+
+func (s *recordStack) push(site instrument.SiteID, vals []uint64) {
+	s.recs = append(s.recs, record{site, uint32(len(s.vals)), uint32(len(vals))})
+	s.vals = append(s.vals, vals...)
+}
+
+func (s *recordStack) values(r record) []uint64 { return s.vals[r.off : r.off+r.n] }
+
+func (s *recordStack) pop() {
+	top := s.recs[len(s.recs)-1]
+	s.recs = s.recs[:len(s.recs)-1]
+	s.vals = s.vals[:top.off]
+}
+
+// A Thread is one guest thread over an instance of its own.
+type Thread struct {
+	module *Module
+	host   engine.Host
+	limits engine.Limits
+	ctx    threadContext
+
+	hot    api.Module
+	mem    *memory.Linear
+	look   api.MutableGlobal
+	mode   api.MutableGlobal
+	count  api.MutableGlobal // Options.Counted only
+	insts  map[wazero.CompiledModule]api.Module
+	funcs  map[instrument.SiteID]api.Function
+	tables []shadow // by table; nil funcs where none is kept
+
+	// The stack. All of it only on the task goroutine.
+	stack     recordStack // taken apart
+	off       recordStack // of the unwind in progress, innermost first
+	wide      []uint64    // values of the record that is being written
+	unwinding bool        // mode is raised
+	used      int64       // bytes of frames in stack
+	pending   *engine.Pending
+	results   []uint64 // for the innermost frame, which waits at a call
+	buf       []uint64 // parameters and results of engine calls
+	fetch     []uint64 // values of the record whose continuation is being called
+	current   uint32   // function whose frame is at the bottom of the engine's stack
+	dropped   map[engine.Segment]bool
+	fresh     bool // segments are not applied yet
+	unwinds   uint64
+	every     int32 // Counted: unwind at every n-th safepoint; 0 never
+}
+
+// threadContext hands the thread to host functions: wazero passes the context
+// of a call on as it is.
+type threadContext struct {
+	context.Context
+	t *Thread
+}
+
+// New implements engine.Module.
+func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits, state *engine.State) (engine.Thread, error) {
+	t := &Thread{
+		module: m, host: host, limits: limits, fresh: true,
+		insts: make(map[wazero.CompiledModule]api.Module), funcs: make(map[instrument.SiteID]api.Function),
+		dropped: make(map[engine.Segment]bool),
+	}
+	if t.limits.Memory == 0 {
+		t.limits.Memory = memory.MaxSize
+	}
+	if t.limits.Stack == 0 {
+		t.limits.Stack = defaultStack
+	}
+	t.ctx = threadContext{context.Background(), t}
+	if err := t.instantiate(ctx); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	if state != nil && !state.Fresh {
+		if err := t.restore(state); err != nil {
+			return nil, errors.Join(fmt.Errorf("state: %w", err), t.Close())
+		}
+	}
+	if state != nil && state.Fresh {
+		if err := t.restoreFrames(state); err != nil {
+			return nil, errors.Join(fmt.Errorf("state: %w", err), t.Close())
+		}
+	}
+	return t, nil
+}
+
+func (t *Thread) instantiate(ctx context.Context) error {
+	if l, ok := t.module.program.Module().MemoryType(); ok && l.Min<<16 > uint64(t.limits.Memory) {
+		return fmt.Errorf("the module needs %d bytes of memory, the limit is %d", l.Min<<16, t.limits.Memory)
+	}
+	ictx := experimental.WithImportResolver(ctx, t.resolve)
+	ictx = experimental.WithMemoryAllocator(ictx, experimental.MemoryAllocatorFunc(t.allocate))
+	hot, err := t.module.engine.runtime.InstantiateModule(ictx, t.module.hot, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		return fmt.Errorf("instantiate: %w", err)
+	}
+	t.hot = hot
+	t.look = hot.ExportedGlobal(instrument.ExportLook).(api.MutableGlobal)
+	t.mode = hot.ExportedGlobal(instrument.ExportMode).(api.MutableGlobal)
+	if g := hot.ExportedGlobal(instrument.ExportCount); g != nil {
+		t.count = g.(api.MutableGlobal)
+	}
+	t.initShadows()
+	return nil
+}
+
+// resolve finds the modules that rewritten modules import from.
+func (t *Thread) resolve(name string) api.Module {
+	switch name {
+	case instrument.RuntimeModule:
+		return t.module.engine.host
+	case instrument.HotModule:
+		return t.hot
+	}
+	if h := t.module.imports[name]; h != nil {
+		return h
+	}
+	return nil
+}
+
+// linear makes a memory.Linear fit wazero, which takes nil for a failure.
+type linear struct{ *memory.Linear }
+
+func (l linear) Reallocate(size uint64) []byte {
+	b, err := l.Resize(size)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// Free is called when the instance is closed; Thread.Close unmaps.
+func (l linear) Free() {}
+
+func (t *Thread) allocate(_, limit uint64) experimental.LinearMemory {
+	l, err := memory.New(min(limit, uint64(t.limits.Memory)))
+	if err != nil {
+		panic(err) // recovered by instantiateSafely
+	}
+	t.mem = l
+	return linear{l}
+}
+
+// Close implements engine.Thread.
+func (t *Thread) Close() error {
+	ctx := context.Background()
+	var errs []error
+	for _, i := range t.insts {
+		errs = append(errs, i.Close(ctx))
+	}
+	if t.hot != nil {
+		errs = append(errs, t.hot.Close(ctx))
+	}
+	if t.mem != nil {
+		errs = append(errs, t.mem.Close())
+		t.mem = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Memory implements engine.Thread.
+func (t *Thread) Memory() engine.Memory {
+	if t.mem == nil {
+		return noMemory{}
+	}
+	return t.mem
+}
+
+type noMemory struct{}
+
+func (noMemory) Bytes() []byte { return nil }
+
+// Interrupt implements engine.Thread.
+func (t *Thread) Interrupt() { t.look.Set(instrument.LookRaised) }
+
+// Clear implements engine.Thread.
+func (t *Thread) Clear() { t.look.Set(0) }
+
+// Unwinds implements engine.Thread.
+func (t *Thread) Unwinds() uint64 { return t.unwinds }
+
+// Depth implements engine.Thread.
+func (t *Thread) Depth() int { return len(t.stack.recs) }
+
+// Backtrace implements engine.Thread.
+func (t *Thread) Backtrace(limit int) []uint32 {
+	var out []uint32
+	for i := len(t.stack.recs) - 1; i >= 0 && len(out) < limit; i-- {
+		if s, err := t.module.site(t.stack.recs[i].site); err == nil {
+			out = append(out, s.fn)
+		}
+	}
+	return out
+}
+
+// Start implements engine.Thread.
+func (t *Thread) Start(fn uint32, args []uint64) error {
+	if len(t.stack.recs) > 0 || t.pending != nil {
+		return errors.New("start: the thread has a stack already")
+	}
+	if fn != engine.ModuleStart {
+		if err := t.call(fn, args); err != nil {
+			return err
+		}
+	}
+	if s := t.module.program.Module().Start; s != nil && t.fresh {
+		return t.call(*s, nil)
+	}
+	return nil
+}
+
+// call pushes the entry of a function.
+func (t *Thread) call(fn uint32, args []uint64) error {
+	if int(fn) < t.module.program.NumImports() {
+		return fmt.Errorf("function %d (%s) is an import and cannot be started", fn, t.module.FuncName(fn))
+	}
+	s, err := t.module.site(t.module.entryID(fn))
+	if err != nil {
+		return err
+	}
+	if len(args) != len(s.wire) {
+		return fmt.Errorf("function %s takes %d words of arguments, not %d", t.module.FuncName(fn), len(s.wire), len(args))
+	}
+	t.pushRecord(s, s.fromNatural(args))
+	return nil
+}
+
+func (t *Thread) pushRecord(s *siteInfo, wire []uint64) {
+	t.stack.push(s.id, wire)
+	t.used += s.size
+}
+
+// fromNatural puts the arguments of a function into wire order.
+func (s *siteInfo) fromNatural(args []uint64) []uint64 {
+	at := make([]int, len(s.site.Live)+1)
+	for i, l := range s.site.Live {
+		at[i+1] = at[i] + words([]wasm.ValType{l.Type})
+	}
+	out := make([]uint64, len(s.wire))
+	for i, w := range s.wire {
+		k := at[w.Live]
+		if w.High {
+			k++
+		}
+		out[i] = args[k]
+	}
+	return out
+}
+
+// toNatural is its inverse.
+func (s *siteInfo) toNatural(wire, args []uint64) []uint64 {
+	at := make([]int, len(s.site.Live)+1)
+	for i, l := range s.site.Live {
+		at[i+1] = at[i] + words([]wasm.ValType{l.Type})
+	}
+	args = append(args, make([]uint64, len(wire))...)
+	for i, w := range s.wire {
+		k := at[w.Live]
+		if w.High {
+			k++
+		}
+		args[k] = wire[i]
+	}
+	return args
+}

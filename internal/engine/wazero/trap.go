@@ -1,0 +1,65 @@
+package wazero
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/stasis-run/stasis/internal/engine"
+)
+
+// maxTrapFrames is how many functions a trap names.
+const maxTrapFrames = 64
+
+// trap ends the run with what the engine says. Frames of the engine's stack
+// come from the text of its error, at most 30 of them, by the names that
+// functions without names have there ("$index"); those below from the records.
+func (t *Thread) trap(err error) (engine.Event, bool) {
+	t.unwinding = false
+	t.mode.Set(0)
+	t.off.recs, t.off.vals = nil, nil
+	clear(t.funcs)
+	message, rest, _ := strings.Cut(err.Error(), "\n")
+	message = strings.TrimPrefix(message, "wasm error: ")
+	if i := strings.Index(message, " (recovered by wazero)"); i >= 0 {
+		message = message[:i]
+	}
+	trap := t.stackTrap(message)
+	trap.Funcs = append(t.nativeFrames(rest), trap.Funcs...)
+	if n := len(trap.Funcs); n > maxTrapFrames {
+		trap.Cut += n - maxTrapFrames
+		trap.Funcs = trap.Funcs[:maxTrapFrames]
+	}
+	return engine.Event{Kind: engine.Trapped, Trap: trap}, true
+}
+
+// stackTrap makes a trap whose stack is that of the records.
+func (t *Thread) stackTrap(message string) *engine.Trap {
+	funcs := t.Backtrace(maxTrapFrames)
+	return engine.NewTrap(t.module, message, funcs, len(t.stack.recs)-len(funcs))
+}
+
+// nativeFrames reads function indices of the original module from a trace of
+// wazero's. Continuations are the outermost frame and named by what they
+// continue; helpers have no name for people.
+func (t *Thread) nativeFrames(trace string) []uint32 {
+	var out []uint32
+	p := t.module.program
+	for _, line := range strings.Split(trace, "\n") {
+		line = strings.TrimSpace(line)
+		name, _, _ := strings.Cut(line, "(")
+		module, index, ok := strings.Cut(name, ".$")
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(index, 10, 32)
+		if err != nil {
+			continue
+		}
+		if module != "" {
+			out = append(out, t.current)
+		} else if fn, ok := p.OriginalFunc(uint32(n)); ok {
+			out = append(out, fn)
+		}
+	}
+	return out
+}

@@ -1,0 +1,38 @@
+package instrument
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// A bitset is a set of small integers.
+type bitset []uint64
+
+func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
+
+func (s bitset) has(i uint32) bool { return s[i>>6]&(1<<(i&63)) != 0 }
+func (s bitset) add(i uint32)      { s[i>>6] |= 1 << (i & 63) }
+func (s bitset) remove(i uint32)   { s[i>>6] &^= 1 << (i & 63) }
+
+// or adds the members of t and reports whether s changed.
+func (s bitset) or(t bitset) bool {
+	changed := false
+	for i, w := range t {
+		if n := s[i] | w; n != s[i] {
+			s[i], changed = n, true
+		}
+	}
+	return changed
+}
+
+func (s bitset) equal(t bitset) bool { return slices.Equal(s, t) }
+func (s bitset) clone() bitset       { return slices.Clone(s) }
+
+// each calls f for each member, ascending.
+func (s bitset) each(f func(i int)) {
+	for k, w := range s {
+		for ; w != 0; w &= w - 1 {
+			f(k<<6 + bits.TrailingZeros64(w))
+		}
+	}
+}

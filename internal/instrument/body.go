@@ -1,0 +1,313 @@
+package instrument
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// A body is an analysed function: its instructions with what the emitter needs
+// to know before each of them, and its sites with their live values.
+type body struct {
+	fn      uint32 // function index in the original module
+	typ     wasm.FuncType
+	locals  []wasm.ValType // parameters and locals
+	code    []byte
+	instrs  []instr
+	targets []uint32        // of all br_tables, one after the other
+	tees    []tee           // by instruction, then slot
+	sites   []site          // by pos
+	heights map[int32]int32 // operands below each reachable block's parameters, by opener
+	live    []bitset        // live locals of each site; nil for the entry
+}
+
+// An instr is one instruction of a body. The zero flags mean: as it is.
+type instr struct {
+	op       wasm.Opcode
+	pos, end uint32 // bytes of the body
+	a, b     uint32 // indices; br_table: its part of targets; else: the if
+	match    int32  // block, loop, if: the else or end; else: the end; end: its opener (-1: the function's)
+	block    wasm.BlockType
+	ref      wasm.ValType // reference instructions: the type they are about
+	base     int32        // operands below what it leaves
+	dead     bool         // cannot be reached; of an else or end: its whole block cannot
+	sliced   bool         // bulk operation that is run by a helper
+	site     int32        // index into sites, or -1
+}
+
+// A tee says that the value which instruction instr leaves in an operand stack
+// slot is live at some site and is kept in a local as well.
+type tee struct {
+	instr int32
+	slot  int32
+	typ   wasm.ValType
+}
+
+// A site of a body, before the locals that are live are listed.
+type site struct {
+	pos     uint32 // as in Site
+	kind    SiteKind
+	operand []wasm.ValType // operand stack of the record
+	results []wasm.ValType // SiteCall: of the call
+}
+
+// opener is an open block while a body is read.
+type opener struct {
+	index  int32   // of its instruction; -1: the function
+	height int     // len(made) below its parameters
+	params []int32 // if: the instructions that left its parameters, for the else
+}
+
+// A reader makes a body from a walk over a function.
+type reader struct {
+	p    *Program
+	b    *body
+	open []opener
+	made []int32 // per operand: the instruction that left it there
+	teed map[[2]int32]bool
+	prev wasm.Instr
+	dead deadness
+}
+
+// analyse fills b for a defined function.
+func (p *Program) analyse(w *wasm.Walker, defined uint32, b *body) error {
+	b.fn = uint32(p.imports) + defined
+	b.typ = p.funcType(b.fn)
+	b.code = p.mod.Code[defined].Body
+	b.heights = make(map[int32]int32)
+	r := &reader{p: p, b: b, teed: make(map[[2]int32]bool)}
+	r.open = append(r.open, opener{index: -1})
+	if p.traits[defined].checked {
+		b.sites = append(b.sites, site{kind: SiteEntry})
+	}
+	if err := w.Walk(int(defined), r.visit); err != nil {
+		return err
+	}
+	sort.Slice(b.tees, func(i, j int) bool {
+		x, y := b.tees[i], b.tees[j]
+		return x.instr < y.instr || x.instr == y.instr && x.slot < y.slot
+	})
+	b.findLive()
+	if want := int(p.firstSite[defined+1] - p.firstSite[defined]); len(b.sites) != want {
+		panic(fmt.Sprintf("instrument: function %d has %d sites, the survey counted %d", b.fn, len(b.sites), want))
+	}
+	return nil
+}
+
+func (r *reader) visit(in *wasm.Instr, st *wasm.State) error {
+	b := r.b
+	if b.locals == nil {
+		b.locals = append([]wasm.ValType{}, st.Locals...)
+	}
+	i := int32(len(b.instrs))
+	b.instrs = append(b.instrs, instr{
+		op: in.Op, pos: uint32(in.Pos), end: uint32(in.End), a: uint32(in.A), b: uint32(in.B),
+		block: in.Block, dead: r.dead.at(st), site: -1, match: -1,
+	})
+	x := &b.instrs[i]
+	if in.Op == wasm.OpBrTable {
+		x.a, x.b = uint32(len(b.targets)), uint32(len(in.Targets))
+		b.targets = append(b.targets, in.Targets...)
+	}
+	switch {
+	case isBlock(in.Op):
+		r.enter(i, in, st)
+	case in.Op == wasm.OpElse:
+		r.turn(i)
+	case in.Op == wasm.OpEnd:
+		r.leave(i)
+	case !x.dead:
+		x.sliced = isSliced(in, &r.prev)
+		x.ref = refType(in, st)
+		pops, pushes := r.effect(in)
+		r.site(i, in, st, pops)
+		r.made = r.made[:len(r.made)-pops]
+		x.base = int32(len(r.made))
+		for range pushes {
+			r.made = append(r.made, i)
+		}
+	}
+	r.prev = *in
+	return nil
+}
+
+func isBlock(op wasm.Opcode) bool {
+	return op == wasm.OpBlock || op == wasm.OpLoop || op == wasm.OpIf
+}
+
+// enter opens a block.
+func (r *reader) enter(i int32, in *wasm.Instr, st *wasm.State) {
+	params, _ := r.p.mod.BlockSig(in.Block)
+	if r.b.instrs[i].dead {
+		r.open = append(r.open, opener{index: i, height: len(r.made)})
+		return
+	}
+	if in.Op == wasm.OpIf {
+		r.made = r.made[:len(r.made)-1]
+	}
+	at := len(r.made) - len(params)
+	r.b.heights[i] = int32(at)
+	o := opener{index: i, height: at}
+	switch in.Op {
+	case wasm.OpIf:
+		o.params = append(o.params, r.made[at:]...)
+	case wasm.OpLoop: // its parameters come from more than one place
+		for k := range params {
+			r.made[at+k] = i
+		}
+		r.b.instrs[i].base = int32(at)
+		r.addSite(i, SiteLoop, st.Stack, nil)
+	}
+	r.open = append(r.open, o)
+}
+
+// turn begins the second arm of an if.
+func (r *reader) turn(i int32) {
+	b, o := r.b, &r.open[len(r.open)-1]
+	r.made = append(r.made[:o.height], o.params...)
+	b.instrs[o.index].match = i
+	b.instrs[i].a = uint32(o.index)
+	b.instrs[i].block = b.instrs[o.index].block
+	b.instrs[i].dead = b.instrs[o.index].dead
+}
+
+// leave closes a block. match of an end is its opener; of an opener without
+// else, and of an else, it is the end.
+func (r *reader) leave(i int32) {
+	b, o := r.b, r.open[len(r.open)-1]
+	r.open = r.open[:len(r.open)-1]
+	r.made = r.made[:o.height]
+	b.instrs[i].match = o.index
+	if o.index < 0 {
+		return
+	}
+	first := &b.instrs[o.index]
+	b.instrs[i].block = first.block
+	b.instrs[i].dead = first.dead
+	if first.match >= 0 {
+		b.instrs[first.match].match = i
+	} else {
+		first.match = i
+	}
+	if first.dead {
+		return
+	}
+	_, results := r.p.mod.BlockSig(first.block)
+	b.instrs[i].base = int32(o.height)
+	for range results {
+		r.made = append(r.made, i)
+	}
+}
+
+// site notes a call or a sliced operation, which are sites.
+func (r *reader) site(i int32, in *wasm.Instr, st *wasm.State, pops int) {
+	below := st.Stack[:len(st.Stack)-pops]
+	switch {
+	case in.Op == wasm.OpCall && !r.p.quick(uint32(in.A)):
+		r.addSite(i, SiteCall, below, r.p.funcType(uint32(in.A)).Results)
+	case isDynamicCall(in.Op):
+		r.addSite(i, SiteCall, below, r.p.mod.Types[in.A].Results)
+	case r.b.instrs[i].sliced:
+		r.addSite(i, SiteCall, below, nil)
+	}
+}
+
+// addSite makes instruction i a site with the given operands below it, and
+// has each of them kept in a local.
+func (r *reader) addSite(i int32, kind SiteKind, operand, results []wasm.ValType) {
+	b := r.b
+	b.instrs[i].site = int32(len(b.sites))
+	b.sites = append(b.sites, site{
+		pos: uint32(i) + 1, kind: kind, operand: slices.Clone(operand), results: results,
+	})
+	for slot, typ := range operand {
+		key := [2]int32{r.made[slot], int32(slot)}
+		if !r.teed[key] {
+			r.teed[key] = true
+			b.tees = append(b.tees, tee{instr: key[0], slot: key[1], typ: typ})
+		}
+	}
+}
+
+// site describes site k as the outside sees it.
+func (b *body) site(p *Program, k int) Site {
+	x := &b.sites[k]
+	s := Site{
+		ID: p.firstSite[int(b.fn)-p.imports] + SiteID(k), Kind: x.kind, Func: b.fn, Pos: x.pos, Results: x.results,
+	}
+	if x.kind == SiteEntry {
+		for i, t := range b.typ.Params {
+			s.Live = append(s.Live, Slot{Index: uint32(i), Type: t})
+		}
+		return s
+	}
+	b.live[k].each(func(i int) {
+		s.Live = append(s.Live, Slot{Index: uint32(i), Type: b.locals[i]})
+	})
+	for i, t := range x.operand {
+		s.Live = append(s.Live, Slot{Operand: true, Index: uint32(i), Type: t})
+	}
+	return s
+}
+
+// effect is how many operands an instruction takes and leaves. Blocks are not
+// asked for; after an unconditional branch nothing is left.
+func (r *reader) effect(in *wasm.Instr) (pops, pushes int) {
+	m := r.p.mod
+	switch in.Op {
+	case wasm.OpCall:
+		t := r.p.funcType(uint32(in.A))
+		return len(t.Params), len(t.Results)
+	case wasm.OpCallIndirect, wasm.OpCallRef:
+		t := m.Types[in.A]
+		return len(t.Params) + 1, len(t.Results)
+	case wasm.OpBr, wasm.OpBrTable, wasm.OpReturn, wasm.OpUnreachable,
+		wasm.OpReturnCall, wasm.OpReturnCallIndirect, wasm.OpReturnCallRef:
+		return 0, 0
+	case wasm.OpNop, wasm.OpElemDrop, wasm.OpDataDrop:
+		return 0, 0
+	case wasm.OpTableCopy, wasm.OpTableInit, wasm.OpTableFill, wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit:
+		return 3, 0
+	case wasm.OpDrop, wasm.OpLocalSet, wasm.OpGlobalSet, wasm.OpBrIf, wasm.OpBrOnNonNull:
+		return 1, 0
+	case wasm.OpLocalGet, wasm.OpGlobalGet, wasm.OpRefNull, wasm.OpRefFunc, wasm.OpTableSize:
+		return 0, 1
+	case wasm.OpLocalTee, wasm.OpRefIsNull, wasm.OpRefAsNonNull, wasm.OpBrOnNull, wasm.OpTableGet:
+		return 1, 1
+	case wasm.OpSelect, wasm.OpSelectT:
+		return 3, 1
+	case wasm.OpTableSet:
+		return 2, 0
+	case wasm.OpTableGrow:
+		return 2, 1
+	}
+	params, results, _ := in.Op.Sig()
+	return len(params), len(results)
+}
+
+// refType is the type that a reference instruction is about.
+func refType(in *wasm.Instr, st *wasm.State) wasm.ValType {
+	switch in.Op {
+	case wasm.OpRefNull:
+		return wasm.RefNull(wasm.HeapType(in.A))
+	case wasm.OpRefIsNull, wasm.OpRefAsNonNull, wasm.OpBrOnNull, wasm.OpBrOnNonNull:
+		return st.Stack[len(st.Stack)-1]
+	case wasm.OpSelectT:
+		return in.Types[0]
+	case wasm.OpCallRef, wasm.OpReturnCallRef:
+		return wasm.FuncRef
+	}
+	return wasm.Unknown
+}
+
+// teesOf lists the values of instruction i that are kept in locals.
+func (b *body) teesOf(i int32) []tee {
+	from := sort.Search(len(b.tees), func(k int) bool { return b.tees[k].instr >= i })
+	to := from
+	for to < len(b.tees) && b.tees[to].instr == i {
+		to++
+	}
+	return b.tees[from:to]
+}

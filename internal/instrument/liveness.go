@@ -1,0 +1,186 @@
+package instrument
+
+import "github.com/stasis-run/stasis/internal/wasm"
+
+// Liveness of locals, the classical backward analysis on structured code: a
+// local is live at a point if some path from there reads it before it writes
+// it. Unreachable code has no say. The sets at sites are normative
+// (doc/image.md), which they can be since the least solution is unique.
+//
+// A set at the end of a block is what a branch to it sees; a set at the head
+// of a loop starts empty and grows until it is stable. Heads keep their sets
+// across iterations of the loops around them, or nests would cost
+// exponentially. Sets are shared while nothing changes them: a nest of ten
+// thousand blocks that end together has one.
+
+// A liver computes the live sets of a body.
+type liver struct {
+	b     *body
+	live  bitset             // at the current point; shared if clean
+	clean bool               // live is also held elsewhere: copy before a change
+	heads map[int32]bitset   // per loop: what is known to be live at its head
+	ends  []liveEnd          // open blocks, from the function inwards
+	again map[int32]struct{} // unused between passes
+}
+
+// liveEnd is what a branch to an open block sees.
+type liveEnd struct {
+	opener int32
+	target bitset // at the end of a block, at the head of a loop
+	after  bitset // at the end, of loops too
+	other  bitset // if: live at the start of the else arm
+}
+
+func (b *body) findLive() {
+	b.live = make([]bitset, len(b.sites))
+	if len(b.sites) == 0 || len(b.sites) == 1 && b.sites[0].kind == SiteEntry {
+		return // an entry saves its parameters
+	}
+	l := &liver{b: b, live: newBitset(len(b.locals)), heads: make(map[int32]bitset)}
+	l.run()
+}
+
+func (l *liver) snapshot() bitset {
+	l.clean = true
+	return l.live
+}
+
+func (l *liver) set(s bitset) { l.live, l.clean = s, true }
+
+func (l *liver) own() {
+	if l.clean {
+		l.live, l.clean = l.live.clone(), false
+	}
+}
+
+// merge adds s to the current set.
+func (l *liver) merge(s bitset) {
+	if &s[0] == &l.live[0] {
+		return
+	}
+	l.own()
+	l.live.or(s)
+}
+
+func (l *liver) label(depth uint32) bitset {
+	return l.ends[len(l.ends)-1-int(depth)].target
+}
+
+// run goes backwards over the body; at the head of a loop whose set has grown
+// it goes back to the loop's end and through the loop again.
+func (l *liver) run() {
+	b := l.b
+	if len(b.locals) == 0 {
+		for k := range b.sites {
+			b.live[k] = l.live
+		}
+		return
+	}
+	for i := len(b.instrs) - 1; i >= 0; i-- {
+		x := &b.instrs[i]
+		switch {
+		case x.op == wasm.OpEnd:
+			l.end(x)
+		case x.dead && !isBlock(x.op) && x.op != wasm.OpElse:
+		case x.op == wasm.OpElse:
+			l.turn()
+		case isBlock(x.op):
+			if l.open(int32(i), x) {
+				i = l.endOf(int32(i)) + 1
+			}
+		default:
+			l.step(x)
+		}
+	}
+}
+
+// endOf is the index of the end of a block.
+func (l *liver) endOf(i int32) int {
+	m := l.b.instrs[i].match
+	if l.b.instrs[m].op == wasm.OpElse {
+		m = l.b.instrs[m].match
+	}
+	return int(m)
+}
+
+// end enters a block from behind.
+func (l *liver) end(x *instr) {
+	e := liveEnd{opener: x.match, after: l.snapshot()}
+	e.target = e.after
+	if x.match >= 0 && l.b.instrs[x.match].op == wasm.OpLoop {
+		head, ok := l.heads[x.match]
+		if !ok {
+			head = newBitset(len(l.b.locals))
+			l.heads[x.match] = head
+		}
+		e.target = head
+	}
+	l.ends = append(l.ends, e)
+}
+
+// turn goes from the else arm to the end of the then arm.
+func (l *liver) turn() {
+	e := &l.ends[len(l.ends)-1]
+	e.other = l.snapshot()
+	l.set(e.after)
+}
+
+// open leaves a block at its front. It reports whether a loop has to be gone
+// through again.
+func (l *liver) open(i int32, x *instr) (again bool) {
+	e := l.ends[len(l.ends)-1]
+	l.ends = l.ends[:len(l.ends)-1]
+	switch x.op {
+	case wasm.OpIf:
+		if e.other == nil {
+			e.other = e.after
+		}
+		l.merge(e.other)
+	case wasm.OpLoop:
+		head := l.heads[i]
+		if !l.live.equal(head) {
+			grown := head.clone()
+			if grown.or(l.live) {
+				l.heads[i] = grown
+				l.set(e.after)
+				return true
+			}
+		}
+		if x.site >= 0 {
+			l.b.live[x.site] = l.heads[i]
+		}
+	}
+	return false
+}
+
+// step goes backwards over a plain instruction.
+func (l *liver) step(x *instr) {
+	if x.site >= 0 { // a call: what is live after it
+		l.b.live[x.site] = l.snapshot()
+	}
+	switch x.op {
+	case wasm.OpLocalGet:
+		if !l.live.has(x.a) {
+			l.own()
+			l.live.add(x.a)
+		}
+	case wasm.OpLocalSet, wasm.OpLocalTee:
+		if l.live.has(x.a) {
+			l.own()
+			l.live.remove(x.a)
+		}
+	case wasm.OpBr:
+		l.set(l.label(x.a))
+	case wasm.OpBrIf, wasm.OpBrOnNull, wasm.OpBrOnNonNull:
+		l.merge(l.label(x.a))
+	case wasm.OpBrTable:
+		l.set(newBitset(len(l.b.locals)))
+		l.clean = false
+		for _, t := range l.b.targets[x.a : x.a+x.b] {
+			l.live.or(l.label(t))
+		}
+	case wasm.OpReturn, wasm.OpUnreachable, wasm.OpReturnCall, wasm.OpReturnCallIndirect, wasm.OpReturnCallRef:
+		l.set(newBitset(len(l.b.locals)))
+		l.clean = false
+	}
+}

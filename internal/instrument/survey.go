@@ -1,0 +1,352 @@
+package instrument
+
+import (
+	"fmt"
+
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// uncheckedLimit bounds the instructions that may run between two looks where
+// no loop and no recursion is in between: functions that could run more, with
+// the unchecked functions that they call, look at their entry.
+const uncheckedLimit = 100_000
+
+// quickLimit bounds the instructions that a quick function and all that it
+// calls may run. They run between two checks.
+const quickLimit = 2000
+
+// surveyed is what one walk over a function's body finds for all others.
+type surveyed struct {
+	size    int      // instructions
+	callees []uint32 // of direct calls in reachable code, in order
+	sites   int      // loops and calls that are sites whoever is called
+	bound   bool     // may neither loop nor leave the module, but for callees
+}
+
+// survey walks all bodies once: it refuses what is not supported, finds the
+// quick functions and numbers the sites.
+func (p *Program) survey() error {
+	for f := runtimeLeave0; f <= runtimeWide4; f++ {
+		p.needs[f] = true
+	}
+	for _, t := range p.mod.Types {
+		if err := p.needTypes(append(t.Params[:len(t.Params):len(t.Params)], t.Results...)); err != nil {
+			return err
+		}
+	}
+	all := make([]surveyed, len(p.mod.Code))
+	p.walker = wasm.NewWalker(p.mod)
+	w := p.walker.Fork()
+	for i := range all {
+		if err := p.surveyOne(w, uint32(i), &all[i]); err != nil {
+			return err
+		}
+	}
+	p.findQuick(all)
+	p.findChecked(all)
+	p.firstSite = make([]SiteID, len(all)+1)
+	var n SiteID
+	for i := range all {
+		p.firstSite[i] = n
+		n += SiteID(p.countSites(i, &all[i]))
+	}
+	p.firstSite[len(all)] = n
+	return nil
+}
+
+func (p *Program) countSites(i int, s *surveyed) int {
+	if p.traits[i].quick {
+		return 0
+	}
+	n := s.sites
+	if p.traits[i].checked {
+		n++
+	}
+	for _, f := range s.callees {
+		if !p.quick(f) {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *Program) surveyOne(w *wasm.Walker, defined uint32, s *surveyed) error {
+	s.bound = true
+	var prev wasm.Instr
+	var dead deadness
+	fn := uint32(p.imports) + defined
+	err := w.Walk(int(defined), func(in *wasm.Instr, st *wasm.State) error {
+		if err := supportedInstr(in.Op); err != nil {
+			return fmt.Errorf("function %d: instruction %d (%v): %w", fn, s.size, in.Op, err)
+		}
+		if len(st.Ctrls) > maxNesting {
+			return fmt.Errorf("function %d: blocks nested deeper than %d: %w", fn, maxNesting, ErrUnsupported)
+		}
+		if s.size == 0 {
+			if err := p.needTypes(st.Locals); err != nil {
+				return fmt.Errorf("function %d: %w", fn, err)
+			}
+		}
+		p.need(in)
+		s.size++
+		if !dead.at(st) {
+			s.note(in, &prev)
+		}
+		prev = *in
+		return nil
+	})
+	return err
+}
+
+// deadness tells, along a walk, what cannot be reached. A block opened in
+// unreachable code counts as reachable to the rules of validation; here it
+// does not.
+type deadness struct {
+	depth int // open blocks with the outermost unreachable one the last, or 0
+}
+
+// at is asked for each instruction in order.
+func (d *deadness) at(st *wasm.State) bool {
+	if d.depth > 0 && len(st.Ctrls) >= d.depth && st.Ctrls[d.depth-1].Unreachable {
+		return true
+	}
+	d.depth = 0
+	if st.Unreachable() {
+		d.depth = len(st.Ctrls)
+	}
+	return d.depth > 0
+}
+
+// needTypes notes what records of these locals need.
+func (p *Program) needTypes(ts []wasm.ValType) error {
+	for _, t := range ts {
+		if t == wasm.ExnRef {
+			return fmt.Errorf("exception references: %w", ErrUnsupported)
+		}
+		if lowered(t) == wasm.ExternRef {
+			p.needs[runtimeRef1] = true
+		}
+	}
+	return nil
+}
+
+// need notes what an instruction needs of the hot form, reached or not.
+func (p *Program) need(in *wasm.Instr) {
+	switch in.Op {
+	case wasm.OpRefFunc:
+		p.taken[in.A] = true
+	case wasm.OpReturnCall:
+		p.taken[in.A] = true // imports: through a helper with the hidden parameter
+	case wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit:
+		p.needs[runtimeBulk] = true
+		p.segments = p.segments || in.Op == wasm.OpMemoryInit
+	case wasm.OpDataDrop, wasm.OpElemDrop:
+		p.needs[runtimeDropped] = true
+	case wasm.OpTableGet, wasm.OpTableSet, wasm.OpTableGrow, wasm.OpTableFill, wasm.OpTableCopy, wasm.OpTableInit:
+		p.funcTable = true
+		for f := runtimeTableGet; f <= runtimeTableInit; f++ {
+			p.needs[f] = true
+		}
+	case wasm.OpRefNull:
+		if t := wasm.RefNull(wasm.HeapType(in.A)); !isFuncRef(t) {
+			p.needs[runtimeRef1] = true
+		}
+	}
+	p.funcTable = p.funcTable || needsFuncTable(in.Op)
+}
+
+// note looks at one reachable instruction.
+func (s *surveyed) note(in, prev *wasm.Instr) {
+	switch {
+	case in.Op == wasm.OpCall:
+		s.callees = append(s.callees, uint32(in.A))
+	case in.Op == wasm.OpLoop, isDynamicCall(in.Op), isSliced(in, prev):
+		s.sites++
+		s.bound = false
+	case in.Op == wasm.OpReturnCall:
+		s.bound = false
+	case leavesModule(in.Op):
+		s.bound = false
+	}
+}
+
+// isDynamicCall reports whether op is a call that is not direct, tail calls
+// included only in so far as they return here (they do not).
+func isDynamicCall(op wasm.Opcode) bool {
+	return op == wasm.OpCallIndirect || op == wasm.OpCallRef
+}
+
+// isTailCall reports whether op replaces the frame.
+func isTailCall(op wasm.Opcode) bool {
+	return op == wasm.OpReturnCall || op == wasm.OpReturnCallIndirect || op == wasm.OpReturnCallRef
+}
+
+// leavesModule reports whether op runs, or may become, code of the host, or
+// makes a function unfit to be left alone for another reason.
+func leavesModule(op wasm.Opcode) bool {
+	switch op {
+	case wasm.OpReturnCallIndirect, wasm.OpReturnCallRef, wasm.OpMemoryGrow, wasm.OpMemoryInit, wasm.OpDataDrop,
+		wasm.OpMemoryCopy, wasm.OpMemoryFill:
+		return true
+	}
+	return isReference(op)
+}
+
+// sliceSize is how many bytes a bulk memory operation may move between two
+// looks: about 10 µs of work.
+const sliceSize = 64 << 10
+
+// isSliced reports whether in is a bulk memory operation that is run in
+// slices by a helper function, with a safepoint between them. One whose size
+// is a small constant is left as it is.
+func isSliced(in, prev *wasm.Instr) bool {
+	switch in.Op {
+	case wasm.OpMemoryCopy, wasm.OpMemoryFill:
+		return prev.Op != wasm.OpI32Const || uint32(prev.A) > sliceSize
+	case wasm.OpMemoryInit:
+		return true
+	}
+	return false
+}
+
+// supportedInstr refuses what needs a later version of the pass.
+func supportedInstr(op wasm.Opcode) error {
+	switch op {
+	case wasm.OpTry, wasm.OpCatch, wasm.OpCatchAll, wasm.OpDelegate, wasm.OpRethrow, wasm.OpThrow, wasm.OpThrowRef, wasm.OpTryTable:
+		return fmt.Errorf("exception handling: %w", ErrUnsupported)
+	}
+	if op>>16 == 0xfe {
+		return fmt.Errorf("atomics: %w", ErrUnsupported)
+	}
+	return nil
+}
+
+// findQuick decides which functions are left alone: those that run at most
+// quickLimit instructions, callees included, none of which loops, blocks or
+// recurses. The depth-first search keeps its own stack, since the call graph
+// may be as deep as the module has functions.
+func (p *Program) findQuick(all []surveyed) {
+	p.traits = make([]funcTraits, len(all))
+	const unknown, open, closed = 0, 1, 2
+	state := make([]byte, len(all))
+	cost := make([]int, len(all)) // with callees; above quickLimit is not quick
+	type visit struct{ fn, next int }
+	var stack []visit
+	for root := range all {
+		if state[root] != unknown {
+			continue
+		}
+		stack = append(stack[:0], visit{fn: root})
+		state[root] = open
+		for len(stack) > 0 {
+			v := &stack[len(stack)-1]
+			s := &all[v.fn]
+			if v.next == 0 {
+				cost[v.fn] = s.size
+				if !s.bound {
+					cost[v.fn] = quickLimit + 1
+				}
+			}
+			if v.next == len(s.callees) || cost[v.fn] > quickLimit {
+				state[v.fn] = closed
+				p.traits[v.fn].quick = cost[v.fn] <= quickLimit
+				stack = stack[:len(stack)-1]
+				if len(stack) > 0 {
+					cost[stack[len(stack)-1].fn] += cost[v.fn]
+				}
+				continue
+			}
+			callee := int(s.callees[v.next]) - p.imports
+			v.next++
+			switch {
+			case callee < 0 || state[callee] == open: // an import, or recursion
+				cost[v.fn] = quickLimit + 1
+			case state[callee] == closed:
+				cost[v.fn] += cost[callee]
+			default:
+				state[callee] = open
+				stack = append(stack, visit{fn: callee})
+			}
+		}
+	}
+}
+
+// findChecked decides which functions look at their entry, and how large
+// frames count. Every recursion has to pass a look: those through references
+// pass a function whose reference is taken, and of the others each has an edge
+// that goes back in a depth-first walk of direct calls, whose target looks.
+// Frames of functions that do not look are part of that of the nearest caller
+// which does: its size has room for the largest chain of them.
+func (p *Program) findChecked(all []surveyed) {
+	const unknown, open, closed = 0, 1, 2
+	state := make([]byte, len(all))
+	order := make([]int, 0, len(all)) // callees first, but for edges back
+	type visit struct{ fn, next int }
+	var stack []visit
+	for root := range all {
+		if state[root] != unknown {
+			continue
+		}
+		state[root] = open
+		stack = append(stack[:0], visit{fn: root})
+		for len(stack) > 0 {
+			v := &stack[len(stack)-1]
+			if v.next == len(all[v.fn].callees) {
+				state[v.fn] = closed
+				order = append(order, v.fn)
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			callee := int(all[v.fn].callees[v.next]) - p.imports
+			v.next++
+			switch {
+			case callee < 0 || p.traits[callee].quick || state[callee] == closed:
+			case state[callee] == open:
+				p.traits[callee].checked = true
+			default:
+				state[callee] = open
+				stack = append(stack, visit{fn: callee})
+			}
+		}
+	}
+	p.sizeFrames(all, order)
+}
+
+func (p *Program) sizeFrames(all []surveyed, order []int) {
+	cost := make([]int, len(all))    // instructions between looks
+	chain := make([]int64, len(all)) // bytes of frames of unchecked callees
+	for _, i := range order {
+		t := &p.traits[i]
+		if t.quick {
+			t.checked = false
+			continue
+		}
+		t.checked = t.checked || p.taken[p.imports+i]
+		cost[i] = all[i].size
+		for _, f := range all[i].callees {
+			g := int(f) - p.imports
+			if g < 0 || p.traits[g].quick || p.traits[g].checked {
+				continue
+			}
+			cost[i] = min(cost[i]+cost[g], uncheckedLimit+1)
+			chain[i] = max(chain[i], chain[g]+p.ownFrame(g))
+		}
+		t.checked = t.checked || cost[i] > uncheckedLimit
+		if t.checked {
+			t.frame = int32(min(p.ownFrame(i)+chain[i], maxFrame))
+		}
+	}
+}
+
+// maxFrame bounds the size of one frame in the account.
+const maxFrame = 1 << 20
+
+// ownFrame is the measure of a frame of a defined function, in bytes.
+func (p *Program) ownFrame(defined int) int64 {
+	c := &p.mod.Code[defined]
+	n := int64(len(p.funcType(uint32(p.imports + defined)).Params))
+	for _, run := range c.Locals {
+		n += int64(run.N)
+	}
+	return 64 + 8*n + int64(len(c.Body)/8)
+}

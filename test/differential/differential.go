@@ -1,0 +1,108 @@
+// Package differential compares programs as they are with the same programs
+// rewritten and stopped, saved and woken at random: whatever can be seen of
+// them must be the same.
+package differential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/enginetest"
+	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/wasm"
+	"github.com/stasis-run/stasis/internal/wasmgen"
+)
+
+// An Engine runs generated modules through the pass, under a plan. It is a
+// wasmgen.Engine.
+type Engine struct {
+	Pass   instrument.Options
+	Plan   enginetest.Plan
+	Seed   uint64 // of a random plan, if not 0
+	Limits engine.Limits
+}
+
+// Instantiate implements wasmgen.Engine.
+func (e *Engine) Instantiate(ctx context.Context, b []byte, h *wasmgen.Host) (wasmgen.Instance, error) {
+	w, err := wazero.New(ctx, wazero.Options{Pass: e.Pass})
+	if err != nil {
+		return nil, err
+	}
+	i, err := e.instantiate(ctx, w, b, h)
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return i, nil
+}
+
+func (e *Engine) instantiate(ctx context.Context, w *wazero.Engine, b []byte, h *wasmgen.Host) (*instance, error) {
+	m, err := w.Compile(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	calls := make([]func(*wasmgen.Host, []uint64), len(m.Imports()))
+	for i, im := range m.Imports() {
+		for _, f := range wasmgen.HostFuncs() {
+			if f.Name == im.Name {
+				calls[i] = f.Call
+			}
+		}
+	}
+	plan := e.Plan
+	if e.Seed != 0 {
+		plan.Random = rand.New(rand.NewPCG(e.Seed, 1))
+	}
+	d, err := enginetest.NewDriver(ctx, m, e.Limits, plan, func(fn uint32, stack []uint64) { calls[fn](h, stack) })
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	i := &instance{w, m, d, exportsMemory(b)}
+	if _, trap, err := d.Run(ctx, engine.ModuleStart, nil); trap != nil || err != nil {
+		i.Close()
+		if err != nil {
+			return nil, err
+		}
+		return nil, trap
+	}
+	return i, nil
+}
+
+func exportsMemory(b []byte) bool {
+	m, err := wasm.Decode(b)
+	return err == nil && slices.ContainsFunc(m.Exports, func(x wasm.Export) bool { return x.Kind == wasm.ExternMemory })
+}
+
+type instance struct {
+	engine   *wazero.Engine
+	module   engine.Module
+	driver   *enginetest.Driver
+	exported bool // the memory
+}
+
+func (i *instance) Call(ctx context.Context, fn string, args []uint64) ([]uint64, error) {
+	n, _, ok := i.module.Export(fn)
+	if !ok {
+		return nil, fmt.Errorf("no function %q", fn)
+	}
+	results, trap, err := i.driver.Run(ctx, n, args)
+	if trap != nil && err == nil {
+		err = trap
+	}
+	return results, err
+}
+
+func (i *instance) Memory() []byte {
+	if !i.exported {
+		return nil
+	}
+	return i.driver.Thread().Memory().Bytes()
+}
+
+func (i *instance) Close() error {
+	return errors.Join(i.driver.Close(), i.module.Close(), i.engine.Close())
+}
