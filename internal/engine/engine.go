@@ -95,8 +95,8 @@ const (
 	Unwound EventKind = iota
 	// Exited: the first function has returned. Event has its results.
 	Exited
-	// Trapped: the guest did what it may not. Event has the trap. The thread
-	// cannot run any more.
+	// Trapped: the guest did what it may not. Event has the trap. The stack is
+	// gone, the rest of the thread is as the guest left it.
 	Trapped
 )
 

@@ -30,7 +30,7 @@ type instr struct {
 	a, b     uint32 // indices; br_table: its part of targets; else: the if
 	match    int32  // block, loop, if: the else or end; else: the end; end: its opener (-1: the function's)
 	block    wasm.BlockType
-	ref      wasm.ValType // reference instructions: the type they are about
+	ref      wasm.ValType // selects and reference instructions: the type they are about
 	base     int32        // operands below what it leaves
 	dead     bool         // cannot be reached; of an else or end: its whole block cannot
 	sliced   bool         // bulk operation that is run by a helper
@@ -158,7 +158,9 @@ func (r *reader) enter(i int32, in *wasm.Instr, st *wasm.State) {
 			r.made[at+k] = i
 		}
 		r.b.instrs[i].base = int32(at)
-		r.addSite(i, SiteLoop, st.Stack, nil)
+		operand := slices.Clone(st.Stack)
+		copy(operand[at:], params) // of the loop's own types, which may say less than what came first
+		r.addSite(i, SiteLoop, operand, nil)
 	}
 	r.open = append(r.open, o)
 }
@@ -287,7 +289,7 @@ func (r *reader) effect(in *wasm.Instr) (pops, pushes int) {
 	return len(params), len(results)
 }
 
-// refType is the type that a reference instruction is about.
+// refType is the type that a select or a reference instruction is about.
 func refType(in *wasm.Instr, st *wasm.State) wasm.ValType {
 	switch in.Op {
 	case wasm.OpRefNull:
@@ -296,6 +298,8 @@ func refType(in *wasm.Instr, st *wasm.State) wasm.ValType {
 		return st.Stack[len(st.Stack)-1]
 	case wasm.OpSelectT:
 		return in.Types[0]
+	case wasm.OpSelect:
+		return st.Stack[len(st.Stack)-2]
 	case wasm.OpCallRef, wasm.OpReturnCallRef:
 		return wasm.FuncRef
 	}

@@ -252,6 +252,8 @@ func (e *emitter) instr(i int32, x *instr) {
 		e.reach = false
 	case wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit, wasm.OpDataDrop:
 		e.bulk(x)
+	case wasm.OpSelect:
+		e.selectValue(x)
 	default:
 		if isReference(x.op) {
 			e.reference(x)
@@ -307,6 +309,29 @@ func (e *emitter) callIndirect(x *instr) {
 	e.markers(x.a)
 	e.op1(wasm.OpLocalGet, index)
 	e.op2(wasm.OpCallIndirect, e.env.hiddenType(x.a), e.env.table(x.b))
+}
+
+// selectValue emits a select. One of floats or vectors becomes an if: wazero
+// 1.12 on amd64 gives the first operand whatever the condition where an operand
+// lives across a call (wasmgen's TestWazeroFaults), and the pass makes values
+// do that. The engine would branch anyway.
+func (e *emitter) selectValue(x *instr) {
+	switch x.ref {
+	case wasm.F32, wasm.F64, wasm.V128:
+	default:
+		e.op(wasm.OpSelect)
+		return
+	}
+	a, b, c := e.temp(scratch-3, x.ref), e.temp(scratch-4, x.ref), e.temp(scratch, wasm.I32)
+	e.op1(wasm.OpLocalSet, c)
+	e.op1(wasm.OpLocalSet, b)
+	e.op1(wasm.OpLocalSet, a)
+	e.op1(wasm.OpLocalGet, c)
+	e.block(wasm.OpIf, nil, []wasm.ValType{x.ref})
+	e.op1(wasm.OpLocalGet, a)
+	e.op(wasm.OpElse)
+	e.op1(wasm.OpLocalGet, b)
+	e.end()
 }
 
 // tailCall gives the callee the depth that this function was given.

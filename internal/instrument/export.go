@@ -10,8 +10,16 @@ import (
 // I32 for references to functions (the index plus one, 0 for null).
 func Lowered(t wasm.ValType) wasm.ValType { return lowered(t) }
 
-// SameType reports whether two signatures are equal.
-func SameType(a, b wasm.FuncType) bool { return sameType(a, b) }
+// Matches reports whether values of types have of the original module may
+// stand where it asks for want.
+func (p *Program) Matches(have, want []wasm.ValType) bool { return p.spaces.Matches(have, want) }
+
+// FuncMatches reports whether a reference to a function that exists is of
+// type t.
+func (p *Program) FuncMatches(fn uint32, t wasm.ValType) bool {
+	h := t.Heap()
+	return h == wasm.HeapFunc || h.IsIndex() && p.spaces.SameType(p.typeOf(fn), uint32(h))
+}
 
 // RefFunc is the function whose reference a constant expression makes, if any.
 func RefFunc(expr []byte) (fn uint32, ok bool) { return refFunc(expr) }

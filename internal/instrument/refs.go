@@ -101,7 +101,7 @@ func (p *Program) markerTypes(orig uint32) []wasm.ValType {
 	}
 	n := orig
 	for i := range p.mod.Types[:orig] {
-		if sameType(p.mod.Types[i], t) {
+		if p.spaces.SameType(uint32(i), orig) {
 			n = uint32(i)
 			break
 		}
@@ -112,22 +112,6 @@ func (p *Program) markerTypes(orig uint32) []wasm.ValType {
 		marks = append(marks, digits[n&1])
 	}
 	return marks
-}
-
-func sameType(a, b wasm.FuncType) bool {
-	return sameValTypes(a.Params, b.Params) && sameValTypes(a.Results, b.Results)
-}
-
-func sameValTypes(a, b []wasm.ValType) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // markers pushes the arguments for the marker parameters of a type.
@@ -217,7 +201,7 @@ func (e *emitter) externReference(x *instr) {
 		if lowered(x.ref) == wasm.ExternRef {
 			e.asIs(x)
 		} else {
-			e.op(wasm.OpSelect)
+			e.selectValue(x)
 		}
 	default:
 		e.asIs(x)

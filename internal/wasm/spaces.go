@@ -10,13 +10,13 @@ type Spaces struct {
 	Globals  []GlobalType
 	Tags     []uint32 // index of the tag's type
 
-	types []FuncType
+	types matcher
 }
 
 // Spaces returns m's index spaces. The look-ups of Module go through the
 // imports each time; take Spaces for many of them.
 func (m *Module) Spaces() *Spaces {
-	s := &Spaces{types: m.Types}
+	s := &Spaces{types: matcher{types: m.Types}}
 	for i := range m.Imports {
 		s.addImport(&m.Imports[i])
 	}
@@ -48,10 +48,18 @@ func (s *Spaces) addImport(imp *Import) {
 }
 
 // FuncType returns the signature of function idx.
-func (s *Spaces) FuncType(idx uint32) (FuncType, bool) { return lookUpType(s.types, s.Funcs, idx) }
+func (s *Spaces) FuncType(idx uint32) (FuncType, bool) { return lookUpType(s.types.types, s.Funcs, idx) }
 
 // TagType returns the signature of tag idx.
-func (s *Spaces) TagType(idx uint32) (FuncType, bool) { return lookUpType(s.types, s.Tags, idx) }
+func (s *Spaces) TagType(idx uint32) (FuncType, bool) { return lookUpType(s.types.types, s.Tags, idx) }
+
+// SameType reports whether types a and b, by their indices, are equal: built
+// alike, wherever they stand.
+func (s *Spaces) SameType(a, b uint32) bool { return s.types.same(a, b) }
+
+// Matches reports whether values of types have may stand where want is asked
+// for.
+func (s *Spaces) Matches(have, want []ValType) bool { return s.types.allMatch(have, want) }
 
 // lookUpType returns the type whose index is at idx of space.
 func lookUpType(types []FuncType, space []uint32, idx uint32) (FuncType, bool) {

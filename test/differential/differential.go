@@ -57,7 +57,10 @@ func (e *Engine) instantiate(ctx context.Context, w *wazero.Engine, b []byte, h 
 	if e.Seed != 0 {
 		plan.Random = rand.New(rand.NewPCG(e.Seed, 1))
 	}
-	d, err := enginetest.NewDriver(ctx, m, e.Limits, plan, func(fn uint32, stack []uint64) { calls[fn](h, stack) })
+	d, err := enginetest.NewDriver(ctx, m, e.Limits, plan, func(fn uint32, stack []uint64) error {
+		calls[fn](h, stack)
+		return nil
+	})
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}

@@ -34,7 +34,7 @@ type Options struct {
 type Engine struct {
 	opts    Options
 	runtime wazero.Runtime
-	host    api.Module // the runtime functions of the pass
+	host    hostModule // the runtime functions of the pass
 	modules atomic.Uint64
 }
 
@@ -137,7 +137,7 @@ type Module struct {
 	hot      wazero.CompiledModule
 	id       uint64
 	argMasks [][]uint64            // per import: the bits of its arguments that mean something
-	imports  map[string]api.Module // host modules with the guest's imports, by their name in the guest
+	imports  map[string]hostModule // with the guest's imports, by their name in the guest
 
 	mu    sync.RWMutex
 	sites map[instrument.SiteID]*siteInfo // protected by mu
@@ -163,7 +163,7 @@ func (m *Module) Close() error {
 	}
 	errs = append(errs, m.hot.Close(ctx))
 	for _, h := range m.imports {
-		errs = append(errs, h.Close(ctx))
+		errs = append(errs, h.Close(ctx), h.code.Close(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -201,7 +201,7 @@ func (m *Module) Digest() [32]byte { return m.program.Digest() }
 // bindImports makes a host module for each module name that the guest imports
 // functions from. Other things cannot be imported: nobody provides them.
 func (m *Module) bindImports(ctx context.Context) error {
-	m.imports = make(map[string]api.Module)
+	m.imports = make(map[string]hostModule)
 	mod := m.program.Module()
 	builders := make(map[string]wazero.HostModuleBuilder)
 	seen := make(map[string]bool)
@@ -235,14 +235,25 @@ func (m *Module) bindImports(ctx context.Context) error {
 	return nil
 }
 
+// A hostModule is an instance of Go functions, and its code, which outlives the
+// instance.
+type hostModule struct {
+	api.Module
+	code wazero.CompiledModule
+}
+
 // instantiateHost makes a host module without a name. What the builder's own
 // Instantiate returns cannot be handed to an import resolver; this can.
-func (e *Engine) instantiateHost(ctx context.Context, b wazero.HostModuleBuilder) (api.Module, error) {
+func (e *Engine) instantiateHost(ctx context.Context, b wazero.HostModuleBuilder) (hostModule, error) {
 	c, err := b.Compile(ctx)
 	if err != nil {
-		return nil, err
+		return hostModule{}, err
 	}
-	return e.runtime.InstantiateModule(ctx, c, wazero.NewModuleConfig().WithName(""))
+	i, err := e.runtime.InstantiateModule(ctx, c, wazero.NewModuleConfig().WithName(""))
+	if err != nil {
+		return hostModule{}, errors.Join(err, c.Close(ctx))
+	}
+	return hostModule{i, c}, nil
 }
 
 func apiTypes(ts []wasm.ValType) []api.ValueType {

@@ -162,7 +162,7 @@ func (s *siteInfo) frame(vals []uint64) engine.Frame {
 
 // values is the inverse of frame: a record's values in wire order. A frame may
 // hold more than the site needs, in any order, but nothing of another type.
-func (s *siteInfo) values(f *engine.Frame, module *wasm.Module) ([]uint64, error) {
+func (s *siteInfo) values(f *engine.Frame, p *instrument.Program) ([]uint64, error) {
 	type key struct {
 		operand bool
 		index   uint32
@@ -181,7 +181,7 @@ func (s *siteInfo) values(f *engine.Frame, module *wasm.Module) ([]uint64, error
 		if v.Type != l.Type {
 			return nil, fmt.Errorf("%v: type %v, want %v", slotName(l), v.Type, l.Type)
 		}
-		if err := checkValue(v, module); err != nil {
+		if err := checkValue(v, p); err != nil {
 			return nil, fmt.Errorf("%v: %w", slotName(l), err)
 		}
 		out[i] = v.Lo
@@ -200,32 +200,31 @@ func slotName(l instrument.Slot) string {
 }
 
 // checkValue refuses bits that no value of the type has.
-func checkValue(v engine.Value, m *wasm.Module) error {
+func checkValue(v engine.Value, p *instrument.Program) error {
 	switch instrument.Lowered(v.Type) {
 	case wasm.I32, wasm.F32:
 		if v.Lo>>32 != 0 {
 			return fmt.Errorf("%#x is no value of type %v", v.Lo, v.Type)
 		}
 		if v.Type.IsRef() {
-			return checkFunc(v.Lo, v.Type, m)
+			return checkFunc(v.Lo, v.Type, p)
 		}
 	}
 	return nil
 }
 
 // checkFunc checks the number of a function reference.
-func checkFunc(n uint64, t wasm.ValType, m *wasm.Module) error {
+func checkFunc(n uint64, t wasm.ValType, p *instrument.Program) error {
 	if n == 0 {
 		if !t.Nullable() {
 			return fmt.Errorf("null is no value of type %v", t)
 		}
 		return nil
 	}
-	ft, ok := m.FuncType(uint32(n - 1))
-	if !ok {
+	if n > uint64(p.NumFuncs()) {
 		return fmt.Errorf("function %d does not exist", n-1)
 	}
-	if h := t.Heap(); h.IsIndex() && !instrument.SameType(ft, m.Types[h]) {
+	if !p.FuncMatches(uint32(n-1), t) {
 		return fmt.Errorf("function %d is not of type %v", n-1, t)
 	}
 	return nil

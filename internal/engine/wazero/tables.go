@@ -3,6 +3,8 @@ package wazero
 import (
 	"fmt"
 
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/instrument"
 )
@@ -47,8 +49,10 @@ func (t *Thread) tableItems(i uint32) ([]uint64, error) {
 		return nil, err
 	}
 	items := make([]uint64, uint32(n))
+	get := t.hot.ExportedFunction(instrument.ExportGetTable(i))
 	for k := range items {
-		if items[k], err = t.accessor(instrument.ExportGetTable(i), uint64(k)); err != nil {
+		items[k] = uint64(k)
+		if err := get.CallWithStack(&t.ctx, items[k:k+1]); err != nil {
 			return nil, err
 		}
 	}
@@ -90,7 +94,7 @@ func (t *Thread) checkTable(s *engine.Table) error {
 		if x>>32 != 0 {
 			return fmt.Errorf("element %d: %#x is no function", k, x)
 		}
-		if err := checkFunc(x, typ.Elem, m); err != nil {
+		if err := checkFunc(x, typ.Elem, t.module.program); err != nil {
 			return fmt.Errorf("element %d: %w", k, err)
 		}
 		if x != 0 && !t.module.program.Taken(uint32(x-1)) {
@@ -116,10 +120,13 @@ func (t *Thread) setTable(i uint32, items []uint64) error {
 		}
 		have = append(have, make([]uint64, grow)...)
 	}
-	set := t.hot.ExportedFunction(instrument.ExportSetTable(i))
+	var set api.Function
 	for k, x := range items {
 		if have[k] == x {
 			continue
+		}
+		if set == nil { // each look-up makes a stack
+			set = t.hot.ExportedFunction(instrument.ExportSetTable(i))
 		}
 		if err := set.CallWithStack(&t.ctx, []uint64{uint64(k), x}); err != nil {
 			return err

@@ -148,12 +148,12 @@ func (t *Thread) instantiate(ctx context.Context) error {
 func (t *Thread) resolve(name string) api.Module {
 	switch name {
 	case instrument.RuntimeModule:
-		return t.module.engine.host
+		return t.module.engine.host.Module
 	case instrument.HotModule:
 		return t.hot
 	}
-	if h := t.module.imports[name]; h != nil {
-		return h
+	if h, ok := t.module.imports[name]; ok {
+		return h.Module
 	}
 	return nil
 }
@@ -233,7 +233,8 @@ func (t *Thread) Backtrace(limit int) []uint32 {
 	return out
 }
 
-// Start implements engine.Thread.
+// Start implements engine.Thread. A function that is an import becomes the
+// pending call.
 func (t *Thread) Start(fn uint32, args []uint64) error {
 	if len(t.stack.recs) > 0 || t.pending != nil {
 		return errors.New("start: the thread has a stack already")
@@ -251,8 +252,9 @@ func (t *Thread) Start(fn uint32, args []uint64) error {
 
 // call pushes the entry of a function.
 func (t *Thread) call(fn uint32, args []uint64) error {
-	if int(fn) < t.module.program.NumImports() {
-		return fmt.Errorf("function %d (%s) is an import and cannot be started", fn, t.module.FuncName(fn))
+	if int(fn) < t.module.program.NumImports() { // exported, or the start function
+		t.pending = &engine.Pending{Import: fn, Args: append([]uint64{}, args...)}
+		return nil
 	}
 	s, err := t.module.site(t.module.entryID(fn))
 	if err != nil {

@@ -32,10 +32,18 @@ func (t *Thread) trap(err error) (engine.Event, bool) {
 	return engine.Event{Kind: engine.Trapped, Trap: trap}, true
 }
 
-// stackTrap makes a trap whose stack is that of the records.
+// stackTrap makes a trap whose stack is that of the records, and drops them.
 func (t *Thread) stackTrap(message string) *engine.Trap {
 	funcs := t.Backtrace(maxTrapFrames)
-	return engine.NewTrap(t.module, message, funcs, len(t.stack.recs)-len(funcs))
+	trap := engine.NewTrap(t.module, message, funcs, len(t.stack.recs)-len(funcs))
+	t.Reset()
+	return trap
+}
+
+// Reset drops the stack, as a trap does.
+func (t *Thread) Reset() {
+	t.stack.recs, t.stack.vals, t.used = nil, nil, 0
+	t.pending = nil
 }
 
 // nativeFrames reads function indices of the original module from a trace of

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stasis-run/stasis/internal/sandbox"
+	"github.com/stasis-run/stasis/internal/vfs/hostfs"
+)
+
+// grantFlags are the flags by which a caller gives a system of the host. run
+// and restore share them.
+type grantFlags struct {
+	name        string
+	detach      bool
+	dirs        []string
+	listen      []string
+	interactive bool
+	tty         bool
+	policy      string
+	timeout     time.Duration
+	memory      string
+	noCache     bool
+	stress      string
+}
+
+func (g *grantFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&g.name, "name", "", "name of the system; a random one by default")
+	f.BoolVarP(&g.detach, "detach", "d", false, "run in the background and print the name")
+	f.StringArrayVar(&g.dirs, "dir", nil, "give the guest a directory: HOST[:GUEST][:ro]")
+	f.StringArrayVar(&g.listen, "listen", nil, "give the guest a listening socket: tcp:HOST:PORT")
+	f.BoolVarP(&g.interactive, "interactive", "i", false, "let the guest read stdin")
+	f.BoolVarP(&g.tty, "tty", "t", false, "give the guest this terminal (needs one)")
+	f.StringVar(&g.policy, "files", "reopen", "host files that changed since they were saved: reopen, strict or stale")
+	f.DurationVar(&g.timeout, "timeout", 0, "end the guest after this time, such as 30s")
+	f.StringVarP(&g.memory, "memory", "m", "", "limit of the guest's memory, such as 256m")
+	f.BoolVar(&g.noCache, "no-cache", false, "neither use nor fill the cache of compiled code")
+	f.StringVar(&g.stress, "stress", "", "for tests: unwind=N or checkpoint=N, at every N-th safepoint")
+}
+
+// config makes what the flags say of it.
+func (g *grantFlags) config() (c sandbox.Config, err error) {
+	c.Name, c.Listen, c.Interactive, c.Timeout = g.name, g.listen, g.interactive, g.timeout
+	if c.Name == "" {
+		c.Name = sandbox.RandomName()
+	}
+	if err := sandbox.CheckName(c.Name); err != nil {
+		return c, err
+	}
+	for _, d := range g.dirs {
+		dir, err := sandbox.ParseDir(d)
+		if err != nil {
+			return c, err
+		}
+		c.Dirs = append(c.Dirs, dir)
+	}
+	if c.Policy, err = hostfs.ParsePolicy(g.policy); err != nil {
+		return c, err
+	}
+	if c.Memory, err = parseSize(g.memory); err != nil {
+		return c, err
+	}
+	if g.tty {
+		if !isTerminal(0) || !isTerminal(1) {
+			return c, errors.New("-t needs a terminal on stdin and stdout")
+		}
+		c.Interactive = true
+	}
+	if g.detach && (g.interactive || g.tty) {
+		return c, errors.New("-d and -i, -t do not go together: a detached system has no stdin")
+	}
+	if err := parseStress(g.stress, &c); err != nil {
+		return c, err
+	}
+	if !g.noCache {
+		c.Cache = cacheDir()
+	}
+	return c, nil
+}
+
+// cacheDir is where compiled code is kept, or "" if there is no place.
+func cacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "stasis", "code")
+}
+
+func runCommand() *cobra.Command {
+	var g grantFlags
+	var env []string
+	var workdir, invoke string
+	c := &cobra.Command{
+		Use:   "run [flags] FILE.wasm [ARGS]",
+		Short: "Run a program",
+		Long: `Run a WebAssembly program (WASI preview 1) as a system of its own.
+
+The exit code is the program's; 128+n if signal n ended it, 134 after a trap,
+124 after --timeout, 125 if stasis failed, 126 if the file cannot be run and
+127 if there is none.`,
+		Example: `  stasis run hello.wasm
+  stasis run --dir .:/work -w /work python.wasm script.py
+  stasis run -d --name job long.wasm
+  stasis run --invoke fib fib.wasm 30`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := g.config()
+			if err != nil {
+				return err
+			}
+			if cfg.File, err = moduleFile(args[0]); err != nil {
+				return err
+			}
+			cfg.Env, cfg.Workdir, cfg.Invoke = env, workdir, invoke
+			if workdir != "" && !filepath.IsAbs(workdir) {
+				return fmt.Errorf("working directory %s: want an absolute path of the guest", workdir)
+			}
+			cfg.Args = append([]string{filepath.Base(args[0])}, args[1:]...)
+			if invoke != "" {
+				cfg.Args, cfg.Params = cfg.Args[:1], args[1:]
+			}
+			info := sandbox.Info{Name: cfg.Name, Program: cfg.File, Args: cfg.Args, Detach: g.detach}
+			return launch(cmd.Context(), cfg, info)
+		},
+	}
+	g.add(c)
+	f := c.Flags()
+	f.SetInterspersed(false)
+	f.StringArrayVarP(&env, "env", "e", nil, "set a variable of the guest's environment: NAME=VALUE, or NAME for the caller's value")
+	f.StringVarP(&workdir, "workdir", "w", "", "the guest's working directory")
+	f.StringVar(&invoke, "invoke", "", "call this exported function, with ARGS for arguments, and print its results")
+	c.PreRunE = func(*cobra.Command, []string) error { return expandEnv(env) }
+	return c
+}
+
+// expandEnv gives variables without a value the caller's.
+func expandEnv(env []string) error {
+	for i, e := range env {
+		name, _, ok := strings.Cut(e, "=")
+		if name == "" || strings.ContainsRune(e, 0) {
+			return fmt.Errorf("environment %q: want NAME=VALUE or NAME", e)
+		}
+		if !ok {
+			env[i] = name + "=" + os.Getenv(name)
+		}
+	}
+	return nil
+}
+
+// moduleFile checks that a file can be a module.
+func moduleFile(name string) (string, error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", &exitError{exitNotFound, fmt.Errorf("run %s: no such file", name)}
+	case err != nil:
+		return "", &exitError{exitCannot, fmt.Errorf("run %s: %w", name, err)}
+	case !st.Mode().IsRegular():
+		return "", &exitError{exitCannot, fmt.Errorf("run %s: it is not a regular file", name)}
+	}
+	return path, nil
+}
+
+// launch runs a system here, or in the background.
+func launch(ctx context.Context, cfg sandbox.Config, info sandbox.Info) error {
+	store, err := sandbox.DefaultStore()
+	if err != nil {
+		return err
+	}
+	if info.Detach {
+		if err := sandbox.Detach(ctx, store, cfg, info); err != nil {
+			return launchError(cfg, err)
+		}
+		fmt.Println(cfg.Name)
+		return nil
+	}
+	e, err := store.Create(cfg.Name)
+	if err != nil {
+		return err
+	}
+	x, err := sandbox.RunHere(ctx, e, cfg, info, nil)
+	// A system in the foreground has told its story; its name is free again.
+	if rmErr := e.Remove(); err == nil {
+		err = rmErr
+	}
+	if err != nil {
+		return launchError(cfg, err)
+	}
+	if x.Checkpoint != "" {
+		fmt.Fprintf(os.Stderr, "stasis: %s: saved to %s and stopped\n", cfg.Name, x.Checkpoint)
+	}
+	if x.Code != 0 {
+		return &exitError{code: x.Code}
+	}
+	return nil
+}
+
+// launchError names the operation and the object of a system that never ran.
+func launchError(cfg sandbox.Config, err error) error {
+	if cfg.Image != "" {
+		return fmt.Errorf("restore %s: %w", cfg.Name, err)
+	}
+	err = fmt.Errorf("run %s: %w", filepath.Base(cfg.File), err)
+	if sandbox.CannotRun(err) {
+		return &exitError{exitCannot, err}
+	}
+	return err
+}

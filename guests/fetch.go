@@ -1,0 +1,209 @@
+package guests
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// A pkg is a package of a public registry, pinned. All are fetched by the
+// registry's own client, with whatever mirror that is set up to use.
+type pkg struct {
+	client  string // "pip", "npm", "cargo" or "go"
+	name    string
+	version string
+	digest  string // sha256 of the archive; for "go" the h1: sum of the module
+}
+
+func (p pkg) String() string { return p.client + " " + p.name + " " + p.version }
+
+// fetch returns the directory with a package's unpacked contents.
+func (c *Cache) fetch(ctx context.Context, p pkg) (string, error) {
+	id := strings.TrimPrefix(p.digest, "h1:")
+	id = strings.Map(func(r rune) rune {
+		if r == '/' || r == '+' || r == '=' {
+			return '-'
+		}
+		return r
+	}, id)[:16]
+	base := strings.Map(func(r rune) rune {
+		if r == '/' || r == '@' || r == ':' {
+			return '-'
+		}
+		return r
+	}, p.name)
+	dir, err := c.entry(ctx, "pkg-"+base+"-"+id, func(dir string) error {
+		c.log("fetching %s", p)
+		tmp, err := os.MkdirTemp(dir, "fetch-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		return clients[p.client](ctx, p, tmp, dir)
+	})
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", p, err)
+	}
+	return dir, nil
+}
+
+// clients fetch a package and unpack it to dir; tmp is a place to work.
+var clients = map[string]func(ctx context.Context, p pkg, tmp, dir string) error{
+	"pip": func(ctx context.Context, p pkg, tmp, dir string) error {
+		python, err := lookTool("python3", "python3-pip")
+		if err != nil {
+			return err
+		}
+		cmd := command{dir: tmp, argv: []string{python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+			"--no-deps", "--only-binary=:all:", "--dest", tmp, p.name + "==" + p.version}}
+		if _, err := cmd.run(ctx); err != nil {
+			return &UnavailableError{err}
+		}
+		return unpackOne(filepath.Join(tmp, "*.whl"), p.digest, dir)
+	},
+	"npm": func(ctx context.Context, p pkg, tmp, dir string) error {
+		npm, err := lookTool("npm", "npm")
+		if err != nil {
+			return err
+		}
+		cmd := command{dir: tmp, argv: []string{npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", tmp, p.name + "@" + p.version}}
+		if _, err := cmd.run(ctx); err != nil {
+			return &UnavailableError{err}
+		}
+		return unpackOne(filepath.Join(tmp, "*.tgz"), p.digest, dir)
+	},
+	"cargo": func(ctx context.Context, p pkg, tmp, dir string) error {
+		cargo, err := lookTool("cargo", "cargo")
+		if err != nil {
+			return err
+		}
+		// A project that is thrown away, so that cargo fetches one crate.
+		manifest := fmt.Sprintf("[package]\nname = \"fetch\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[lib]\npath = \"lib.rs\"\n\n"+
+			"[dependencies]\n%s = { version = \"=%s\", default-features = false }\n\n[workspace]\n", p.name, p.version)
+		if err := os.WriteFile(filepath.Join(tmp, "Cargo.toml"), []byte(manifest), 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(tmp, "lib.rs"), nil, 0o644); err != nil {
+			return err
+		}
+		if _, err := (command{dir: tmp, argv: []string{cargo, "fetch", "--quiet"}}).run(ctx); err != nil {
+			return &UnavailableError{err}
+		}
+		home := os.Getenv("CARGO_HOME")
+		if home == "" {
+			user, err := os.UserHomeDir()
+			if err != nil {
+				return err
+			}
+			home = filepath.Join(user, ".cargo")
+		}
+		return unpackOne(filepath.Join(home, "registry", "cache", "*", p.name+"-"+p.version+".crate"), p.digest, dir)
+	},
+	"go": func(ctx context.Context, p pkg, tmp, dir string) error {
+		gotool, err := lookTool("go", "golang-go")
+		if err != nil {
+			return err
+		}
+		out, err := command{dir: tmp, env: []string{"GOFLAGS=", "GOWORK=off"},
+			argv: []string{gotool, "mod", "download", "-json", p.name + "@" + p.version}}.run(ctx)
+		if err != nil {
+			return &UnavailableError{err}
+		}
+		var mod struct{ Dir, Sum string }
+		if err := json.Unmarshal(out, &mod); err != nil {
+			return fmt.Errorf("go mod download: %w", err)
+		}
+		if mod.Sum != p.digest {
+			return fmt.Errorf("sum %s, want %s", mod.Sum, p.digest)
+		}
+		return os.CopyFS(filepath.Join(dir, "module"), os.DirFS(mod.Dir))
+	},
+}
+
+// lookTool finds a program, or says which Debian package has it.
+func lookTool(name, debian string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", unavailable("%s: not installed (Debian: apt-get install %s)", name, debian)
+	}
+	return path, nil
+}
+
+// unpackOne unpacks the one archive that pattern names, if its digest is right.
+func unpackOne(pattern, digest, dir string) error {
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return unavailable("the client fetched no %s", filepath.Base(pattern))
+	}
+	if err := checkDigest(found[0], digest); err != nil {
+		return err
+	}
+	if strings.HasSuffix(found[0], ".whl") {
+		return unzip(found[0], dir)
+	}
+	return untar(found[0], dir)
+}
+
+func unzip(archive, dir string) error {
+	r, err := zip.OpenReader(archive)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return os.CopyFS(dir, r) // refuses names that lead out
+}
+
+func untar(archive, dir string) error {
+	f, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir) // no way out of dir, whatever the archive says
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for t := tar.NewReader(z); ; {
+		h, err := t.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue // directories are made as needed; links are not
+		}
+		name := filepath.FromSlash(h.Name)
+		if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		w, err := root.Create(name)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(w, t); err != nil {
+			w.Close()
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+	}
+}

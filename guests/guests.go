@@ -1,0 +1,170 @@
+package guests
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Guest is a program, what to run it with, and what it prints then.
+type Guest struct {
+	Name    string
+	About   string // one line: what it exercises
+	Source  string // where the program comes from: package and version, or our own
+	License string
+
+	// Args are the arguments after the program's name, for a run of some
+	// seconds; QuickArgs are for one of some tenths of a second. They differ
+	// in scale only; see ArgsAt.
+	Args, QuickArgs []string
+
+	Stdin string
+	Env   []string // NAME=value
+	Files []File   // to be placed in the root, which must be writable
+
+	// Want and WantQuick are what it writes to stdout with Args and QuickArgs;
+	// empty where no run has been recorded yet.
+	Want, WantQuick string
+
+	// Extra guests cost a large download; they are had when asked for by name.
+	Extra bool
+
+	// NoAsyncify says why there is no Asyncify variant; empty if there is one.
+	NoAsyncify string
+
+	args    []string // with "$SCALE"
+	program *program
+}
+
+// A File is to be placed in a guest's root directory.
+type File struct {
+	Path string // in the guest, absolute
+	Data []byte
+}
+
+// ArgsAt returns the arguments for a run of another scale. Time is about
+// proportional to it. What such a run prints is not recorded.
+func (g *Guest) ArgsAt(scale int) []string {
+	args := slices.Clone(g.args)
+	for i, a := range args {
+		args[i] = strings.ReplaceAll(a, "$SCALE", strconv.Itoa(scale))
+	}
+	return args
+}
+
+// Program names the module that the guest runs; some guests share one.
+func (g *Guest) Program() string { return g.program.name }
+
+// Place writes g.Files below root, a directory of the host.
+func (g *Guest) Place(root string) error {
+	for _, f := range g.Files {
+		p := filepath.Join(root, filepath.FromSlash(f.Path))
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(p, f.Data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An UnavailableError says why a guest cannot be had here: a tool is missing,
+// a registry does not answer. A digest that differs or a source that does not
+// compile is another kind of error.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string { return e.Err.Error() }
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+func unavailable(format string, args ...any) error {
+	return &UnavailableError{fmt.Errorf(format, args...)}
+}
+
+// IsUnavailable reports whether err says that a guest cannot be had here.
+func IsUnavailable(err error) bool {
+	var u *UnavailableError
+	return errors.As(err, &u)
+}
+
+// sources are the programs of ours, and the scripts and drivers for others'.
+//
+//go:embed src
+var sources embed.FS
+
+//go:embed testdata
+var wants embed.FS
+
+func mustSource(name string) []byte {
+	b, err := sources.ReadFile("src/" + name)
+	if err != nil {
+		panic(err) // the catalog names a file that is not there
+	}
+	return b
+}
+
+func want(name string) string {
+	b, err := fs.ReadFile(wants, "testdata/want/"+name+".txt")
+	if err != nil {
+		return "" // not recorded yet: see TestGuests -update
+	}
+	return string(b)
+}
+
+// All returns all guests, in the order of the catalog.
+func All() []Guest {
+	all := catalog()
+	for i := range all {
+		g := &all[i]
+		g.Source, g.License = g.program.source, g.program.license
+		g.Want, g.WantQuick = want(g.Name), want(g.Name+".quick")
+	}
+	return all
+}
+
+// Lookup returns the guest of that name.
+func Lookup(name string) (Guest, error) {
+	for _, g := range All() {
+		if g.Name == name {
+			return g, nil
+		}
+	}
+	return Guest{}, fmt.Errorf("guest %s: no such guest", name)
+}
+
+// Path returns the path of a guest's module, in the user's cache. It fetches
+// and builds what is not there yet, which can take minutes.
+func Path(ctx context.Context, name string) (string, error) {
+	c, err := DefaultCache()
+	if err != nil {
+		return "", err
+	}
+	return c.Path(ctx, name)
+}
+
+// Asyncified returns the path of a guest's module after Binaryen's Asyncify
+// and -O2: what one would use to stop and resume a program without us.
+func Asyncified(ctx context.Context, name string) (string, error) {
+	c, err := DefaultCache()
+	if err != nil {
+		return "", err
+	}
+	return c.Asyncified(ctx, name)
+}
+
+// Optimized returns the path of a guest's module after Binaryen's -O2 alone,
+// so that what Asyncify costs can be told from what -O2 gains.
+func Optimized(ctx context.Context, name string) (string, error) {
+	c, err := DefaultCache()
+	if err != nil {
+		return "", err
+	}
+	return c.Optimized(ctx, name)
+}

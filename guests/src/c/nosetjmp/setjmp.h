@@ -1,0 +1,1 @@
+// wasi-libc has no setjmp; lua_throw.h does without.

@@ -1,0 +1,80 @@
+package kernel
+
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+)
+
+// Compiled guest code does not let Go's garbage collector stop the world: a
+// collection that begins while a guest loops never ends, and no Go code runs
+// any more that could ask the guest for a safepoint. So in a process whose main
+// business is to run guests, the collector is ours: OwnCollector turns Go's own
+// triggers off, and Collect unwinds all tasks first.
+
+// collectTicks is how often, in ticks, the heap's size is looked at.
+const collectTicks = 10
+
+// collectFloor is the least heap, in bytes, that is worth a collection.
+const collectFloor = 64 << 20
+
+// ownCollector is set by OwnCollector; collectAt is the heap size in bytes at
+// which the next collection is due.
+var (
+	ownCollector atomic.Bool
+	collectAt    atomic.Uint64
+)
+
+// OwnCollector makes collections the kernels' alone in this process. It also
+// sets GOMAXPROCS: explicitly, since Go's periodic update of it stops the
+// world, and with room for the goroutines that control the guests.
+func OwnCollector() {
+	debug.SetGCPercent(-1)
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
+	collectAt.Store(collectFloor)
+	ownCollector.Store(true)
+}
+
+// Collect unwinds all tasks and collects Go's heap. The tasks go on on every
+// path.
+func (k *Kernel) Collect(ctx context.Context) error {
+	stop := k.tasks.BeginExternalStop()
+	defer stop.End()
+	if err := stop.Wait(ctx); err != nil {
+		return err
+	}
+	runtime.GC()
+	collectAt.Store(max(collectFloor, 2*heapSize()))
+	return nil
+}
+
+// heapSize is the size of live and dead objects in bytes. Reading it does not
+// stop the world.
+func heapSize() uint64 {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
+
+// collectIfWorth is called by the ticker.
+func (k *Kernel) collectIfWorth() {
+	if !ownCollector.Load() || heapSize() < collectAt.Load() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := k.Collect(ctx); err != nil {
+		k.log.Warn("collection put off", "err", err)
+	}
+}
+
+// cpus is how many CPUs guests get at most.
+func (k *Kernel) cpus() int {
+	if k.opts.CPUs > 0 {
+		return k.opts.CPUs
+	}
+	return runtime.NumCPU()
+}

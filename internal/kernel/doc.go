@@ -1,0 +1,48 @@
+// Package kernel is what a guest process lives in: tasks, thread groups, stops,
+// clocks and the one place where a task waits. It follows Linux's model in
+// Linux's words, knows engines only by their interface, and can be saved.
+//
+// # Tasks
+//
+// A task is one guest thread. Its code runs on its task goroutine, which is a
+// plain loop (task_run.go): look for what is asked of the task, run guest code
+// until it exits, traps or unwinds, handle that, begin again. Between two turns
+// the task's stack is data.
+//
+// # Run states
+//
+//	running   in guest code or in a system call
+//	blocked   in Block, the only place where a task waits for something
+//	stopped   at a safepoint, because of a stop; its state may be read and saved
+//	exiting   on its way out
+//	dead      its goroutine is gone
+//
+// # Stops
+//
+// A stop keeps a task from running. An external stop is anyone's (a pause, a
+// checkpoint, a collection): it is counted, on a task or on the task set, and a
+// stop of the set covers tasks that are created while it lasts. Beginning one
+// does not wait; WaitStopped does, with a deadline. An internal stop is the
+// task's own (a group stop by SIGSTOP); it has at most one. A task runs when it
+// has none of either.
+//
+// # System calls
+//
+// A system call that must wait calls Block. If the wait is interrupted by a
+// stop, the call returns Restart: the task's stack is unwound with the call as
+// its pending call, and after the stop, here or in a restored system, the
+// kernel makes the call again. What it may not do twice is kept in the task's
+// Restart block: the deadline on the monotonic clock, which stands still
+// meanwhile, and how many bytes were done.
+//
+// # Lock order
+//
+//	TaskSet.mu
+//	  ThreadGroup.signalMu
+//	    Task.mu
+//
+// Task.mu guards the engine's request flag (Interrupt, Clear) and what is asked
+// of the task. It may be taken without the others, so interrupting a task never
+// waits for the world. Locks of package vfs and waiter are below all of these;
+// their callbacks take Task.mu at most.
+package kernel

@@ -1,0 +1,134 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/ktime"
+)
+
+// Options set up a Kernel. The zero value works but for Calls.
+type Options struct {
+	Calls  *CallTable    // the system calls that guests may import
+	Source ktime.Source  // nil is the host's clock
+	Random io.Reader     // what random_get reads; nil is crypto/rand
+	Limits engine.Limits // of each thread
+	Log    *slog.Logger  // nil discards
+	CPUs   int           // CPU time per wall time that guests get at most; 0 is one per host CPU
+}
+
+// A Kernel is one compute system's world. Many can live in one host process.
+type Kernel struct {
+	opts   Options
+	clocks *ktime.Clocks
+	tasks  *TaskSet
+	ticker *ticker
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	init    *ThreadGroup // the first process; protected by mu
+	started bool         // protected by mu
+}
+
+// New makes a kernel without processes.
+func New(opts Options) *Kernel {
+	if opts.Source == nil {
+		opts.Source = ktime.Host
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	k := &Kernel{opts: opts, clocks: ktime.NewClocks(opts.Source), log: opts.Log}
+	k.tasks = newTaskSet(k)
+	k.ticker = newTicker(k)
+	return k
+}
+
+// Clocks are the guest's clocks.
+func (k *Kernel) Clocks() *ktime.Clocks { return k.clocks }
+
+// Tasks is the set of all tasks.
+func (k *Kernel) Tasks() *TaskSet { return k.tasks }
+
+// Init is the first process, nil before CreateProcess.
+func (k *Kernel) Init() *ThreadGroup {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.init
+}
+
+// ErrStarted says that a kernel has its first process already.
+var ErrStarted = errors.New("the system has its first process already")
+
+// CreateProcess makes the first process: one task over module, at the start of
+// the exported function entry. It does not run before Start.
+func (k *Kernel) CreateProcess(ctx context.Context, module engine.Module, p ProcessOptions) (*ThreadGroup, error) {
+	calls, err := k.opts.Calls.bind(module)
+	if err != nil {
+		return nil, err
+	}
+	fn, t, ok := module.Export(p.Entry)
+	if !ok {
+		return nil, fmt.Errorf("the module exports no function %q", p.Entry)
+	}
+	if len(t.Params) != len(p.EntryArgs) {
+		return nil, fmt.Errorf("function %q takes %d arguments, not %d", p.Entry, len(t.Params), len(p.EntryArgs))
+	}
+	tg := newThreadGroup(k, module, p)
+	task := newTask(k, tg, calls)
+	if task.thread, err = module.New(ctx, task, k.opts.Limits, nil); err != nil {
+		return nil, err
+	}
+	if err := task.thread.Start(fn, p.EntryArgs); err != nil {
+		return nil, errors.Join(err, task.thread.Close())
+	}
+	task.stress.begin(task, p.Stress)
+	if err := k.adopt(tg, task); err != nil {
+		return nil, errors.Join(err, task.thread.Close())
+	}
+	return tg, nil
+}
+
+// adopt makes tg the first process and its task known.
+func (k *Kernel) adopt(tg *ThreadGroup, task *Task) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.init != nil {
+		return ErrStarted
+	}
+	k.init = tg
+	k.tasks.add(task)
+	return nil
+}
+
+// Start lets the tasks run. It may be called once.
+func (k *Kernel) Start() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.init == nil || k.started {
+		return fmt.Errorf("start: %w", ErrStarted)
+	}
+	k.started = true
+	k.ticker.start()
+	k.tasks.startAll()
+	return nil
+}
+
+// Close ends what runs and frees all. It returns when no goroutine of the
+// kernel is left. It may be called twice.
+func (k *Kernel) Close() error {
+	k.mu.Lock()
+	tg := k.init
+	k.mu.Unlock()
+	if tg != nil {
+		tg.Terminate()
+	}
+	k.tasks.wait()
+	k.ticker.close()
+	return k.tasks.closeAll()
+}

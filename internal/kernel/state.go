@@ -1,0 +1,147 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/ktime"
+	"github.com/stasis-run/stasis/internal/vfs"
+)
+
+// State is all of a kernel that is saved, but for the memories of its threads
+// and what the vfs package saves itself.
+type State struct {
+	Clocks    ktime.State
+	LastID    TaskID
+	Processes []ProcessState
+}
+
+// ProcessState is a process.
+type ProcessState struct {
+	Module [32]byte // digest of what it runs
+	Args   []string
+	Env    []string
+	Tasks  []TaskState // the leader first
+}
+
+// TaskState is a task.
+type TaskState struct {
+	ID        TaskID
+	Thread    *engine.State
+	Restart   Restart
+	CPU       int64 // ns
+	GroupStop int32 // signal of the group stop it is in, or 0
+}
+
+// ErrExiting says that a kernel cannot be saved since its process is on its
+// way out, or gone.
+var ErrExiting = errors.New("the process has exited")
+
+// Save describes the kernel. All tasks must be at rest, by an external stop
+// that has been waited for.
+func (k *Kernel) Save() (*State, error) {
+	s := k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runningLocked() > 0 {
+		return nil, errors.New("save: tasks are running")
+	}
+	st := &State{Clocks: k.clocks.Save(), LastID: s.lastID}
+	g := k.Init()
+	if g == nil || g.alive == 0 {
+		return nil, ErrExiting
+	}
+	p := ProcessState{Module: g.module.Digest(), Args: g.opts.Args, Env: g.opts.Env}
+	for _, t := range g.tasks {
+		ts, err := t.saveLocked()
+		if err != nil {
+			return nil, fmt.Errorf("task %d: %w", t.id, err)
+		}
+		p.Tasks = append(p.Tasks, *ts)
+	}
+	st.Processes = append(st.Processes, p)
+	return st, nil
+}
+
+// Preconditions: TaskSet.mu is locked, the task is at rest.
+func (t *Task) saveLocked() (*TaskState, error) {
+	if t.state == Dead || t.isExiting() {
+		return nil, ErrExiting
+	}
+	th, err := t.thread.Save()
+	if err != nil {
+		return nil, err
+	}
+	st := &TaskState{ID: t.id, Thread: th, Restart: t.restart, CPU: t.cpu.read(0)}
+	if g, ok := t.internal.(GroupStop); ok {
+		st.GroupStop = g.Signal
+	}
+	return st, nil
+}
+
+func (t *Task) isExiting() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.exiting
+}
+
+// SavedMemory is the memory of a process whose tasks are at rest. It may be
+// read until the stop ends.
+func (g *ThreadGroup) SavedMemory() []byte { return g.leader.thread.Memory().Bytes() }
+
+// Restoring is what the caller of Restore provides: everything that has
+// authority or is too large for State.
+type Restoring struct {
+	Module func(digest [32]byte) (engine.Module, error)
+	Files  *vfs.FDTable
+	Fill   func(memory []byte) error // writes the saved memory
+	Stress Stress
+}
+
+// Restore makes a kernel that goes on where st was saved, once Start is called.
+// The state may come from anywhere; what is not consistent is an error.
+func Restore(ctx context.Context, opts Options, st *State, with Restoring) (*Kernel, error) {
+	k := New(opts)
+	if err := k.restore(ctx, st, with); err != nil {
+		return nil, errors.Join(err, k.tasks.closeAll())
+	}
+	return k, nil
+}
+
+func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
+	if len(st.Processes) != 1 || len(st.Processes[0].Tasks) != 1 {
+		return fmt.Errorf("state: %d processes; this version restores one with one task", len(st.Processes))
+	}
+	k.clocks = ktime.RestoreClocks(k.opts.Source, st.Clocks)
+	p := &st.Processes[0]
+	ts := &p.Tasks[0]
+	if ts.ID <= 0 || ts.Thread == nil || st.LastID < ts.ID {
+		return errors.New("state: a task without number or thread")
+	}
+	m, err := with.Module(p.Module)
+	if err != nil {
+		return err
+	}
+	calls, err := k.opts.Calls.bind(m)
+	if err != nil {
+		return err
+	}
+	g := newThreadGroup(k, m, ProcessOptions{Args: p.Args, Env: p.Env, Files: with.Files, Stress: with.Stress})
+	t := newTask(k, g, calls)
+	t.id, t.restart = ts.ID, ts.Restart
+	t.cpu.total = ts.CPU
+	if ts.GroupStop != 0 {
+		t.internal = GroupStop{Signal: ts.GroupStop}
+	}
+	if t.thread, err = m.New(ctx, t, k.opts.Limits, ts.Thread); err != nil {
+		return fmt.Errorf("task %d: %w", ts.ID, err)
+	}
+	t.stress.begin(t, with.Stress)
+	if err := k.adopt(g, t); err != nil {
+		return err
+	}
+	k.tasks.lastID = st.LastID
+	return with.Fill(t.thread.Memory().Bytes())
+}

@@ -1,0 +1,127 @@
+package kernel
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// An Outcome is how a system call ended.
+type Outcome int
+
+// Outcomes.
+const (
+	// Done: the results are in place.
+	Done Outcome = iota
+	// Again: the call was interrupted in its wait. It is made again after what
+	// interrupted it, with the same arguments and the task's Restart block.
+	Again
+	// Gone: the call does not come back; the task exits.
+	Gone
+)
+
+// A Call is one system call.
+type Call struct {
+	Module, Name    string
+	Params, Results []wasm.ValType
+
+	// Fn runs the call on the task goroutine. args are the parameters; results
+	// go to its start. It has room for both.
+	Fn func(t *Task, args []uint64) Outcome
+
+	// Note says how complete the call is, for people: "" is full.
+	Note string
+}
+
+// A CallTable is the system calls that guests may import.
+type CallTable struct {
+	calls map[[2]string]*Call
+}
+
+// NewCallTable makes a table. A call given twice is a bug and panics.
+func NewCallTable(calls []Call) *CallTable {
+	t := &CallTable{calls: make(map[[2]string]*Call, len(calls))}
+	for i := range calls {
+		c := &calls[i]
+		key := [2]string{c.Module, c.Name}
+		if t.calls[key] != nil {
+			panic("kernel: system call " + c.Module + "." + c.Name + " is there twice")
+		}
+		t.calls[key] = c
+	}
+	return t
+}
+
+// All lists the calls by module and name.
+func (t *CallTable) All() []*Call {
+	out := make([]*Call, 0, len(t.calls))
+	for _, c := range t.calls {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b *Call) int {
+		if a.Module != b.Module {
+			if a.Module < b.Module {
+				return -1
+			}
+			return 1
+		}
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// An ImportError says that a module imports what there is not.
+type ImportError struct {
+	Module, Name string
+	Problem      string
+}
+
+func (e *ImportError) Error() string {
+	return fmt.Sprintf("import %s.%s: %s", e.Module, e.Name, e.Problem)
+}
+
+// bind finds the call for each import of a module.
+func (t *CallTable) bind(m engine.Module) ([]*Call, error) {
+	imports := m.Imports()
+	out := make([]*Call, len(imports))
+	for i, im := range imports {
+		c := t.calls[[2]string{im.Module, im.Name}]
+		if c == nil {
+			return nil, &ImportError{im.Module, im.Name, "there is no such system call"}
+		}
+		if !slices.Equal(c.Params, im.Type.Params) || !slices.Equal(c.Results, im.Type.Results) {
+			return nil, &ImportError{im.Module, im.Name, fmt.Sprintf("its type is %v -> %v, not %v -> %v",
+				c.Params, c.Results, im.Type.Params, im.Type.Results)}
+		}
+		out[i] = c
+	}
+	return out, nil
+}
+
+// Call implements engine.Host: the guest calls an import.
+func (t *Task) Call(fn uint32, stack []uint64) engine.Action {
+	if t.stress.beforeCall() {
+		return engine.Unwind
+	}
+	if t.calls[fn].Fn(t, stack) == Done {
+		t.restart = Restart{}
+		return engine.Return
+	}
+	return engine.Unwind
+}
+
+// callAgain makes the pending call.
+func (t *Task) callAgain(fn uint32, args []uint64) {
+	c := t.calls[fn]
+	stack := make([]uint64, max(len(args), len(c.Results)))
+	copy(stack, args)
+	if c.Fn(t, stack) == Done {
+		t.restart = Restart{}
+		t.thread.Complete(stack[:len(c.Results)])
+	}
+}

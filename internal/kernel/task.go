@@ -1,0 +1,112 @@
+package kernel
+
+import (
+	"sync"
+
+	"github.com/stasis-run/stasis/internal/engine"
+)
+
+// A RunState says what a task is doing.
+type RunState int32
+
+// Run states; see the package comment.
+const (
+	Created RunState = iota // has no goroutine yet
+	Running
+	Blocked
+	Stopped
+	Exiting
+	Dead
+)
+
+func (s RunState) String() string {
+	return [...]string{"created", "running", "blocked", "stopped", "exiting", "dead"}[s]
+}
+
+// A Task is one guest thread.
+type Task struct {
+	k     *Kernel
+	group *ThreadGroup // immutable
+	calls []*Call      // by import of the module; immutable
+	id    TaskID       // immutable once the task is in the set
+
+	thread  engine.Thread // only on the task goroutine, or while the task is at rest
+	restart Restart       // likewise
+	stress  stress        // likewise
+
+	state    RunState // protected by TaskSet.mu
+	stops    int      // external stops of this task; protected by TaskSet.mu
+	internal Stop     // protected by TaskSet.mu
+
+	mu      sync.Mutex
+	asked   bool          // something waits for the task: stops, exit; protected by mu
+	wake    chan struct{} // wakes Block; made anew by each; protected by mu
+	exiting bool          // the task must go; protected by mu
+
+	cpu cpuClock
+}
+
+// A Restart is what a system call may not do twice. The zero value is that of a
+// call that is made for the first time.
+type Restart struct {
+	Set      bool  // the call has begun before
+	Deadline int64 // ns of the monotonic clock; Never if there is none
+	Done     int64 // bytes done
+}
+
+// Never is a deadline that does not come.
+const Never = int64(1<<63 - 1)
+
+func newTask(k *Kernel, group *ThreadGroup, calls []*Call) *Task {
+	return &Task{k: k, group: group, calls: calls}
+}
+
+// ID is the task's number.
+func (t *Task) ID() TaskID { return t.id }
+
+// Group is the task's process.
+func (t *Task) Group() *ThreadGroup { return t.group }
+
+// Kernel is the task's world.
+func (t *Task) Kernel() *Kernel { return t.k }
+
+// Memory is the guest's linear memory. Only on the task goroutine, in a system
+// call; it may be longer after the next one.
+func (t *Task) Memory() []byte { return t.thread.Memory().Bytes() }
+
+// Restart is the restart block of the system call in progress.
+func (t *Task) Restart() *Restart { return &t.restart }
+
+// State is what the task does at the moment.
+func (t *Task) State() RunState {
+	t.k.tasks.mu.Lock()
+	defer t.k.tasks.mu.Unlock()
+	return t.state
+}
+
+// atRestLocked reports whether the task's state may be read by others.
+//
+// Preconditions: TaskSet.mu is locked.
+func (t *Task) atRestLocked() bool {
+	return t.state == Stopped || t.state == Dead || t.state == Created
+}
+
+// interrupt asks the task to look at what is asked of it: guest code leaves at
+// its next safepoint, a blocked call at once.
+func (t *Task) interrupt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.interruptLocked()
+}
+
+// Preconditions: t.mu is locked.
+func (t *Task) interruptLocked() {
+	t.asked = true
+	if t.thread != nil && !t.exiting {
+		t.thread.Interrupt()
+	}
+	if t.wake != nil {
+		close(t.wake)
+		t.wake = nil
+	}
+}

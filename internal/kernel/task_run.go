@@ -1,0 +1,95 @@
+package kernel
+
+import (
+	"context"
+
+	"github.com/stasis-run/stasis/internal/engine"
+)
+
+// run is the task goroutine.
+func (t *Task) run() {
+	ctx := context.Background()
+	for t.lookAround() {
+		if fn, args, ok := t.thread.Pending(); ok {
+			t.callAgain(fn, args)
+			continue
+		}
+		t.cpu.begin(t.k.clocks.Source())
+		ev := t.thread.Run(ctx)
+		t.cpu.end(t.k.clocks.Source())
+		switch ev.Kind {
+		case engine.Unwound:
+			t.stress.unwound(t)
+		case engine.Exited:
+			t.group.exitWith(ExitStatus{Results: append([]uint64(nil), ev.Results...)})
+		case engine.Trapped:
+			t.group.exitWith(ExitStatus{Trap: ev.Trap})
+		}
+	}
+	t.leave()
+}
+
+// lookAround handles what is asked of the task, and stays here while the task
+// is stopped. It reports whether the task may run. When it returns, the request
+// flag is down, and whatever is asked from then on raises it again: both under
+// the lock under which requests are made, so none is lost.
+func (t *Task) lookAround() bool {
+	s := t.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if t.takeRequests() {
+			t.state = Exiting
+			return false
+		}
+		if s.stops == 0 && t.stops == 0 && t.internal == nil {
+			break
+		}
+		if t.state != Stopped {
+			t.state = Stopped
+			s.changed.Broadcast()
+		}
+		s.changed.Wait()
+	}
+	if t.state != Running {
+		t.state = Running
+		s.changed.Broadcast()
+	}
+	return true
+}
+
+// takeRequests lowers the request flag and reports whether the task must go.
+// Stops are looked at by the caller, under TaskSet.mu, where they are made.
+func (t *Task) takeRequests() (exit bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asked = false
+	if t.exiting {
+		return true
+	}
+	t.thread.Clear()
+	return false
+}
+
+// leave ends the task. Its state stays readable until the kernel is closed.
+func (t *Task) leave() {
+	t.group.taskGone(t)
+	s := t.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.state = Dead
+	s.live--
+	s.changed.Broadcast()
+}
+
+// exit tells the task to go. A task that does not run yet goes when it starts.
+func (t *Task) exit() {
+	t.mu.Lock()
+	t.interruptLocked()
+	t.exiting = true
+	t.mu.Unlock()
+	s := t.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed.Broadcast()
+}

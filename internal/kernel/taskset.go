@@ -1,0 +1,173 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A TaskID is a task's number, a tid; the leader's is the pid of its process.
+type TaskID int32
+
+// A TaskSet is all tasks of a kernel: the pid table, and the lock above all
+// others.
+type TaskSet struct {
+	k *Kernel
+
+	mu      sync.Mutex
+	changed sync.Cond        // on mu: a task has stopped, run on or gone
+	tasks   map[TaskID]*Task // protected by mu
+	lastID  TaskID           // protected by mu
+	stops   int              // external stops of the set; protected by mu
+	live    int              // task goroutines; protected by mu
+	closed  bool             // no task can be added any more; protected by mu
+}
+
+func newTaskSet(k *Kernel) *TaskSet {
+	s := &TaskSet{k: k, tasks: make(map[TaskID]*Task)}
+	s.changed.L = &s.mu
+	return s
+}
+
+// add gives a task its number and makes it known.
+func (s *TaskSet) add(t *Task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.id == 0 {
+		s.lastID++
+		t.id = s.lastID
+	}
+	s.lastID = max(s.lastID, t.id)
+	s.tasks[t.id] = t
+	t.group.addLocked(t)
+}
+
+// All lists the tasks, by number.
+func (s *TaskSet) All() []*Task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.allLocked()
+}
+
+func (s *TaskSet) allLocked() []*Task {
+	out := make([]*Task, 0, len(s.tasks))
+	for _, t := range s.tasks {
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b *Task) int { return int(a.id - b.id) })
+	return out
+}
+
+// Get finds a task by its number.
+func (s *TaskSet) Get(id TaskID) (*Task, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.tasks[id]
+	return t, ok
+}
+
+// startAll gives each task its goroutine.
+func (s *TaskSet) startAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tasks {
+		s.live++
+		go t.run()
+	}
+}
+
+// wait waits until no task goroutine is left: the tasks have been told to exit.
+func (s *TaskSet) wait() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.live > 0 {
+		s.changed.Wait()
+	}
+	s.closed = true
+}
+
+// closeAll frees the threads of tasks without goroutines.
+func (s *TaskSet) closeAll() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for id, t := range s.tasks {
+		if t.thread != nil {
+			errs = append(errs, t.thread.Close())
+			t.thread = nil
+		}
+		delete(s.tasks, id)
+	}
+	return errors.Join(errs...)
+}
+
+// An ExternalStop keeps all tasks of a set from running, until End.
+type ExternalStop struct {
+	set  *TaskSet
+	once sync.Once
+}
+
+// BeginExternalStop stops all tasks, those created later too. It does not
+// wait. The guest's monotonic clock stands still until End.
+func (s *TaskSet) BeginExternalStop() *ExternalStop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stops++
+	s.k.clocks.Freeze()
+	for _, t := range s.tasks {
+		t.interrupt()
+	}
+	return &ExternalStop{set: s}
+}
+
+// End ends the stop. Ending twice is once.
+func (e *ExternalStop) End() {
+	e.once.Do(func() {
+		s := e.set
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.stops == 0 {
+			panic("kernel: external stops of the task set fell below zero")
+		}
+		s.stops--
+		s.k.clocks.Thaw()
+		s.changed.Broadcast()
+	})
+}
+
+// Wait waits until all tasks stand at safepoints, or ctx is done. The caller
+// still has to End the stop.
+func (e *ExternalStop) Wait(ctx context.Context) error {
+	s := e.set
+	wake := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	})
+	defer wake()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		running := s.runningLocked()
+		if running == 0 {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for tasks to stop: %d still run: %w", running, ctx.Err())
+		}
+		s.changed.Wait()
+	}
+}
+
+// runningLocked counts the tasks that are not at rest.
+func (s *TaskSet) runningLocked() int {
+	n := 0
+	for _, t := range s.tasks {
+		if !t.atRestLocked() {
+			n++
+		}
+	}
+	return n
+}

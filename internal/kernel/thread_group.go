@@ -1,0 +1,132 @@
+package kernel
+
+import (
+	"context"
+	"sync"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/vfs"
+)
+
+// ProcessOptions describe a new process.
+type ProcessOptions struct {
+	Args  []string // argv
+	Env   []string // NAME=value
+	Files *vfs.FDTable
+
+	Entry     string   // exported function to call
+	EntryArgs []uint64 // its arguments
+
+	Stress Stress // for tests of guests
+}
+
+// A ThreadGroup is a process: tasks that share their memory, files and signal
+// handling, and exit together.
+type ThreadGroup struct {
+	k      *Kernel
+	module engine.Module // immutable
+	opts   ProcessOptions
+
+	leader *Task   // protected by TaskSet.mu
+	tasks  []*Task // protected by TaskSet.mu
+	alive  int     // tasks that are not dead; protected by TaskSet.mu
+
+	signalMu sync.Mutex
+	exiting  bool          // protected by signalMu
+	status   ExitStatus    // valid once exiting; protected by signalMu
+	gone     chan struct{} // closed when no task of the group runs any more
+}
+
+// An ExitStatus says how a process ended.
+type ExitStatus struct {
+	Code    int32        // of proc_exit, or 0
+	Signal  int32        // that ended it, or 0
+	Trap    *engine.Trap // that ended it, or nil
+	Results []uint64     // of the entry function, if that returned
+}
+
+func newThreadGroup(k *Kernel, m engine.Module, p ProcessOptions) *ThreadGroup {
+	return &ThreadGroup{k: k, module: m, opts: p, gone: make(chan struct{})}
+}
+
+// Preconditions: TaskSet.mu is locked.
+func (g *ThreadGroup) addLocked(t *Task) {
+	if g.leader == nil {
+		g.leader = t
+	}
+	g.tasks = append(g.tasks, t)
+	g.alive++
+}
+
+// Args are the process's arguments. They must not be changed.
+func (g *ThreadGroup) Args() []string { return g.opts.Args }
+
+// Env is the process's environment. It must not be changed.
+func (g *ThreadGroup) Env() []string { return g.opts.Env }
+
+// Files is the process's table of open files.
+func (g *ThreadGroup) Files() *vfs.FDTable { return g.opts.Files }
+
+// Module is what the process runs.
+func (g *ThreadGroup) Module() engine.Module { return g.module }
+
+// ID is the pid: the number of the first task.
+func (g *ThreadGroup) ID() TaskID {
+	g.k.tasks.mu.Lock()
+	defer g.k.tasks.mu.Unlock()
+	return g.leader.id
+}
+
+// Exit ends the process with a code, as exit_group(2) does. The first end of a
+// process counts.
+func (g *ThreadGroup) Exit(code int32) { g.exitWith(ExitStatus{Code: code}) }
+
+// Terminate ends the process as SIGKILL does.
+func (g *ThreadGroup) Terminate() { g.exitWith(ExitStatus{Signal: SIGKILL}) }
+
+func (g *ThreadGroup) exitWith(st ExitStatus) {
+	g.signalMu.Lock()
+	first := !g.exiting
+	if first {
+		g.exiting, g.status = true, st
+	}
+	g.signalMu.Unlock()
+	if !first {
+		return
+	}
+	for _, t := range g.members() {
+		t.exit()
+	}
+}
+
+func (g *ThreadGroup) members() []*Task {
+	g.k.tasks.mu.Lock()
+	defer g.k.tasks.mu.Unlock()
+	return append([]*Task(nil), g.tasks...)
+}
+
+// taskGone is called by each task as the last thing it does to the group.
+func (g *ThreadGroup) taskGone(*Task) {
+	g.k.tasks.mu.Lock()
+	defer g.k.tasks.mu.Unlock()
+	if g.alive--; g.alive == 0 {
+		g.opts.Files.CloseAll()
+		close(g.gone)
+	}
+}
+
+// Wait waits until the process has ended and tells how, or until ctx is done.
+func (g *ThreadGroup) Wait(ctx context.Context) (ExitStatus, error) {
+	select {
+	case <-g.gone:
+	case <-ctx.Done():
+		select {
+		case <-g.gone: // both: what is known counts
+		default:
+			return ExitStatus{}, ctx.Err()
+		}
+	}
+	g.signalMu.Lock()
+	defer g.signalMu.Unlock()
+	return g.status, nil
+}

@@ -1,0 +1,183 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/kernel"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// ChildCommand is the hidden subcommand that a detached system runs as.
+const ChildCommand = "sandbox-child"
+
+// childSetup is what a parent hands to the process of a detached system.
+type childSetup struct {
+	Store  string
+	Config Config
+	Info   Info
+}
+
+// childReport is its answer once the system runs, or cannot.
+type childReport struct {
+	Error     string
+	CannotRun bool
+}
+
+// Descriptors of the child: its setup comes on one, its report goes to the other.
+const (
+	setupFD  = 3
+	reportFD = 4
+)
+
+// Detach starts a system in a process of its own, which outlives this one, and
+// waits until it runs. Its output goes to the entry's log.
+func Detach(ctx context.Context, store *Store, c Config, info Info) error {
+	e, err := store.Create(c.Name)
+	if err != nil {
+		return err
+	}
+	e.Release() // the child takes it
+	if err := detach(ctx, e, store, c, info); err != nil {
+		return errors.Join(err, e.Remove())
+	}
+	return nil
+}
+
+func detach(ctx context.Context, e *Entry, store *Store, c Config, info Info) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(e.LogPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	setup, err := json.Marshal(childSetup{store.dir, c, info})
+	if err != nil {
+		return err
+	}
+	setupR, setupW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer setupW.Close()
+	reportR, reportW, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, setupR.Close())
+	}
+	defer reportR.Close()
+	cmd := exec.Command(self, ChildCommand)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{setupR, reportW}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	setupR.Close()
+	reportW.Close()
+	if err != nil {
+		return fmt.Errorf("start the system's process: %w", err)
+	}
+	if _, err := setupW.Write(setup); err != nil {
+		return errors.Join(fmt.Errorf("set the system's process up: %w", err), cmd.Process.Kill())
+	}
+	setupW.Close()
+	return await(ctx, cmd, reportR)
+}
+
+// await reads the child's report.
+func await(ctx context.Context, cmd *exec.Cmd, from *os.File) error {
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	defer stop()
+	var r childReport
+	if err := json.NewDecoder(io.LimitReader(from, maxMessage)).Decode(&r); err != nil {
+		return fmt.Errorf("the system's process ended before the system ran: %w", cmd.Wait())
+	}
+	if r.Error != "" {
+		_ = cmd.Wait() // it has said why
+		if r.CannotRun {
+			return &cannotRunError{errors.New(r.Error)}
+		}
+		return errors.New(r.Error)
+	}
+	return cmd.Process.Release()
+}
+
+// Child is the process of a detached system. It returns the exit code.
+func Child(ctx context.Context) (int, error) {
+	unix.CloseOnExec(setupFD)
+	unix.CloseOnExec(reportFD)
+	report := os.NewFile(reportFD, "report")
+	var setup childSetup
+	if err := json.NewDecoder(os.NewFile(setupFD, "setup")).Decode(&setup); err != nil {
+		return 0, fmt.Errorf("%s is not for users", ChildCommand)
+	}
+	tell := func(r childReport) {
+		_ = json.NewEncoder(report).Encode(r) // a parent that has gone waits for nothing
+		report.Close()
+	}
+	store := &Store{setup.Store}
+	e, err := store.Adopt(setup.Config.Name)
+	if err != nil {
+		tell(childReport{Error: err.Error()})
+		return 125, nil
+	}
+	x, err := RunHere(ctx, e, setup.Config, setup.Info, func() { tell(childReport{}) })
+	if err != nil {
+		tell(childReport{Error: err.Error(), CannotRun: CannotRun(err)})
+		return 125, nil
+	}
+	return x.Code, nil
+}
+
+// cannotRunError carries over a process boundary that a file is no program.
+type cannotRunError struct{ err error }
+
+func (e *cannotRunError) Error() string { return e.err.Error() }
+func (e *cannotRunError) Unwrap() error { return e.err }
+
+// CannotRun reports whether err says that a file cannot be run, whoever tries.
+func CannotRun(err error) bool {
+	var bad *wasm.Error
+	var imp *kernel.ImportError
+	var cannot *cannotRunError
+	return errors.As(err, &bad) || errors.As(err, &imp) || errors.As(err, &cannot) || errors.Is(err, engine.ErrUnsupported)
+}
+
+// Wait waits until the system's host process has gone and tells how the system
+// ended, or until ctx is done.
+func (e *Entry) Wait(ctx context.Context) (Exit, error) {
+	f, err := os.Open(e.dir + "/lock")
+	if err != nil {
+		return Exit{}, err
+	}
+	defer f.Close()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if err == nil {
+			return e.Exit()
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return Exit{}, fmt.Errorf("lock: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return Exit{}, fmt.Errorf("the system still runs: %w", ctx.Err())
+		case <-time.After(waitPoll):
+		}
+	}
+}
+
+// waitPoll is how often a waiter looks whether a system has ended: flock(2) has
+// no way to wait with a deadline.
+const waitPoll = 20 * time.Millisecond

@@ -1,0 +1,105 @@
+package vfs
+
+import "github.com/stasis-run/stasis/internal/abi"
+
+// Fdstat returns what fd_fdstat_get tells.
+func (t *FDTable) Fdstat(fd FD) (abi.Fdstat, abi.Errno) {
+	t.mu.Lock()
+	d, errno := t.lookupLocked(fd)
+	if errno != abi.OK {
+		t.mu.Unlock()
+		return abi.Fdstat{}, errno
+	}
+	f := d.file
+	f.IncRef()
+	fs := abi.Fdstat{RightsBase: d.base, RightsInheriting: d.inheriting}
+	t.mu.Unlock()
+	defer f.DecRef()
+	st, errno := f.Stat()
+	fs.Filetype, fs.Flags = st.Filetype, f.Flags()
+	return fs, errno
+}
+
+// SetRights takes rights from fd. More than it has is ENOTCAPABLE.
+func (t *FDTable) SetRights(fd FD, base, inheriting abi.Rights) abi.Errno {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d, errno := t.lookupLocked(fd)
+	switch {
+	case errno != abi.OK:
+		return errno
+	case !d.base.Has(base) || !d.inheriting.Has(inheriting):
+		return abi.ENOTCAPABLE
+	}
+	d.base, d.inheriting = base, inheriting
+	return abi.OK
+}
+
+// PreopenName returns the name of the preopened directory fd, or EBADF if it
+// is none.
+func (t *FDTable) PreopenName(fd FD) (string, abi.Errno) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d, errno := t.lookupLocked(fd)
+	switch {
+	case errno != abi.OK:
+		return "", errno
+	case d.preopen == "":
+		return "", abi.EBADF
+	}
+	return d.preopen, abi.OK
+}
+
+// Cloexec reports whether an exec closes fd.
+func (t *FDTable) Cloexec(fd FD) (bool, abi.Errno) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d, errno := t.lookupLocked(fd)
+	if errno != abi.OK {
+		return false, errno
+	}
+	return d.cloexec, abi.OK
+}
+
+// SetCloexec says whether an exec closes fd.
+func (t *FDTable) SetCloexec(fd FD, on bool) abi.Errno {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d, errno := t.lookupLocked(fd)
+	if errno == abi.OK {
+		d.cloexec = on
+	}
+	return errno
+}
+
+// PathOpen does path_open: it opens p below the directory fd, and gives it the
+// lowest free fd, which starts with cloexec false.
+//
+// Rights that the directory cannot pass on are left out rather than refused,
+// since programs ask for more than they need. Whether the file is opened for
+// reading and writing follows from the rights that are left: FD_READ or
+// FD_READDIR, and FD_WRITE.
+func (t *FDTable) PathOpen(n *Namespace, fd FD, lookup abi.LookupFlags, p string, oflags abi.OFlags,
+	base, inheriting abi.Rights, flags abi.FDFlags) (FD, abi.Errno) {
+	need := abi.RightPathOpen
+	if oflags&abi.OCreat != 0 {
+		need |= abi.RightPathCreateFile
+	}
+	if oflags&abi.OTrunc != 0 {
+		need |= abi.RightPathFilestatSetSize
+	}
+	dir, most, errno := t.getInheriting(fd, need)
+	if errno != abi.OK {
+		return 0, errno
+	}
+	defer dir.DecRef()
+	base &= most
+	inheriting &= most
+	read := base&(abi.RightFDRead|abi.RightFDReaddir) != 0
+	write := base&abi.RightFDWrite != 0
+	f, errno := n.OpenAt(dir, p, lookup, oflags, read, write, flags)
+	if errno != abi.OK {
+		return 0, errno
+	}
+	return t.Install(f, base, inheriting)
+}

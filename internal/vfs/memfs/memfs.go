@@ -1,0 +1,190 @@
+// Package memfs is a file system in memory. It is what a guest's root is made
+// of, and it is saved whole: names, contents, times, and files that have no
+// name any more but are open.
+//
+// Contents are kept in chunks, and only where something was written: a file
+// may be much longer than what it takes. What it takes is counted against a
+// quota, in blocks, as are the inodes.
+//
+// Saving does not copy contents. The State refers to the chunks as they are,
+// and who writes to one afterwards writes to a copy; the same the other way
+// round after a restore.
+//
+// Lock order: FS.mu is the only lock. It is held for the time of a copy.
+package memfs
+
+import (
+	"sync"
+
+	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/vfs"
+)
+
+// Type is what FileSystem.Type returns.
+const Type = "memfs"
+
+// Limits that are not options.
+const (
+	// maxFileSize bounds a file's length, in bytes: beyond it is EFBIG.
+	maxFileSize = 1 << 40
+
+	// maxLinks is how many names an inode can have: EMLINK.
+	maxLinks = 1 << 16
+)
+
+// Options set up an FS. But for Now, the zero value works.
+type Options struct {
+	Now    func() int64 // wall time, ns since 1970; needed
+	Bytes  int64        // quota of contents; 0 is 1 GiB
+	Inodes int64        // quota of inodes, and of names; 0 is 1 Mi
+	Dev    uint64       // device number that stat tells
+}
+
+func (o Options) withDefaults() Options {
+	if o.Bytes == 0 {
+		o.Bytes = 1 << 30
+	}
+	if o.Inodes == 0 {
+		o.Inodes = 1 << 20
+	}
+	return o
+}
+
+// FS is a file system in memory.
+type FS struct {
+	opts Options // immutable
+
+	mu      sync.Mutex
+	root    *node            // protected by mu
+	nodes   map[uint64]*node // all that have a name or are open, by ino; protected by mu
+	lastIno uint64           // the highest that was given out; protected by mu
+	blocks  int64            // of contents that are taken; protected by mu
+	names   int64            // in all directories; protected by mu
+}
+
+var _ vfs.FileSystem = (*FS)(nil)
+
+// New returns an FS with an empty root directory.
+func New(opts Options) *FS {
+	fs := &FS{opts: opts.withDefaults(), nodes: make(map[uint64]*node)}
+	fs.root, _ = fs.newNodeLocked(abi.FiletypeDirectory)
+	fs.root.nlink = 1
+	fs.root.parent = fs.root
+	return fs
+}
+
+// Type returns "memfs".
+func (fs *FS) Type() string { return Type }
+
+// Root returns a handle on the root directory.
+func (fs *FS) Root() (vfs.Dir, abi.Errno) { return &dir{fs, fs.root}, abi.OK }
+
+// Usage returns how much of the quotas is taken: bytes of contents, in whole
+// blocks, and inodes.
+func (fs *FS) Usage() (bytes, inodes int64) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.blocks * blockSize, int64(len(fs.nodes))
+}
+
+// node is an inode. All fields but ino and kind are protected by FS.mu.
+type node struct {
+	ino  uint64       // immutable
+	kind abi.Filetype // directory, regular file or symbolic link; immutable
+
+	nlink            int // names; of a directory, its one name (the root's is itself)
+	opens            int // open files; a node without names lives as long as there are some
+	atim, mtim, ctim int64
+
+	data   content // of a regular file
+	target string  // of a symbolic link; immutable
+	list   listing // of a directory
+	parent *node   // of a directory; nil when it has been removed
+}
+
+// newNodeLocked makes a node without a name, or returns ENOSPC.
+//
+// Preconditions: fs.mu is locked, but by New.
+func (fs *FS) newNodeLocked(kind abi.Filetype) (*node, abi.Errno) {
+	if int64(len(fs.nodes)) >= fs.opts.Inodes && fs.root != nil {
+		return nil, abi.ENOSPC
+	}
+	now := fs.opts.Now()
+	fs.lastIno++
+	n := &node{ino: fs.lastIno, kind: kind, atim: now, mtim: now, ctim: now}
+	fs.nodes[n.ino] = n
+	return n, abi.OK
+}
+
+// linkBlocks returns how many blocks the target of a symbolic link counts as:
+// a short one fits into the inode.
+func linkBlocks(target string) int64 {
+	if len(target) <= 64 {
+		return 0
+	}
+	return 1
+}
+
+// dropLocked forgets n if nothing holds it any more.
+//
+// Preconditions: fs.mu is locked.
+func (fs *FS) dropLocked(n *node) {
+	if n.nlink > 0 || n.opens > 0 {
+		return
+	}
+	n.data.resize(fs, 0)
+	fs.blocks -= linkBlocks(n.target)
+	delete(fs.nodes, n.ino)
+}
+
+// statLocked returns what stat tells about n.
+//
+// Preconditions: fs.mu is locked.
+func (fs *FS) statLocked(n *node) abi.Filestat {
+	st := abi.Filestat{
+		Dev: fs.opts.Dev, Ino: n.ino, Filetype: n.kind, Nlink: uint64(n.nlink),
+		Atim: uint64(n.atim), Mtim: uint64(n.mtim), Ctim: uint64(n.ctim),
+	}
+	switch n.kind {
+	case abi.FiletypeRegularFile:
+		st.Size = uint64(n.data.size)
+	case abi.FiletypeSymbolicLink:
+		st.Size = uint64(len(n.target))
+	case abi.FiletypeDirectory:
+		if n.nlink > 0 {
+			st.Nlink = 2 + uint64(n.list.dirs) // "." and each child's ".."
+		}
+	}
+	return st
+}
+
+// setTimesLocked is set_times.
+//
+// Preconditions: fs.mu is locked.
+func (n *node) setTimesLocked(t vfs.Times) {
+	if t.SetAtim {
+		n.atim = t.Atim
+	}
+	if t.SetMtim {
+		n.mtim = t.Mtim
+	}
+	n.ctim = t.Now
+}
+
+// touchLocked notes a change of n's content.
+//
+// Preconditions: fs.mu is locked.
+func (fs *FS) touchLocked(n *node) {
+	now := fs.opts.Now()
+	n.mtim, n.ctim = now, now
+}
+
+// readLocked notes that n was read. Like Linux's relatime, it moves the time
+// only if it would tell something new: that n was read since it changed.
+//
+// Preconditions: fs.mu is locked.
+func (fs *FS) readLocked(n *node) {
+	if n.atim <= n.mtim {
+		n.atim = max(fs.opts.Now(), n.atim)
+	}
+}

@@ -1,0 +1,238 @@
+package memfs_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/memfs"
+)
+
+// tree is a file system with its root directory.
+type tree struct {
+	*testing.T
+	fs   *memfs.FS
+	root vfs.Dir
+}
+
+func newTree(t *testing.T, opts memfs.Options) tree {
+	opts.Now = clock()
+	fs := memfs.New(opts)
+	root, _ := fs.Root()
+	return tree{t, fs, root}
+}
+
+func (t tree) open(name string) vfs.Regular {
+	t.Helper()
+	f, errno := t.root.Open(name, vfs.OpenOptions{Read: true, Write: true, Flags: abi.OCreat})
+	if errno != abi.OK {
+		t.Fatalf("open %s: %v", name, errno)
+	}
+	return f.(vfs.Regular)
+}
+
+func (t tree) wantUsage(bytes, inodes int64) {
+	t.Helper()
+	if b, i := t.fs.Usage(); b != bytes || i != inodes {
+		t.Errorf("usage is %d bytes, %d inodes, want %d, %d", b, i, bytes, inodes)
+	}
+}
+
+func (t tree) want(want, got abi.Errno, what string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+const block = 4096
+
+func TestByteQuota(t *testing.T) {
+	tr := newTree(t, memfs.Options{Bytes: 20 * block})
+	f := tr.open("file")
+	n, errno := f.WriteAt([][]byte{make([]byte, 16*block), make([]byte, 8*block)}, 0)
+	if n != 16*block || errno != abi.OK {
+		t.Errorf("a write that fits in part: %d, %v", n, errno)
+	}
+	_, errno = f.WriteAt([][]byte{make([]byte, 8*block)}, 16*block)
+	tr.want(abi.ENOSPC, errno, "a write that does not fit")
+	tr.want(abi.ENOSPC, f.Allocate(0, 21*block), "allocate")
+	tr.wantUsage(16*block, 2)
+	tr.want(abi.OK, f.Allocate(16*block, 4*block), "allocate the rest")
+	tr.wantUsage(20*block, 2)
+	_, errno = f.WriteAt([][]byte{make([]byte, 4*block)}, 16*block)
+	tr.want(abi.OK, errno, "write what was allocated")
+	tr.want(abi.ENOSPC, tr.root.Symlink(strings.Repeat("x", 100), "long"), "a long link")
+	tr.want(abi.OK, tr.root.Symlink("short", "link"), "a short link")
+	tr.want(abi.OK, f.SetSize(block+1), "cut")
+	tr.wantUsage(2*block, 3)
+	tr.want(abi.OK, tr.root.Symlink(strings.Repeat("x", 100), "long"), "a long link")
+	tr.wantUsage(3*block, 4)
+	tr.want(abi.OK, tr.root.Unlink("long"), "unlink")
+	tr.want(abi.OK, tr.root.Unlink("file"), "unlink an open file")
+	tr.wantUsage(2*block, 3)
+	f.Close()
+	tr.wantUsage(0, 2)
+
+	// A hole costs nothing, but a write in each chunk costs a block.
+	f = tr.open("sparse")
+	tr.want(abi.OK, f.SetSize(1<<40), "the largest size")
+	tr.want(abi.EFBIG, f.SetSize(1<<40+1), "one more")
+	_, errno = f.WriteAt([][]byte{{1}}, 1<<40)
+	tr.want(abi.EFBIG, errno, "write beyond the largest size")
+	tr.want(abi.EFBIG, f.Allocate(1<<40, 1), "allocate beyond the largest size")
+	tr.wantUsage(0, 3)
+	for i := range int64(21) {
+		_, errno := f.WriteAt([][]byte{{1}}, i<<30)
+		tr.want(map[bool]abi.Errno{true: abi.OK, false: abi.ENOSPC}[i < 20], errno, fmt.Sprint("write ", i))
+	}
+	f.Close()
+}
+
+func TestInodeQuota(t *testing.T) {
+	tr := newTree(t, memfs.Options{Inodes: 5}) // one is the root
+	for i := range 4 {
+		tr.want(abi.OK, tr.root.Mkdir(fmt.Sprint("dir", i)), "mkdir")
+	}
+	tr.want(abi.ENOSPC, tr.root.Mkdir("one more"), "mkdir")
+	_, errno := tr.root.Open("file", vfs.OpenOptions{Flags: abi.OCreat})
+	tr.want(abi.ENOSPC, errno, "create")
+	tr.want(abi.EEXIST, tr.root.Mkdir("dir0"), "mkdir what is there")
+	tr.want(abi.OK, tr.root.Rmdir("dir0"), "rmdir")
+	f := tr.open("file")
+	tr.want(abi.OK, tr.root.Link("file", tr.root, "name"), "names have the same quota")
+	tr.want(abi.ENOSPC, tr.root.Link("file", tr.root, "name2"), "link")
+	tr.want(abi.OK, tr.root.Unlink("name"), "unlink")
+	tr.want(abi.OK, tr.root.Unlink("file"), "unlink")
+	tr.wantUsage(0, 5)
+	tr.want(abi.ENOSPC, tr.root.Mkdir("a"), "an open file counts")
+	f.Close()
+	tr.wantUsage(0, 4)
+	tr.want(abi.OK, tr.root.Mkdir("a"), "mkdir")
+}
+
+// What was saved stays as it was, and what was restored does not write to it.
+func TestSaveIsACopy(t *testing.T) {
+	tr := newTree(t, memfs.Options{})
+	f := tr.open("file")
+	f.WriteAt([][]byte{bytes.Repeat([]byte("x"), 100_000)}, 0)
+	s := tr.fs.Save()
+	before, _ := json.Marshal(s)
+
+	f.WriteAt([][]byte{[]byte("changed")}, 50_000)
+	f.Append([][]byte{make([]byte, 50_000)})
+	f.SetSize(10)
+	f.SetSize(20)
+
+	other, err := memfs.Restore(s, memfs.Options{Now: clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, _ := other.Root()
+	g := tree{t, other, root}.open("file")
+	b := make([]byte, 8)
+	g.ReadAt([][]byte{b}, 50_000)
+	if string(b) != "xxxxxxxx" {
+		t.Errorf("restored %q", b)
+	}
+	g.WriteAt([][]byte{[]byte("other")}, 99_999)
+	g.SetSize(10)
+	if after, _ := json.Marshal(s); !bytes.Equal(after, before) {
+		t.Error("the state has changed")
+	}
+	f.ReadAt([][]byte{b}, 8)
+	if string(b) != "xx\x00\x00\x00\x00\x00\x00" {
+		t.Errorf("the live file holds %q", b)
+	}
+}
+
+func TestRestoreHostile(t *testing.T) {
+	dir := func(more string) string { return `{"ino":1,"type":3` + more + `}` }
+	file := func(more string) string { return dir("") + `,{"ino":2,"type":4` + more + `}` }
+	data := func(n int) string { b, _ := json.Marshal(make([]byte, n)); return string(b) }
+	names := func(entries string) string {
+		return dir(`,"lastSeq":9,"entries":[`+entries+`]`) + `,{"ino":2,"type":4},{"ino":3,"type":3}`
+	}
+	for _, c := range []struct{ head, nodes, text string }{
+		{``, ``, "root inode 1 is not a directory"},
+		{`"root":2,`, file(""), "root inode 2 is not a directory"},
+		{`"bytes":-1,`, dir(""), "quota of -1 bytes"},
+		{`"inodes":1,`, file(""), "1 inodes, 2 in use"},
+		{`"lastIno":4611686018427387905,`, dir(""), "4611686018427387905 inodes given out"},
+		{``, dir("") + "," + dir(""), "inode 1: is there twice"},
+		{``, `{"ino":10,"type":3}`, "inode 10: is there twice, or is not among the 9"},
+		{``, `{"ino":0,"type":3}`, "inode 0"},
+		{``, `{"ino":1,"type":2}`, "inode 1: is a character device"},
+		{``, dir(`,"mtim":-1`), "times 0, -1, 0"},
+		{``, dir(`,"size":1`), "a directory with the content of something else"},
+		{``, file(`,"entries":[{}]`), "inode 2: a regular file with the content"},
+		{``, `{"ino":1,"type":7}`, "target of 0 bytes"},
+		{``, `{"ino":1,"type":7,"target":"a\u0000"}`, "target of 2 bytes"},
+		{``, file(`,"size":-1`), "inode 2: size -1"},
+		{``, file(`,"size":1099511627777`), "size 1099511627777"},
+		{``, file(`,"size":1,"extents":[{"off":0,"data":` + data(1) + `}]`), "extent of 1 bytes at 0"},
+		{``, file(`,"size":1,"extents":[{"off":0}]`), "extent of 0 bytes"},
+		{``, file(`,"size":9,"extents":[{"off":4096,"data":` + data(4096) + `}]`), "at 4096"},
+		{``, file(`,"size":9,"extents":[{"off":-65536,"data":` + data(4096) + `}]`), "at -65536"},
+		{``, file(`,"size":9,"extents":[{"off":0,"data":` + data(69632) + `}]`), "extent of 69632 bytes"},
+		{``, file(`,"size":65536,"extents":[{"off":65536,"data":` + data(4096) + `}]`), "in a file of 65536"},
+		{`"bytes":4096,`, file(`,"size":9,"extents":[{"off":0,"data":` + data(8192) + `}]`), "over the quota of 4096"},
+		{``, names(`{"name":"a","ino":7,"seq":3}`), `directory 1: "a": inode 7 is not there`},
+		{``, names(`{"name":"..","ino":2,"seq":3}`), `name ".."`},
+		{``, names(`{"name":"a/b","ino":2,"seq":3}`), `name "a/b"`},
+		{``, names(`{"name":"","ino":2,"seq":3}`), `name ""`},
+		{``, names(`{"name":"a","ino":2,"seq":2}`), "number 2 after 2"},
+		{``, names(`{"name":"a","ino":2,"seq":10}`), "number 10"},
+		{``, names(`{"name":"a","ino":2,"seq":4},{"name":"b","ino":2,"seq":4}`), "number 4 after 4"},
+		{``, names(`{"name":"a","ino":2,"seq":4},{"name":"a","ino":2,"seq":5}`), `"a" is there twice`},
+		{``, names(`{"name":"a","ino":3,"seq":4},{"name":"b","ino":3,"seq":5}`), "inode 3 has too many names"},
+		{``, names(`{"name":"a","ino":1,"seq":4}`), "root inode 1 is not a directory on its own"},
+		{``, dir("") + `,{"ino":2,"type":3,"lastSeq":3,"entries":[{"name":"a","ino":2,"seq":3}]}`, "ring"},
+		{``, dir("") + `,{"ino":2,"type":3,"lastSeq":3,"entries":[{"name":"a","ino":3,"seq":3}]},{"ino":3,"type":4}`, "removed but is not empty"},
+		{``, dir(`,"lastSeq":4611686018427387905`), "entry number"},
+	} {
+		var s memfs.State
+		defaults := `{"bytes":1048576,"inodes":100,"lastIno":9,"root":1}`
+		if err := json.Unmarshal([]byte(defaults), &s); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(`{`+c.head+`"nodes":[`+c.nodes+`]}`), &s); err != nil {
+			t.Fatalf("%s: %v", c.nodes, err)
+		}
+		_, err := memfs.Restore(&s, memfs.Options{Now: clock()})
+		if err == nil || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%.200s %.200s: %v, want %q in it", c.head, c.nodes, err, c.text)
+		}
+	}
+}
+
+// Bytes beyond the end of a file are not seen when it grows, also if a made-up
+// state has some.
+func TestRestoreWipesTail(t *testing.T) {
+	s := &memfs.State{Bytes: 1 << 20, Inodes: 9, LastIno: 2, Root: 1, Nodes: []memfs.NodeState{
+		{Ino: 1, Filetype: abi.FiletypeDirectory, LastSeq: 3, Entries: []memfs.EntryState{{Name: "f", Ino: 2, Seq: 3}}},
+		{Ino: 2, Filetype: abi.FiletypeRegularFile, Size: 2, Extents: []memfs.Extent{{Data: bytes.Repeat([]byte("x"), block)}}},
+	}}
+	fs, err := memfs.Restore(s, memfs.Options{Now: clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, _ := fs.Root()
+	f := tree{t, fs, root}.open("f")
+	f.SetSize(4)
+	b := make([]byte, 9)
+	if n, _ := f.ReadAt([][]byte{b}, 0); string(b[:n]) != "xx\x00\x00" {
+		t.Errorf("read %q", b[:n])
+	}
+	if s.Nodes[1].Extents[0].Data[2] != 'x' {
+		t.Error("the state was written to")
+	}
+	if _, err := fs.RestoreFile(nil, []byte("{")); err == nil || errors.Is(err, abi.ENOENT) {
+		t.Errorf("restore of a broken file: %v", err)
+	}
+}

@@ -1,0 +1,167 @@
+package vfs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/stasis-run/stasis/internal/abi"
+)
+
+// State is all open files and what they share, with the mounts that they need.
+// FD tables are saved apart (FDTableState), since each process has its own;
+// they refer to files by id. So is the content of file systems, each in its
+// own package's State.
+type State struct {
+	Mounts  []MountState  `json:"mounts"`
+	Objects []ObjectState `json:"objects,omitempty"` // index is the ObjectID
+	Files   []FileState   `json:"files"`             // index is the FileID
+}
+
+// MountState names a mount. It is the caller's to make it again; Restore
+// checks that it did.
+type MountState struct {
+	Guest    string `json:"guest"`
+	Type     string `json:"type"` // FileSystem.Type
+	ReadOnly bool   `json:"readOnly,omitempty"`
+}
+
+// FileID is an open file's index in State.Files.
+type FileID int
+
+// ObjectID is an object's index in State.Objects.
+type ObjectID int
+
+// FileState is an OpenFile.
+type FileState struct {
+	Object ObjectState `json:"object"` // the File behind it
+	Mount  string      `json:"mount,omitempty"`
+	Path   string      `json:"path,omitempty"`
+	Read   bool        `json:"read,omitempty"`
+	Write  bool        `json:"write,omitempty"`
+	Flags  abi.FDFlags `json:"flags,omitempty"`
+	Offset int64       `json:"offset,omitempty"`
+}
+
+// ObjectState is a File, or something that several Files share, such as the
+// pipe between two ends. Kind says who reads Data: for a file of a mount the
+// mount's file system, for others the RestoreFunc of that kind.
+type ObjectState struct {
+	Kind string          `json:"kind"`
+	Data json.RawMessage `json:"data,omitempty"` // the package's own state struct
+}
+
+// FDTableState is an FDTable.
+type FDTableState struct {
+	Limit int       `json:"limit"`
+	FDs   []FDState `json:"fds"` // in order of FD
+}
+
+// FDState is one fd.
+type FDState struct {
+	FD         FD         `json:"fd"`
+	File       FileID     `json:"file"`
+	Base       abi.Rights `json:"base"`
+	Inheriting abi.Rights `json:"inheriting,omitempty"`
+	Preopen    string     `json:"preopen,omitempty"`
+	Cloexec    bool       `json:"cloexec,omitempty"`
+}
+
+// MissingError says that a restore needs something of the host that the caller
+// has not granted.
+type MissingError struct {
+	Kind string // "mount", "stdio", "listener", …
+	Name string // the mount's guest path, "stdin", the listener's name
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s %s is needed and was not granted", e.Kind, e.Name)
+}
+
+// NewObjectState returns the ObjectState of kind with v as its data.
+func NewObjectState(kind string, v any) (ObjectState, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return ObjectState{}, fmt.Errorf("%s: %w", kind, err)
+	}
+	return ObjectState{Kind: kind, Data: data}, nil
+}
+
+// A Saver collects open files, so that what is shared is saved once. It is
+// used while no task runs, by one goroutine.
+type Saver struct {
+	state   State
+	files   map[*OpenFile]FileID
+	objects map[any]ObjectID
+}
+
+// NewSaver returns a Saver for the files of n.
+func NewSaver(n *Namespace) *Saver {
+	s := &Saver{files: make(map[*OpenFile]FileID), objects: make(map[any]ObjectID)}
+	s.state.Mounts = n.mountStates()
+	return s
+}
+
+// State returns what has been saved.
+func (s *Saver) State() *State { return &s.state }
+
+// File saves f, unless it is already, and returns its id.
+func (s *Saver) File(f *OpenFile) (FileID, error) {
+	if id, ok := s.files[f]; ok {
+		return id, nil
+	}
+	object, err := f.file.Save(s)
+	if err != nil {
+		if f.path != "" {
+			return 0, fmt.Errorf("open file %s: %w", f.path, err)
+		}
+		return 0, fmt.Errorf("open file: %w", err)
+	}
+	f.offsetMu.Lock()
+	defer f.offsetMu.Unlock()
+	st := FileState{Object: object, Path: f.path, Read: f.read, Write: f.write, Flags: f.Flags(), Offset: f.offset}
+	if f.mount != nil {
+		st.Mount = f.mount.Guest
+	}
+	id := FileID(len(s.state.Files))
+	s.state.Files = append(s.state.Files, st)
+	s.files[f] = id
+	return id, nil
+}
+
+// Object saves what several Files share. Key is its identity; save is called
+// the first time.
+func (s *Saver) Object(key any, save func() (ObjectState, error)) (ObjectID, error) {
+	if id, ok := s.objects[key]; ok {
+		return id, nil
+	}
+	object, err := save()
+	if err != nil {
+		return 0, err
+	}
+	id := ObjectID(len(s.state.Objects))
+	s.state.Objects = append(s.state.Objects, object)
+	s.objects[key] = id
+	return id, nil
+}
+
+// Save returns the table's state, and puts its files into s.
+func (t *FDTable) Save(s *Saver) (*FDTableState, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := &FDTableState{Limit: t.limit}
+	for i, d := range t.fds {
+		if d.file == nil {
+			continue
+		}
+		id, err := s.File(d.file)
+		if err != nil {
+			return nil, fmt.Errorf("fd %d: %w", i, err)
+		}
+		st.FDs = append(st.FDs, FDState{FD(i), id, d.base, d.inheriting, d.preopen, d.cloexec})
+	}
+	return st, nil
+}
+
+// errBadState is the cause of errors about a state that nobody can have saved.
+var errBadState = errors.New("bad state")

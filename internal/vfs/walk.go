@@ -1,0 +1,227 @@
+package vfs
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stasis-run/stasis/internal/abi"
+)
+
+const (
+	// maxLinks is how many symbolic links one walk follows: Linux's limit.
+	maxLinks = 40
+
+	// maxDepth is how many directories deep below its start a walk goes. It
+	// holds a handle on each (for ".."), and on the host that is an fd.
+	maxDepth = 512
+)
+
+// A place is a directory that a walk has come to.
+type place struct {
+	dir   Dir
+	mount *Mount
+	path  string // in the guest's tree, for mounts and messages
+}
+
+// A target is where a walk ended: a name in a directory, which may or may not
+// be there.
+type target struct {
+	place
+	name  string // "." is the directory itself
+	slash bool   // a slash followed: it has to be a directory
+	up    bool   // the path ended with "..", and name is "."
+
+	w *walker
+}
+
+// guest returns the target's path in the guest's tree.
+func (t *target) guest() string {
+	if t.name == "." {
+		return t.path
+	}
+	return joinGuest(t.path, t.name)
+}
+
+// A walker resolves one path. It is the only thing in the kernel that knows
+// what "..", "/" and symbolic links mean.
+type walker struct {
+	ns    *Namespace
+	stack []place // from the start on; the first is not ours to close
+	rest  string  // what is still to be walked
+	links int     // symbolic links followed so far
+}
+
+// checkPath returns the errno for a path that no file system is asked about.
+func checkPath(p string) abi.Errno {
+	switch {
+	case p == "":
+		return abi.ENOENT
+	case len(p) > MaxPath:
+		return abi.ENAMETOOLONG
+	case strings.IndexByte(p, 0) >= 0:
+		return abi.EINVAL
+	case !utf8.ValidString(p):
+		return abi.EILSEQ
+	}
+	return abi.OK
+}
+
+// walk resolves p below base. Follow says whether a symbolic link in the last
+// place is followed. The caller closes the walker of the target.
+func (n *Namespace) walk(base *OpenFile, p string, follow bool) (*target, abi.Errno) {
+	d, ok := base.file.(Directory)
+	if !ok {
+		return nil, abi.ENOTDIR
+	}
+	if errno := checkPath(p); errno != abi.OK {
+		return nil, errno
+	}
+	if p[0] == '/' {
+		return nil, abi.EPERM
+	}
+	w := &walker{ns: n, rest: p, stack: []place{{d.Dir(), base.mount, base.path}}}
+	t, errno := w.run(follow)
+	if errno != abi.OK {
+		w.close()
+		return nil, errno
+	}
+	return t, abi.OK
+}
+
+// close gives back the handles that the walk took.
+func (w *walker) close() {
+	for len(w.stack) > 1 {
+		w.pop()
+	}
+}
+
+func (t *target) close() { t.w.close() }
+
+func (w *walker) top() place { return w.stack[len(w.stack)-1] }
+
+func (w *walker) pop() {
+	w.top().dir.Close()
+	w.stack = w.stack[:len(w.stack)-1]
+}
+
+// next takes the next component off w.rest. Slash says that a slash followed
+// it, last that nothing else did.
+func (w *walker) next() (name string, slash, last bool) {
+	w.rest = strings.TrimLeft(w.rest, "/")
+	name, rest, slash := strings.Cut(w.rest, "/")
+	w.rest = rest
+	return name, slash, strings.Trim(rest, "/") == ""
+}
+
+// run walks w.rest to its last component.
+func (w *walker) run(follow bool) (*target, abi.Errno) {
+	for {
+		name, slash, last := w.next()
+		var errno abi.Errno
+		switch {
+		case name == "." || name == "":
+			if last {
+				return &target{place: w.top(), name: ".", slash: true, w: w}, abi.OK
+			}
+		case name == "..":
+			if len(w.stack) == 1 {
+				return nil, abi.EPERM
+			}
+			w.pop()
+			if last {
+				return &target{place: w.top(), name: ".", slash: true, up: true, w: w}, abi.OK
+			}
+		case len(name) > MaxName:
+			return nil, abi.ENAMETOOLONG
+		case !last:
+			errno = w.enter(name)
+		default:
+			var done bool
+			if done, errno = w.end(name, slash, follow); done {
+				return &target{place: w.top(), name: name, slash: slash, w: w}, abi.OK
+			}
+		}
+		if errno != abi.OK {
+			return nil, errno
+		}
+	}
+}
+
+// enter goes into the directory name, or puts the target of the symbolic link
+// name in front of what is left.
+func (w *walker) enter(name string) abi.Errno {
+	if len(w.stack) > maxDepth {
+		return abi.ENAMETOOLONG
+	}
+	at := w.top()
+	guest := joinGuest(at.path, name)
+	if m := w.ns.MountAt(guest); m != nil {
+		d, errno := m.FS.Root()
+		if errno != abi.OK {
+			return errno
+		}
+		w.stack = append(w.stack, place{d, m, guest})
+		return abi.OK
+	}
+	d, errno := at.dir.OpenDir(name)
+	if errno == abi.OK {
+		w.stack = append(w.stack, place{d, at.mount, guest})
+		return abi.OK
+	}
+	if errno != abi.ENOTDIR {
+		return errno
+	}
+	link, errno := at.dir.Readlink(name)
+	if errno == abi.EINVAL {
+		return abi.ENOTDIR
+	}
+	if errno != abi.OK {
+		return errno
+	}
+	return w.expand(link, true)
+}
+
+// end looks at the last component. Done means that the walk ends at it;
+// otherwise it was a symbolic link, and the walk goes on with its target.
+func (w *walker) end(name string, slash, follow bool) (done bool, errno abi.Errno) {
+	if !follow || w.ns.MountAt(joinGuest(w.top().path, name)) != nil {
+		return true, abi.OK
+	}
+	link, errno := w.top().dir.Readlink(name)
+	if errno != abi.OK {
+		return true, abi.OK // not a link, or nothing: the caller will see
+	}
+	return false, w.expand(link, slash)
+}
+
+// expand puts the target of a symbolic link in front of what is left.
+func (w *walker) expand(link string, slash bool) abi.Errno {
+	if w.links++; w.links > maxLinks {
+		return abi.ELOOP
+	}
+	if errno := checkPath(link); errno != abi.OK {
+		return errno
+	}
+	if link[0] == '/' {
+		return abi.EPERM
+	}
+	if slash {
+		link += "/"
+	}
+	w.rest = link + w.rest
+	return abi.OK
+}
+
+// again goes on from a last component that turned out to be a symbolic link
+// after all, because it was replaced meanwhile.
+func (t *target) again() (*target, abi.Errno) {
+	w := t.w
+	w.rest = t.name
+	if t.slash {
+		w.rest += "/"
+	}
+	if w.links++; w.links > maxLinks {
+		return nil, abi.ELOOP
+	}
+	return w.run(true)
+}

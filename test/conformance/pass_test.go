@@ -1,0 +1,183 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/enginetest"
+	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// A passHost runs modules through the pass, under a plan of stops. Functions
+// of other instances are called by running them to their end inside of the
+// call; what else modules share with each other cannot be had yet, and modules
+// that import it are refused by name.
+type passHost struct {
+	engine     *wazero.Engine
+	plan       func() enginetest.Plan
+	registered map[string]*passInstance
+	instances  []*passInstance
+	stops      int
+	saves      int
+}
+
+func newPassHost(ctx context.Context, o instrument.Options, plan func() enginetest.Plan) (*passHost, error) {
+	e, err := wazero.New(ctx, wazero.Options{Pass: o})
+	if err != nil {
+		return nil, err
+	}
+	return &passHost{engine: e, plan: plan, registered: map[string]*passInstance{}}, nil
+}
+
+// A passInstance is one module with its state.
+type passInstance struct {
+	host   *passHost
+	module engine.Module
+	driver *enginetest.Driver
+	decl   *wasm.Module
+}
+
+func (h *passHost) Instantiate(ctx context.Context, name string, b []byte) (Instance, error) {
+	m, err := h.engine.Compile(ctx, b)
+	if err != nil {
+		if errors.Is(err, engine.ErrUnsupported) {
+			return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
+		}
+		return nil, err
+	}
+	decl, err := wasm.Decode(b)
+	if err != nil {
+		return nil, err
+	}
+	i := &passInstance{host: h, module: m, decl: decl}
+	imports := m.Imports()
+	targets := make([]func([]uint64) error, len(imports))
+	for k, im := range imports {
+		if targets[k], err = h.link(ctx, im); err != nil {
+			return nil, err
+		}
+	}
+	i.driver, err = enginetest.NewDriver(ctx, m, engine.Limits{}, h.plan(), func(fn uint32, stack []uint64) error {
+		return targets[fn](stack)
+	})
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	h.instances = append(h.instances, i)
+	_, trap, err := i.driver.Run(ctx, engine.ModuleStart, nil)
+	if err == nil && trap != nil {
+		err = trap
+	}
+	return i, err
+}
+
+// link finds the function that an import means.
+func (h *passHost) link(ctx context.Context, im engine.Import) (func([]uint64) error, error) {
+	from := h.registered[im.Module]
+	if from == nil {
+		return nil, fmt.Errorf("unknown import %s.%s", im.Module, im.Name)
+	}
+	fn, t, ok := from.module.Export(im.Name)
+	if !ok {
+		return nil, fmt.Errorf("unknown import %s.%s", im.Module, im.Name)
+	}
+	if !sameAcross(from.decl, t, i.decl, im.Type) {
+		return nil, fmt.Errorf("incompatible import type %s.%s", im.Module, im.Name)
+	}
+	return func(stack []uint64) error {
+		n := 0
+		for _, p := range t.Params {
+			n++
+			if p == wasm.V128 {
+				n++
+			}
+		}
+		res, trap, err := from.driver.Run(ctx, fn, append([]uint64(nil), stack[:n]...))
+		if trap != nil {
+			return trap
+		}
+		copy(stack, res)
+		return err
+	}, nil
+}
+
+func (h *passHost) Register(name string, i Instance) { h.registered[name] = i.(*passInstance) }
+
+func (h *passHost) Report() string {
+	return fmt.Sprintf("%d stops, %d saved and woken", h.stops, h.saves)
+}
+
+func (h *passHost) Close() error {
+	var errs []error
+	for _, i := range h.instances {
+		stops, saves := i.driver.Stops()
+		h.stops += stops
+		h.saves += saves
+		errs = append(errs, i.driver.Close(), i.module.Close())
+	}
+	return errors.Join(append(errs, h.engine.Close())...)
+}
+
+func (i *passInstance) Call(ctx context.Context, fn string, args []uint64) ([]uint64, error) {
+	n, _, ok := i.module.Export(fn)
+	if !ok {
+		return nil, fmt.Errorf("no function %q", fn)
+	}
+	res, trap, err := i.driver.Run(ctx, n, args)
+	if trap != nil && err == nil {
+		err = trap
+	}
+	return res, err
+}
+
+func (i *passInstance) Global(name string) ([]uint64, error) {
+	for _, x := range i.decl.Exports {
+		if x.Name != name || x.Kind != wasm.ExternGlobal {
+			continue
+		}
+		g, ok := i.driver.Thread().(interface {
+			Global(uint32) (engine.Value, bool)
+		}).Global(x.Index)
+		if ok {
+			return []uint64{g.Lo}, nil
+		}
+	}
+	return nil, fmt.Errorf("no global %q", name)
+}
+
+// stopPlans are the ways in which the tests run: untouched, stopped at every
+// safepoint and before every call of the host, and at random, saved and woken.
+var stopPlans = map[string]struct {
+	pass instrument.Options
+	plan func() enginetest.Plan
+}{
+	"untouched": {instrument.Options{}, func() enginetest.Plan { return enginetest.Plan{} }},
+	"every": {instrument.Options{Counted: true, PeelLimit: -1}, func() enginetest.Plan {
+		return enginetest.Plan{Every: 1, Calls: true}
+	}},
+	"random": {instrument.Options{Counted: true}, func() enginetest.Plan {
+		return enginetest.Plan{Every: 4, Random: rand.New(rand.NewPCG(3, 5)), Save: 3}
+	}},
+}
+
+// The specification's tests pass through the pass as they do plain.
+func TestSpecThroughThePass(t *testing.T) {
+	for _, name := range []string{"untouched", "every", "random"} {
+		p := stopPlans[name]
+		t.Run(name, func(t *testing.T) {
+			Run(t, Config{
+				Suites: []string{"v1", "v2", "tail-call", "extended-const", "typed-function-references"},
+				New: func(ctx context.Context, suite string) (Host, error) {
+					return newPassHost(ctx, p.pass, p.plan)
+				},
+				Skip: LaterRules,
+			})
+		})
+	}
+}
