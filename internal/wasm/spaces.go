@@ -48,7 +48,9 @@ func (s *Spaces) addImport(imp *Import) {
 }
 
 // FuncType returns the signature of function idx.
-func (s *Spaces) FuncType(idx uint32) (FuncType, bool) { return lookUpType(s.types.types, s.Funcs, idx) }
+func (s *Spaces) FuncType(idx uint32) (FuncType, bool) {
+	return lookUpType(s.types.types, s.Funcs, idx)
+}
 
 // TagType returns the signature of tag idx.
 func (s *Spaces) TagType(idx uint32) (FuncType, bool) { return lookUpType(s.types.types, s.Tags, idx) }

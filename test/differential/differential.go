@@ -25,10 +25,17 @@ type Engine struct {
 	Plan   enginetest.Plan
 	Seed   uint64 // of a random plan, if not 0
 	Limits engine.Limits
+
+	// Shared is used for all modules, if not nil, and Pass is not: a new engine
+	// for each module takes as long as a small module itself.
+	Shared *wazero.Engine
 }
 
 // Instantiate implements wasmgen.Engine.
 func (e *Engine) Instantiate(ctx context.Context, b []byte, h *wasmgen.Host) (wasmgen.Instance, error) {
+	if e.Shared != nil {
+		return e.instantiate(ctx, e.Shared, b, h)
+	}
 	w, err := wazero.New(ctx, wazero.Options{Pass: e.Pass})
 	if err != nil {
 		return nil, err
@@ -37,6 +44,7 @@ func (e *Engine) Instantiate(ctx context.Context, b []byte, h *wasmgen.Host) (wa
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
+	i.engine = w
 	return i, nil
 }
 
@@ -64,7 +72,7 @@ func (e *Engine) instantiate(ctx context.Context, w *wazero.Engine, b []byte, h 
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	i := &instance{w, m, d, exportsMemory(b)}
+	i := &instance{module: m, driver: d, exported: exportsMemory(b)}
 	if _, trap, err := d.Run(ctx, engine.ModuleStart, nil); trap != nil || err != nil {
 		i.Close()
 		if err != nil {
@@ -81,7 +89,7 @@ func exportsMemory(b []byte) bool {
 }
 
 type instance struct {
-	engine   *wazero.Engine
+	engine   *wazero.Engine // closed with the instance; nil if shared
 	module   engine.Module
 	driver   *enginetest.Driver
 	exported bool // the memory
@@ -107,5 +115,9 @@ func (i *instance) Memory() []byte {
 }
 
 func (i *instance) Close() error {
-	return errors.Join(i.driver.Close(), i.module.Close(), i.engine.Close())
+	err := errors.Join(i.driver.Close(), i.module.Close())
+	if i.engine != nil {
+		err = errors.Join(err, i.engine.Close())
+	}
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/wasm"
 )
 
 // A Plan says when a guest is stopped. The zero value never does.
@@ -18,6 +19,7 @@ type Plan struct {
 	Random *rand.Rand // not nil: after each stop, draw when the next one comes, Every on average
 	Save   int        // at every n-th stop, save, drop the thread and go on with one made of the state; 0 is never
 	Calls  bool       // have imports unwind before they are made
+	Look   int        // interrupt the thread in every n-th call of an import; 0 is never
 }
 
 // Stops reports whether the plan stops anything.
@@ -29,7 +31,9 @@ type Driver struct {
 	limits engine.Limits
 	answer func(fn uint32, stack []uint64) error
 	plan   Plan
+	words  []int // of results, by import
 	thread engine.Thread
+	calls  int
 	stops  int
 	saves  int
 }
@@ -41,6 +45,15 @@ type Counter interface{ SetEvery(n int32) }
 // module's start function has not run: Call does that with engine.ModuleStart.
 func NewDriver(ctx context.Context, m engine.Module, limits engine.Limits, plan Plan, answer func(fn uint32, stack []uint64) error) (*Driver, error) {
 	d := &Driver{module: m, limits: limits, answer: answer, plan: plan}
+	for _, im := range m.Imports() {
+		n := len(im.Type.Results)
+		for _, t := range im.Type.Results {
+			if t == wasm.V128 {
+				n++
+			}
+		}
+		d.words = append(d.words, n)
+	}
 	var err error
 	if d.thread, err = m.New(ctx, d, limits, nil); err != nil {
 		return nil, err
@@ -53,6 +66,9 @@ func NewDriver(ctx context.Context, m engine.Module, limits engine.Limits, plan 
 func (d *Driver) Call(fn uint32, stack []uint64) engine.Action {
 	if d.plan.Calls {
 		return engine.Unwind
+	}
+	if d.calls++; d.plan.Look > 0 && d.calls%d.plan.Look == 0 {
+		d.thread.Interrupt()
 	}
 	if err := d.answer(fn, stack); err != nil {
 		panic(err) // to the guest, a trap of the import
@@ -101,6 +117,7 @@ func (d *Driver) Run(ctx context.Context, fn uint32, args []uint64) ([]uint64, *
 // stopped does what the plan asks for at a stop, and the pending call.
 func (d *Driver) stopped(ctx context.Context) error {
 	d.stops++
+	d.thread.Clear()
 	if d.plan.Save > 0 && d.stops%d.plan.Save == 0 {
 		if err := d.replace(ctx); err != nil {
 			return err
@@ -117,12 +134,13 @@ func (d *Driver) complete() error {
 	if !ok {
 		return nil
 	}
-	stack := append(slices.Clone(args), make([]uint64, 16)...)
+	n := d.words[fn]
+	stack := append(slices.Clone(args), make([]uint64, n)...)
 	if err := d.answer(fn, stack); err != nil {
 		d.thread.(interface{ Reset() }).Reset()
 		return err
 	}
-	d.thread.Complete(stack[:16])
+	d.thread.Complete(stack[:n])
 	return nil
 }
 

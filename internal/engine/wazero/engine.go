@@ -28,6 +28,10 @@ type Options struct {
 	Cache   *Cache             // nil: compiled code is not kept
 	Workers int                // compile with so many goroutines; 0 is 1
 	Pass    instrument.Options // how modules are rewritten
+
+	// Interpreter runs modules on wazero's interpreter, to tell faults of its
+	// compiler from ours.
+	Interpreter bool
 }
 
 // An Engine compiles modules with wazero.
@@ -40,7 +44,11 @@ type Engine struct {
 
 // New makes an Engine.
 func New(ctx context.Context, opts Options) (*Engine, error) {
-	config := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithMemoryLimitPages(65535)
+	config := wazero.NewRuntimeConfigCompiler()
+	if opts.Interpreter {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	config = config.WithCoreFeatures(features).WithMemoryLimitPages(65535)
 	if opts.Cache != nil {
 		config = config.WithCompilationCache(opts.Cache.native)
 	}
