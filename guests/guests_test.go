@@ -20,6 +20,8 @@ var (
 	update = flag.Bool("update", false, "record what the guests print as what they must print")
 	extras = flag.Bool("extra", false, "run the extra guests too, which are large downloads")
 	table  = flag.Bool("table", false, "print a table of the guests (with -v)")
+
+	asyncify = flag.Bool("asyncify", false, "run the Asyncify variants too, which take minutes to make")
 )
 
 // get returns a guest's module or skips the test.
@@ -81,14 +83,21 @@ func compare(t *testing.T, name, got, want string) {
 	}
 }
 
-// Each guest prints on plain wazero what is recorded; the long run is left out
-// with -short. The engine there has no SIMD, threads, exceptions or tail calls,
-// so this shows too that no guest needs them.
+// small are the guests of -short: one C file each. Under -race, wazero compiles
+// a large module for a minute.
+var small = map[string]bool{"fib": true, "nbody": true, "sha256": true, "sort": true, "interp": true}
+
+// Each guest prints on plain wazero what is recorded; long runs and large
+// programs are left out with -short. The engine there has no SIMD, threads,
+// exceptions or tail calls, so this shows too that no guest needs them.
 func TestGuests(t *testing.T) {
 	for _, g := range guests.All() {
 		t.Run(g.Name, func(t *testing.T) {
 			if g.Extra && !*extras {
 				t.Skip("a large download: run with -extra")
+			}
+			if testing.Short() && !small[g.Name] {
+				t.Skip("a large program")
 			}
 			module := get(t, guests.Path, g.Name)
 			quick := run(t, &g, module, g.QuickArgs)
@@ -122,8 +131,8 @@ func row(t *testing.T, g *guests.Guest, module string, quick, full plainrun.Resu
 
 // What Asyncify makes of a guest prints the same.
 func TestAsyncified(t *testing.T) {
-	if testing.Short() {
-		t.Skip("minutes of wasm-opt")
+	if !*asyncify {
+		t.Skip("minutes of wasm-opt: run with -asyncify")
 	}
 	done := map[string]bool{}
 	for _, g := range guests.All() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,9 @@ const (
 	exitFailed   = 125 // stasis itself could not do it
 	exitCannot   = 126 // there is such a file, but it cannot be run
 	exitNotFound = 127 // there is no such file
+
+	exitTimeout     = 124 // --timeout was over
+	exitInterrupted = 130 // by SIGINT
 )
 
 // An exitError ends the command with a code and, if it has one, a text.
@@ -46,7 +50,9 @@ func main() {
 		code = exit.code
 	}
 	if err.Error() != "" {
-		fmt.Fprintln(os.Stderr, "stasis:", err)
+		for line := range strings.Lines(err.Error()) { // one for each of several that failed
+			fmt.Fprintln(os.Stderr, "stasis:", strings.TrimSuffix(line, "\n"))
+		}
 	}
 	os.Exit(code)
 }
@@ -58,15 +64,40 @@ func newRoot() *cobra.Command {
 		Version:       sandbox.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          unknownVerb,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%s: %w (see: %s --help)", c.Name(), err, c.CommandPath())
+	})
 	root.AddCommand(
 		runCommand(), checkpointCommand(), restoreCommand(), psCommand(), logsCommand(),
 		waitCommand(), killCommand(), rmCommand(), sandboxCommand(),
 	)
 	return root
+}
+
+// unknownVerb refuses what is no command, and says what may be meant.
+func unknownVerb(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+		return fmt.Errorf("there is no command %q (did you mean %s?)", args[0], strings.Join(names, " or "))
+	}
+	return fmt.Errorf("there is no command %q (see: stasis --help)", args[0])
+}
+
+// arguments checks how many arguments a command has; max < 0 is no limit.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= least && (most < 0 || len(args) <= most) {
+			return nil
+		}
+		return fmt.Errorf("%s: %d arguments: want %s (see: %s --help)", c.Name(), len(args), c.UseLine(), c.CommandPath())
+	}
 }
 
 // named finds the system that a command is about.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 
@@ -31,6 +32,17 @@ func parseSize(s string) (int64, error) {
 		return 0, fmt.Errorf("size %q: want a number of bytes such as 64m or 1g", s)
 	}
 	return n * unit, nil
+}
+
+// checkListen refuses what cannot be the address of a listening socket.
+func checkListen(s string) error {
+	network, addr, _ := strings.Cut(s, ":")
+	_, port, err := net.SplitHostPort(addr)
+	n, numErr := strconv.ParseUint(port, 10, 16)
+	if network != "tcp" || err != nil || numErr != nil || n == 0 {
+		return fmt.Errorf("listen %q: want tcp:HOST:PORT with a port from 1 to 65535", s)
+	}
+	return nil
 }
 
 // parseStress reads unwind=N or checkpoint=N.

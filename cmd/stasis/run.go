@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/internal/sandbox"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
@@ -49,12 +51,20 @@ func (g *grantFlags) add(c *cobra.Command) {
 
 // config makes what the flags say of it.
 func (g *grantFlags) config() (c sandbox.Config, err error) {
-	c.Name, c.Listen, c.Interactive, c.Timeout = g.name, g.listen, g.interactive, g.timeout
+	c.Name, c.Named, c.Listen, c.Interactive, c.Timeout = g.name, g.name != "", g.listen, g.interactive, g.timeout
 	if c.Name == "" {
 		c.Name = sandbox.RandomName()
 	}
 	if err := sandbox.CheckName(c.Name); err != nil {
 		return c, err
+	}
+	if c.Timeout < 0 {
+		return c, fmt.Errorf("timeout %v: want a time such as 30s", c.Timeout)
+	}
+	for _, l := range c.Listen {
+		if err := checkListen(l); err != nil {
+			return c, err
+		}
 	}
 	for _, d := range g.dirs {
 		dir, err := sandbox.ParseDir(d)
@@ -71,7 +81,7 @@ func (g *grantFlags) config() (c sandbox.Config, err error) {
 	}
 	if g.tty {
 		if !isTerminal(0) || !isTerminal(1) {
-			return c, errors.New("-t needs a terminal on stdin and stdout")
+			return c, errors.New("-t needs a terminal on stdin and stdout (use -i alone to give it a file or pipe)")
 		}
 		c.Interactive = true
 	}
@@ -112,18 +122,21 @@ The exit code is the program's; 128+n if signal n ended it, 134 after a trap,
   stasis run --dir .:/work -w /work python.wasm script.py
   stasis run -d --name job long.wasm
   stasis run --invoke fib fib.wasm 30`,
-		Args: cobra.MinimumNArgs(1),
+		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.config()
 			if err != nil {
-				return err
+				return fmt.Errorf("run: %w", err)
 			}
 			if cfg.File, err = moduleFile(args[0]); err != nil {
 				return err
 			}
-			cfg.Env, cfg.Workdir, cfg.Invoke = env, workdir, invoke
+			if cfg.Env, err = expandEnv(env); err != nil {
+				return fmt.Errorf("run: %w", err)
+			}
+			cfg.Workdir, cfg.Invoke = workdir, invoke
 			if workdir != "" && !filepath.IsAbs(workdir) {
-				return fmt.Errorf("working directory %s: want an absolute path of the guest", workdir)
+				return fmt.Errorf("run: working directory %s: want an absolute path of the guest", workdir)
 			}
 			cfg.Args = append([]string{filepath.Base(args[0])}, args[1:]...)
 			if invoke != "" {
@@ -139,22 +152,26 @@ The exit code is the program's; 128+n if signal n ended it, 134 after a trap,
 	f.StringArrayVarP(&env, "env", "e", nil, "set a variable of the guest's environment: NAME=VALUE, or NAME for the caller's value")
 	f.StringVarP(&workdir, "workdir", "w", "", "the guest's working directory")
 	f.StringVar(&invoke, "invoke", "", "call this exported function, with ARGS for arguments, and print its results")
-	c.PreRunE = func(*cobra.Command, []string) error { return expandEnv(env) }
 	return c
 }
 
-// expandEnv gives variables without a value the caller's.
-func expandEnv(env []string) error {
-	for i, e := range env {
+// expandEnv gives variables without a value the caller's, if that has one.
+func expandEnv(env []string) (out []string, err error) {
+	for _, e := range env {
 		name, _, ok := strings.Cut(e, "=")
-		if name == "" || strings.ContainsRune(e, 0) {
-			return fmt.Errorf("environment %q: want NAME=VALUE or NAME", e)
+		if name == "" {
+			return nil, fmt.Errorf("environment %q: want NAME=VALUE or NAME", e)
 		}
 		if !ok {
-			env[i] = name + "=" + os.Getenv(name)
+			value, set := os.LookupEnv(name)
+			if !set {
+				continue
+			}
+			e = name + "=" + value
 		}
+		out = append(out, e)
 	}
-	return nil
+	return out, nil
 }
 
 // moduleFile checks that a file can be a module.
@@ -166,11 +183,11 @@ func moduleFile(name string) (string, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", &exitError{exitNotFound, fmt.Errorf("run %s: no such file", name)}
+		return "", &exitError{exitNotFound, fmt.Errorf("run %s: no such file (name a .wasm file)", name)}
 	case err != nil:
 		return "", &exitError{exitCannot, fmt.Errorf("run %s: %w", name, err)}
 	case !st.Mode().IsRegular():
-		return "", &exitError{exitCannot, fmt.Errorf("run %s: it is not a regular file", name)}
+		return "", &exitError{exitCannot, fmt.Errorf("run %s: it is not a regular file (name a .wasm file)", name)}
 	}
 	return path, nil
 }
@@ -182,15 +199,20 @@ func launch(ctx context.Context, cfg sandbox.Config, info sandbox.Info) error {
 		return err
 	}
 	if info.Detach {
+		ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+		defer stop()
 		if err := sandbox.Detach(ctx, store, cfg, info); err != nil {
+			if ctx.Err() != nil {
+				return &exitError{code: exitInterrupted}
+			}
 			return launchError(cfg, err)
 		}
-		fmt.Println(cfg.Name)
-		return nil
+		_, err := fmt.Println(cfg.Name)
+		return err
 	}
 	e, err := store.Create(cfg.Name)
 	if err != nil {
-		return err
+		return launchError(cfg, err)
 	}
 	x, err := sandbox.RunHere(ctx, e, cfg, info, nil)
 	// A system in the foreground has told its story; its name is free again.
@@ -211,10 +233,12 @@ func launch(ctx context.Context, cfg sandbox.Config, info sandbox.Info) error {
 
 // launchError names the operation and the object of a system that never ran.
 func launchError(cfg sandbox.Config, err error) error {
+	err = sandbox.Advise(err)
 	if cfg.Image != "" {
-		return fmt.Errorf("restore %s: %w", cfg.Name, err)
+		err = fmt.Errorf("restore: %w", err)
+	} else {
+		err = fmt.Errorf("run %s: %w", filepath.Base(cfg.File), err)
 	}
-	err = fmt.Errorf("run %s: %w", filepath.Base(cfg.File), err)
 	if sandbox.CannotRun(err) {
 		return &exitError{exitCannot, err}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,10 +31,10 @@ func checkpointCommand() *cobra.Command {
 program included. The image is complete or absent. Unless --leave-running is
 given, the system ends; restore wakes it where it was.`,
 		Example: "  stasis checkpoint job --image-path job.img --leave-running",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dir == "" {
-				return errors.New("checkpoint: --image-path DIR says where the image goes")
+				return fmt.Errorf("checkpoint %s: no --image-path (add --image-path DIR, a directory to be made)", args[0])
 			}
 			path, err := filepath.Abs(dir)
 			if err != nil {
@@ -48,6 +49,11 @@ given, the system ends; restore wakes it where it was.`,
 			r, err := e.Ask(ctx, sandbox.Request{Op: "checkpoint", Dir: path, Leave: leave})
 			if err != nil {
 				return fmt.Errorf("checkpoint %s: %w", args[0], err)
+			}
+			if !leave { // what it had of the host is free when this returns
+				if _, err := e.Wait(ctx); err != nil && !errors.Is(err, sandbox.ErrNotFound) {
+					return fmt.Errorf("checkpoint %s: saved, but: %w", args[0], err)
+				}
 			}
 			if stats {
 				s := r.Stats
@@ -73,17 +79,14 @@ func restoreCommand() *cobra.Command {
 the machine that it was saved on. What it used of that machine, directories
 and listening sockets, has to be granted again by --dir and --listen.`,
 		Example: "  stasis restore job.img --name job2 -d",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.config()
 			if err != nil {
-				return err
+				return fmt.Errorf("restore: %w", err)
 			}
-			if cfg.Image, err = filepath.Abs(args[0]); err != nil {
+			if cfg.Image, err = imageDir(args[0]); err != nil {
 				return err
-			}
-			if _, err := os.Stat(cfg.Image); err != nil {
-				return &exitError{exitNotFound, fmt.Errorf("restore %s: no such image", args[0])}
 			}
 			info := sandbox.Info{Name: cfg.Name, Image: cfg.Image, Detach: g.detach}
 			return launch(cmd.Context(), cfg, info)
@@ -93,12 +96,30 @@ and listening sockets, has to be granted again by --dir and --listen.`,
 	return c
 }
 
+// imageDir checks that a directory can be an image.
+func imageDir(name string) (string, error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", &exitError{exitNotFound, fmt.Errorf("restore: image %s: no such directory (name what checkpoint has written)", name)}
+	case err != nil:
+		return "", &exitError{exitCannot, fmt.Errorf("restore: image %s: %w", name, err)}
+	case !st.IsDir():
+		return "", &exitError{exitCannot, fmt.Errorf("restore: image %s: it is not a directory (name what checkpoint has written)", name)}
+	}
+	return path, nil
+}
+
 func psCommand() *cobra.Command {
 	var all, quiet bool
 	c := &cobra.Command{
 		Use:   "ps",
 		Short: "List systems",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store, err := sandbox.DefaultStore()
 			if err != nil {
@@ -132,7 +153,11 @@ func psLine(ctx context.Context, w io.Writer, e *sandbox.Entry, quiet bool) {
 	}
 	info, err := e.Info()
 	if err != nil {
-		fmt.Fprintf(w, "%s\tstarting\t\t\t\t\n", e.Name())
+		state := "starting"
+		if !e.Running() {
+			state = "ended unexpectedly"
+		}
+		fmt.Fprintf(w, "%s\t%s\t-\t-\t-\t-\n", e.Name(), state)
 		return
 	}
 	state, cpu := "running", "-"
@@ -144,14 +169,14 @@ func psLine(ctx context.Context, w io.Writer, e *sandbox.Entry, quiet bool) {
 		}
 	} else if x, err := e.Exit(); err == nil {
 		state = fmt.Sprintf("exited (%d)", x.Code)
-		if x.Checkpoint != "" {
+		switch {
+		case x.Checkpoint != "":
 			state = "saved"
+		case x.Unexpected:
+			state = "ended unexpectedly"
 		}
 	}
 	program := strings.Join(info.Args, " ")
-	if info.Image != "" {
-		program = "image " + info.Image
-	}
 	fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", e.Name(), state, info.PID, info.Started.Format(time.DateTime), cpu, program)
 }
 
@@ -159,7 +184,7 @@ func logsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "logs NAME",
 		Short: "Print what a detached system has written",
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			e, err := named(args[0])
 			if err != nil {
@@ -167,11 +192,13 @@ func logsCommand() *cobra.Command {
 			}
 			f, err := os.Open(e.LogPath())
 			if err != nil {
-				return fmt.Errorf("logs %s: no log (only detached systems have one)", args[0])
+				return fmt.Errorf("logs %s: no log: it is not detached, its output is where it was started", args[0])
 			}
 			defer f.Close()
-			_, err = io.Copy(os.Stdout, f)
-			return err
+			if _, err = io.Copy(os.Stdout, f); err != nil {
+				return fmt.Errorf("logs %s: %w", args[0], err)
+			}
+			return nil
 		},
 	}
 }
@@ -181,7 +208,7 @@ func waitCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "wait NAME",
 		Short: "Wait until a system has ended and print its exit code",
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := named(args[0])
 			if err != nil {
@@ -194,14 +221,17 @@ func waitCommand() *cobra.Command {
 				defer cancel()
 			}
 			x, err := e.Wait(ctx)
+			if ctx.Err() != nil && err != nil {
+				return &exitError{exitTimeout, fmt.Errorf("wait %s: it still runs after %v", args[0], timeout)}
+			}
 			if err != nil {
 				return fmt.Errorf("wait %s: %w", args[0], err)
 			}
-			fmt.Println(x.Code)
 			if x.Error != "" {
-				fmt.Fprintf(os.Stderr, "stasis: %s: %s\n", args[0], x.Error)
+				fmt.Fprintf(os.Stderr, "stasis: wait %s: %s\n", args[0], x.Error)
 			}
-			return nil
+			_, err = fmt.Println(x.Code)
+			return err
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 0, "give up after this time")
@@ -213,7 +243,7 @@ func killCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kill NAME",
 		Short: "Send a system a signal",
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := parseSignal(sig)
 			if err != nil {
@@ -226,7 +256,7 @@ func killCommand() *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
 			defer cancel()
 			if _, err := e.Ask(ctx, sandbox.Request{Op: "signal", Signal: n}); err != nil {
-				return fmt.Errorf("kill: %w", err)
+				return fmt.Errorf("kill %s: %w", args[0], err)
 			}
 			return nil
 		},
@@ -240,7 +270,7 @@ func rmCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rm NAME...",
 		Short: "Remove systems that have ended",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {
@@ -262,9 +292,9 @@ func remove(ctx context.Context, name string, force bool) error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		if _, err := e.Ask(ctx, sandbox.Request{Op: "signal", Signal: 9}); err != nil && e.Running() {
-			return fmt.Errorf("rm: %w", err)
+			return fmt.Errorf("rm %s: %w", name, err)
 		}
-		if _, err := e.Wait(ctx); err != nil {
+		if _, err := e.Wait(ctx); err != nil && !errors.Is(err, sandbox.ErrNotFound) {
 			return fmt.Errorf("rm %s: %w", name, err)
 		}
 	}

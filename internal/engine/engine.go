@@ -29,6 +29,13 @@ type Engine interface {
 // module uses something that cannot be stopped yet.
 var ErrUnsupported = errors.New("unsupported")
 
+// A MemoryError says that a module needs more memory than its limit allows.
+type MemoryError struct{ Need, Limit uint64 }
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("the module needs %d bytes of memory, the limit is %d", e.Need, e.Limit)
+}
+
 // An Import is a function that a module imports.
 type Import struct {
 	Module, Name string

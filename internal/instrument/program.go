@@ -87,22 +87,27 @@ func New(b []byte, opts Options) (*Program, error) {
 	if err := wasm.Validate(m); err != nil {
 		return nil, err
 	}
-	if opts.PeelLimit == 0 {
-		opts.PeelLimit = DefaultPeelLimit
-	}
-	p := &Program{
-		mod:     m,
-		spaces:  m.Spaces(),
-		digest:  sha256.Sum256(b),
-		opts:    opts,
-		imports: m.NumImports(wasm.ExternFunc),
-		recent:  make(map[uint32]*body),
-	}
+	p := newProgram(m, sha256.Sum256(b), opts)
 	p.findTaken()
 	if err := p.survey(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+func newProgram(m *wasm.Module, digest [32]byte, opts Options) *Program {
+	if opts.PeelLimit == 0 {
+		opts.PeelLimit = DefaultPeelLimit
+	}
+	return &Program{
+		mod:     m,
+		spaces:  m.Spaces(),
+		walker:  wasm.NewWalker(m),
+		digest:  digest,
+		opts:    opts,
+		imports: m.NumImports(wasm.ExternFunc),
+		recent:  make(map[uint32]*body),
+	}
 }
 
 // Module returns the decoded original. It must not be changed.

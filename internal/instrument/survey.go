@@ -35,7 +35,6 @@ func (p *Program) survey() error {
 		}
 	}
 	all := make([]surveyed, len(p.mod.Code))
-	p.walker = wasm.NewWalker(p.mod)
 	w := p.walker.Fork()
 	for i := range all {
 		if err := p.surveyOne(w, uint32(i), &all[i]); err != nil {

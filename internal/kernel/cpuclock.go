@@ -18,6 +18,7 @@ type cpuClock struct {
 	total   int64 // ns; protected by mu
 	since   int64 // host time from which on the task's time is not in total yet; protected by mu
 	running bool  // protected by mu
+	seen    int64 // the highest reading so far; protected by mu
 }
 
 func (c *cpuClock) begin(src ktime.Source) {
@@ -35,14 +36,17 @@ func (c *cpuClock) end(src ktime.Source) {
 	}
 }
 
-// read is the clock's value at host time now.
+// read is the clock's value at host time now. It never goes back: a share that
+// turns out to be smaller at the next tick has the clock stand still until then.
 func (c *cpuClock) read(now int64) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	at := c.total
 	if c.running {
-		return c.total + now - c.since
+		at += now - c.since
 	}
-	return c.total
+	c.seen = max(c.seen, at)
+	return c.seen
 }
 
 // advance adds the time up to now, scaled by num/den.

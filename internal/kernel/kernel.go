@@ -35,7 +35,7 @@ type Kernel struct {
 	started bool         // protected by mu
 }
 
-// New makes a kernel without processes.
+// New makes a kernel without processes. Its monotonic clock stands until Start.
 func New(opts Options) *Kernel {
 	if opts.Source == nil {
 		opts.Source = ktime.Host
@@ -44,6 +44,7 @@ func New(opts Options) *Kernel {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	k := &Kernel{opts: opts, clocks: ktime.NewClocks(opts.Source), log: opts.Log}
+	k.clocks.Freeze()
 	k.tasks = newTaskSet(k)
 	k.ticker = newTicker(k)
 	return k
@@ -64,6 +65,12 @@ func (k *Kernel) Init() *ThreadGroup {
 
 // ErrStarted says that a kernel has its first process already.
 var ErrStarted = errors.New("the system has its first process already")
+
+// Other errors of calls in the wrong order.
+var (
+	ErrNoProcess = errors.New("the system has no process")
+	ErrClosed    = errors.New("the system is closed")
+)
 
 // CreateProcess makes the first process: one task over module, at the start of
 // the exported function entry. It does not run before Start.
@@ -101,8 +108,10 @@ func (k *Kernel) adopt(tg *ThreadGroup, task *Task) error {
 	if k.init != nil {
 		return ErrStarted
 	}
+	if err := k.tasks.add(task); err != nil {
+		return err
+	}
 	k.init = tg
-	k.tasks.add(task)
 	return nil
 }
 
@@ -110,12 +119,18 @@ func (k *Kernel) adopt(tg *ThreadGroup, task *Task) error {
 func (k *Kernel) Start() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.init == nil || k.started {
+	if k.init == nil {
+		return fmt.Errorf("start: %w", ErrNoProcess)
+	}
+	if k.started {
 		return fmt.Errorf("start: %w", ErrStarted)
 	}
 	k.started = true
+	k.clocks.Thaw()
+	if err := k.tasks.startAll(); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
 	k.ticker.start()
-	k.tasks.startAll()
 	return nil
 }
 

@@ -42,6 +42,7 @@ var ErrExiting = errors.New("the process has exited")
 // Save describes the kernel. All tasks must be at rest, by an external stop
 // that has been waited for.
 func (k *Kernel) Save() (*State, error) {
+	g := k.Init()
 	s := k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,7 +50,6 @@ func (k *Kernel) Save() (*State, error) {
 		return nil, errors.New("save: tasks are running")
 	}
 	st := &State{Clocks: k.clocks.Save(), LastID: s.lastID}
-	g := k.Init()
 	if g == nil || g.alive == 0 {
 		return nil, ErrExiting
 	}
@@ -110,16 +110,41 @@ func Restore(ctx context.Context, opts Options, st *State, with Restoring) (*Ker
 	return k, nil
 }
 
+// maxTime bounds the clocks of a state, in ns: no system has run for that long,
+// and nothing that is added to them overflows.
+const maxTime = 1 << 61
+
+// check looks for what cannot be in a state that Save has made.
+func (st *State) check(ts *TaskState) error {
+	if ts.ID <= 0 || ts.Thread == nil || st.LastID < ts.ID {
+		return errors.New("a task without number or thread")
+	}
+	for _, ns := range []int64{st.Clocks.Monotonic, st.Clocks.Boot, st.Clocks.Wall, ts.CPU} {
+		if ns < 0 || ns > maxTime {
+			return fmt.Errorf("a clock at %d ns", ns)
+		}
+	}
+	if r := ts.Restart; r.Done < 0 || r.Deadline < 0 {
+		return fmt.Errorf("a call to be made again with %d bytes done and a deadline of %d ns", r.Done, r.Deadline)
+	}
+	switch ts.GroupStop {
+	case 0, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU:
+		return nil
+	}
+	return fmt.Errorf("a group stop by signal %d", ts.GroupStop)
+}
+
 func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
 	if len(st.Processes) != 1 || len(st.Processes[0].Tasks) != 1 {
 		return fmt.Errorf("state: %d processes; this version restores one with one task", len(st.Processes))
 	}
-	k.clocks = ktime.RestoreClocks(k.opts.Source, st.Clocks)
 	p := &st.Processes[0]
 	ts := &p.Tasks[0]
-	if ts.ID <= 0 || ts.Thread == nil || st.LastID < ts.ID {
-		return errors.New("state: a task without number or thread")
+	if err := st.check(ts); err != nil {
+		return fmt.Errorf("state: %w", err)
 	}
+	k.clocks = ktime.RestoreClocks(k.opts.Source, st.Clocks)
+	k.clocks.Freeze() // until Start: what is still to be loaded takes no time from the guest
 	m, err := with.Module(p.Module)
 	if err != nil {
 		return err

@@ -91,6 +91,19 @@ func (t *Task) atRestLocked() bool {
 	return t.state == Stopped || t.state == Dead || t.state == Created
 }
 
+// closeThread frees the task's thread. Whoever still holds the task may ask it
+// for things; it answers to nobody.
+func (t *Task) closeThread() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	th := t.thread
+	t.thread = nil
+	if th == nil {
+		return nil
+	}
+	return th.Close()
+}
+
 // interrupt asks the task to look at what is asked of it: guest code leaves at
 // its next safepoint, a blocked call at once.
 func (t *Task) interrupt() {

@@ -10,11 +10,12 @@ import (
 func (t *Task) run() {
 	ctx := context.Background()
 	for t.lookAround() {
+		t.cpu.begin(t.k.clocks.Source())
 		if fn, args, ok := t.thread.Pending(); ok {
 			t.callAgain(fn, args)
+			t.cpu.end(t.k.clocks.Source())
 			continue
 		}
-		t.cpu.begin(t.k.clocks.Source())
 		ev := t.thread.Run(ctx)
 		t.cpu.end(t.k.clocks.Source())
 		switch ev.Kind {
@@ -73,7 +74,7 @@ func (t *Task) takeRequests() (exit bool) {
 
 // leave ends the task. Its state stays readable until the kernel is closed.
 func (t *Task) leave() {
-	t.group.taskGone(t)
+	t.group.taskGone()
 	s := t.k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()

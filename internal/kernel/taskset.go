@@ -22,7 +22,7 @@ type TaskSet struct {
 	lastID  TaskID           // protected by mu
 	stops   int              // external stops of the set; protected by mu
 	live    int              // task goroutines; protected by mu
-	closed  bool             // no task can be added any more; protected by mu
+	closed  bool             // no task can be added or started any more; protected by mu
 }
 
 func newTaskSet(k *Kernel) *TaskSet {
@@ -32,9 +32,12 @@ func newTaskSet(k *Kernel) *TaskSet {
 }
 
 // add gives a task its number and makes it known.
-func (s *TaskSet) add(t *Task) {
+func (s *TaskSet) add(t *Task) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
 	if t.id == 0 {
 		s.lastID++
 		t.id = s.lastID
@@ -42,6 +45,7 @@ func (s *TaskSet) add(t *Task) {
 	s.lastID = max(s.lastID, t.id)
 	s.tasks[t.id] = t
 	t.group.addLocked(t)
+	return nil
 }
 
 // All lists the tasks, by number.
@@ -69,23 +73,41 @@ func (s *TaskSet) Get(id TaskID) (*Task, bool) {
 }
 
 // startAll gives each task its goroutine.
-func (s *TaskSet) startAll() {
+func (s *TaskSet) startAll() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
 	for _, t := range s.tasks {
 		s.live++
 		go t.run()
 	}
+	return nil
 }
 
 // wait waits until no task goroutine is left: the tasks have been told to exit.
+// Those that never had one are gone with that.
 func (s *TaskSet) wait() {
+	for _, t := range s.drain() {
+		t.group.taskGone()
+	}
+}
+
+func (s *TaskSet) drain() (unborn []*Task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.live > 0 {
 		s.changed.Wait()
 	}
 	s.closed = true
+	for _, t := range s.tasks {
+		if t.state == Created {
+			t.state = Dead
+			unborn = append(unborn, t)
+		}
+	}
+	return unborn
 }
 
 // closeAll frees the threads of tasks without goroutines.
@@ -94,10 +116,7 @@ func (s *TaskSet) closeAll() error {
 	defer s.mu.Unlock()
 	var errs []error
 	for id, t := range s.tasks {
-		if t.thread != nil {
-			errs = append(errs, t.thread.Close())
-			t.thread = nil
-		}
+		errs = append(errs, t.closeThread())
 		delete(s.tasks, id)
 	}
 	return errors.Join(errs...)

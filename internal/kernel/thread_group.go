@@ -105,14 +105,21 @@ func (g *ThreadGroup) members() []*Task {
 	return append([]*Task(nil), g.tasks...)
 }
 
-// taskGone is called by each task as the last thing it does to the group.
-func (g *ThreadGroup) taskGone(*Task) {
-	g.k.tasks.mu.Lock()
-	defer g.k.tasks.mu.Unlock()
-	if g.alive--; g.alive == 0 {
+// taskGone is called by each task as the last thing it does to the group. The
+// last one closes the files, without a lock: a file of the host may take its
+// time.
+func (g *ThreadGroup) taskGone() {
+	if g.countDown() == 0 {
 		g.opts.Files.CloseAll()
 		close(g.gone)
 	}
+}
+
+func (g *ThreadGroup) countDown() int {
+	g.k.tasks.mu.Lock()
+	defer g.k.tasks.mu.Unlock()
+	g.alive--
+	return g.alive
 }
 
 // Wait waits until the process has ended and tells how, or until ctx is done.

@@ -7,6 +7,8 @@
 package ktime
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -77,20 +79,22 @@ func (m *Manual) AfterFunc(d time.Duration, f func()) func() bool {
 	}
 }
 
-// Advance moves the time by d and calls what is due, in the caller's goroutine.
+// Advance moves the time by d and calls what is due, in the order of time and
+// in the caller's goroutine.
 func (m *Manual) Advance(d time.Duration) {
 	m.mu.Lock()
 	m.now += int64(d)
-	var due []func()
+	var due []*manualTimer
 	for t := range m.timers {
 		if t.at <= m.now {
-			due = append(due, t.f)
+			due = append(due, t)
 			delete(m.timers, t)
 		}
 	}
 	m.mu.Unlock()
-	for _, f := range due {
-		f()
+	slices.SortFunc(due, func(a, b *manualTimer) int { return cmp.Compare(a.at, b.at) })
+	for _, t := range due {
+		t.f()
 	}
 }
 

@@ -61,7 +61,8 @@ type Grant struct {
 
 // A Config describes a system to be run.
 type Config struct {
-	Name string
+	Name  string
+	Named bool // by the user; else it is a random name
 	Grant
 	File    string // the module's file, as the user named it
 	Args    []string

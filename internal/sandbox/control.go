@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/kernel"
@@ -53,10 +57,20 @@ type control struct {
 	sys      *System
 	listener net.Listener
 	wg       sync.WaitGroup
+	room     chan struct{} // a place for each connection
 
-	mu    sync.Mutex
-	saved string // image after which the system was ended; protected by mu
+	mu      sync.Mutex
+	closing bool                  // protected by mu
+	reading map[net.Conn]struct{} // connections whose request is awaited; protected by mu
 }
+
+// Bounds on those who connect. They are the user's own processes, but a broken
+// one must not keep the system from ending.
+const (
+	maxConns       = 32
+	requestTimeout = 10 * time.Second
+	replyTimeout   = 5 * time.Second
+)
 
 // serve begins to answer. Close ends it.
 func serve(e *Entry, s *System) (*control, error) {
@@ -67,13 +81,13 @@ func serve(e *Entry, s *System) (*control, error) {
 	defer done()
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, advise(fmt.Errorf("control socket in %s: %w", e.dir, cause(err)), "set STASIS_HOME to a directory where sockets can be made")
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	if err := os.Chmod(filepath.Join(e.dir, "control.sock"), 0o600); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	c := &control{sys: s, listener: l}
+	c := &control{sys: s, listener: l, room: make(chan struct{}, maxConns), reading: make(map[net.Conn]struct{})}
 	c.wg.Go(c.accept)
 	return c, nil
 }
@@ -84,23 +98,61 @@ func (c *control) accept() {
 		if err != nil {
 			return
 		}
+		select {
+		case c.room <- struct{}{}:
+		default:
+			conn.Close()
+			continue
+		}
 		c.wg.Go(func() {
+			defer func() { <-c.room }()
 			defer conn.Close()
 			c.answer(conn)
 		})
 	}
 }
 
+// read reads a request, unless the control is closed meanwhile.
+func (c *control) read(conn net.Conn) (req Request, err error) {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return req, ErrGone
+	}
+	c.reading[conn] = struct{}{}
+	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.reading, conn)
+	}()
+	return req, json.NewDecoder(io.LimitReader(conn, maxMessage)).Decode(&req)
+}
+
 func (c *control) answer(conn net.Conn) {
-	var req Request
-	if err := json.NewDecoder(io.LimitReader(conn, maxMessage)).Decode(&req); err != nil {
+	req, err := c.read(conn)
+	if err != nil {
 		return
 	}
-	reply := c.do(req)
+	reply := c.try(req)
+	_ = conn.SetWriteDeadline(time.Now().Add(replyTimeout))
 	_ = json.NewEncoder(conn).Encode(reply) // a client that has gone needs no answer
 	if req.Op == "checkpoint" && !req.Leave && reply.Error == "" {
-		c.sys.Kernel().Init().Terminate()
+		if k := c.sys.Kernel(); k != nil {
+			k.Init().Terminate()
+		}
 	}
+}
+
+// try is do; a bug of ours that it meets is its error, and the system runs on.
+func (c *control) try(req Request) (reply Reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			reply = Reply{Error: bug(p).Error()}
+		}
+	}()
+	return c.do(req)
 }
 
 func (c *control) do(req Request) Reply {
@@ -110,18 +162,16 @@ func (c *control) do(req Request) Reply {
 	}
 	switch req.Op {
 	case "checkpoint":
+		if !filepath.IsAbs(req.Dir) {
+			return Reply{Error: fmt.Sprintf("image path %.80q is not absolute", req.Dir)}
+		}
 		st, err := c.sys.Checkpoint(context.Background(), req.Dir, req.Leave)
 		if err != nil {
-			return Reply{Error: err.Error()}
-		}
-		if !req.Leave {
-			c.mu.Lock()
-			c.saved = req.Dir
-			c.mu.Unlock()
+			return Reply{Error: Advise(err).Error()}
 		}
 		return Reply{Stats: &st}
 	case "signal":
-		if err := k.Init().Signal(req.Signal); err != nil {
+		if err := c.sys.Signal(req.Signal); err != nil {
 			return Reply{Error: err.Error()}
 		}
 		return Reply{}
@@ -135,48 +185,70 @@ func (c *control) do(req Request) Reply {
 	return Reply{Error: fmt.Sprintf("request %q is not known", req.Op)}
 }
 
+// close ends the control. It waits for requests that are being carried out,
+// not for those that have yet to come.
 func (c *control) close() {
 	c.listener.Close()
-	c.wg.Wait()
-}
-
-func (c *control) checkpointed() string {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.saved
+	c.closing = true
+	for conn := range c.reading {
+		_ = conn.SetReadDeadline(time.Now())
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
 }
 
 // Ask sends a request to a running system and waits for its reply, or until
 // ctx is done.
 func (e *Entry) Ask(ctx context.Context, req Request) (Reply, error) {
 	var reply Reply
+	gone := advise(ErrGone, "see how with: stasis wait %s", e.Name())
 	path, done, err := e.sockPath()
 	if err != nil {
-		return reply, err
+		return reply, gone
 	}
 	defer done()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
+	conn, err := e.dial(ctx, path)
 	if err != nil {
 		if !e.Running() {
-			return reply, fmt.Errorf("system %s: %w (see how with: stasis wait %s)", e.Name(), ErrGone, e.Name())
+			return reply, gone
 		}
-		return reply, fmt.Errorf("system %s does not answer: %w", e.Name(), err)
+		return reply, fmt.Errorf("it does not answer: %w", cause(err))
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if err := json.NewEncoder(conn).Encode(req); err != nil {
-		return reply, fmt.Errorf("system %s: %w", e.Name(), err)
+		return reply, fmt.Errorf("request: %w", cause(err))
 	}
 	if err := json.NewDecoder(bufio.NewReader(io.LimitReader(conn, maxMessage))).Decode(&reply); err != nil {
 		if ctx.Err() != nil {
-			err = ctx.Err()
+			return reply, fmt.Errorf("no reply: %w", ctx.Err())
 		}
-		return reply, fmt.Errorf("system %s: reply: %w", e.Name(), err)
+		return reply, advise(errors.New("it has ended before it replied"), "see how with: stasis wait %s", e.Name())
 	}
 	if reply.Error != "" {
 		return reply, errors.New(reply.Error)
 	}
 	return reply, nil
+}
+
+// dial connects to the system. One that is just being built listens soon.
+func (e *Entry) dial(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	for {
+		conn, err := d.DialContext(ctx, "unix", path)
+		starting := errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)
+		if err == nil || !starting || !e.Running() {
+			return conn, err
+		}
+		if _, infoErr := e.Info(); infoErr == nil {
+			return nil, err // it has listened: it is on its way out
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(waitPoll):
+		}
+	}
 }

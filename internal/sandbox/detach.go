@@ -6,14 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
@@ -34,23 +39,26 @@ type childReport struct {
 	CannotRun bool
 }
 
-// Descriptors of the child: its setup comes on one, its report goes to the other.
+// Descriptors of the child: its setup comes on one, its report goes to the
+// next, the last is its entry's lock.
 const (
 	setupFD  = 3
 	reportFD = 4
+	lockFD   = 5
 )
 
 // Detach starts a system in a process of its own, which outlives this one, and
-// waits until it runs. Its output goes to the entry's log.
+// waits until it runs. Its output goes to the entry's log. If ctx is done
+// before it runs, the system is ended.
 func Detach(ctx context.Context, store *Store, c Config, info Info) error {
 	e, err := store.Create(c.Name)
 	if err != nil {
 		return err
 	}
-	e.Release() // the child takes it
 	if err := detach(ctx, e, store, c, info); err != nil {
 		return errors.Join(err, e.Remove())
 	}
+	e.Release() // it is the child's now
 	return nil
 }
 
@@ -80,7 +88,7 @@ func detach(ctx context.Context, e *Entry, store *Store, c Config, info Info) er
 	defer reportR.Close()
 	cmd := exec.Command(self, ChildCommand)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.ExtraFiles = []*os.File{setupR, reportW}
+	cmd.ExtraFiles = []*os.File{setupR, reportW, e.lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	setupR.Close()
@@ -88,27 +96,58 @@ func detach(ctx context.Context, e *Entry, store *Store, c Config, info Info) er
 	if err != nil {
 		return fmt.Errorf("start the system's process: %w", err)
 	}
-	if _, err := setupW.Write(setup); err != nil {
-		return errors.Join(fmt.Errorf("set the system's process up: %w", err), cmd.Process.Kill())
-	}
+	_, err = setupW.Write(setup)
 	setupW.Close()
-	return await(ctx, cmd, reportR)
+	if err == nil {
+		err = await(ctx, cmd, reportR, e.LogPath())
+	} else {
+		err = errors.Join(fmt.Errorf("set the system's process up: %w", err), reap(cmd))
+	}
+	return err
+}
+
+// reap ends a child.
+func reap(cmd *exec.Cmd) error {
+	_ = cmd.Process.Kill() // it may have gone
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}
+
+// firstLine is how a log begins: of a child that ended without a report, the
+// reason, most likely.
+func firstLine(log string) string {
+	f, err := os.Open(log)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, _ := io.ReadAll(io.LimitReader(f, 300))
+	line, _, _ := strings.Cut(string(b), "\n")
+	return line
 }
 
 // await reads the child's report.
-func await(ctx context.Context, cmd *exec.Cmd, from *os.File) error {
+func await(ctx context.Context, cmd *exec.Cmd, from *os.File, log string) error {
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	defer stop()
 	var r childReport
 	if err := json.NewDecoder(io.LimitReader(from, maxMessage)).Decode(&r); err != nil {
-		return fmt.Errorf("the system's process ended before the system ran: %w", cmd.Wait())
+		err := cmd.Wait()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("the system's process ended before the system ran: %v: %q", err, firstLine(log))
 	}
 	if r.Error != "" {
 		_ = cmd.Wait() // it has said why
 		if r.CannotRun {
-			return &cannotRunError{errors.New(r.Error)}
+			return &cannotRunError{&advised{errors.New(r.Error), ""}}
 		}
-		return errors.New(r.Error)
+		return &advised{errors.New(r.Error), ""} // it has been advised there
 	}
 	return cmd.Process.Release()
 }
@@ -117,27 +156,31 @@ func await(ctx context.Context, cmd *exec.Cmd, from *os.File) error {
 func Child(ctx context.Context) (int, error) {
 	unix.CloseOnExec(setupFD)
 	unix.CloseOnExec(reportFD)
+	unix.CloseOnExec(lockFD)
 	report := os.NewFile(reportFD, "report")
 	var setup childSetup
 	if err := json.NewDecoder(os.NewFile(setupFD, "setup")).Decode(&setup); err != nil {
 		return 0, fmt.Errorf("%s is not for users", ChildCommand)
 	}
+	told := false
 	tell := func(r childReport) {
+		told = true
 		_ = json.NewEncoder(report).Encode(r) // a parent that has gone waits for nothing
 		report.Close()
 	}
 	store := &Store{setup.Store}
-	e, err := store.Adopt(setup.Config.Name)
-	if err != nil {
-		tell(childReport{Error: err.Error()})
-		return 125, nil
-	}
+	e := store.Adopt(setup.Config.Name, os.NewFile(lockFD, "lock"))
+	defer e.Release()
 	x, err := RunHere(ctx, e, setup.Config, setup.Info, func() { tell(childReport{}) })
-	if err != nil {
-		tell(childReport{Error: err.Error(), CannotRun: CannotRun(err)})
-		return 125, nil
+	if err == nil {
+		return x.Code, nil
 	}
-	return x.Code, nil
+	err = Advise(err)
+	if !told {
+		tell(childReport{Error: err.Error(), CannotRun: CannotRun(err)})
+		return codeFailed, nil
+	}
+	return codeFailed, errors.Join(err, e.SetExit(Exit{Code: codeFailed, Error: err.Error(), Ended: time.Now()}))
 }
 
 // cannotRunError carries over a process boundary that a file is no program.
@@ -151,13 +194,27 @@ func CannotRun(err error) bool {
 	var bad *wasm.Error
 	var imp *kernel.ImportError
 	var cannot *cannotRunError
-	return errors.As(err, &bad) || errors.As(err, &imp) || errors.As(err, &cannot) || errors.Is(err, engine.ErrUnsupported)
+	if errors.As(err, &bad) || errors.As(err, &imp) || errors.As(err, &cannot) {
+		return true
+	}
+	for _, is := range []error{
+		engine.ErrUnsupported, wasm.ErrUnsupported, instrument.ErrUnsupported,
+		image.ErrCorrupt, image.ErrVersion, image.ErrUnfinished,
+	} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 // Wait waits until the system's host process has gone and tells how the system
 // ended, or until ctx is done.
 func (e *Entry) Wait(ctx context.Context) (Exit, error) {
-	f, err := os.Open(e.dir + "/lock")
+	f, err := os.Open(filepath.Join(e.dir, "lock"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Exit{}, ErrNotFound // removed meanwhile
+	}
 	if err != nil {
 		return Exit{}, err
 	}
@@ -165,17 +222,27 @@ func (e *Entry) Wait(ctx context.Context) (Exit, error) {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 		if err == nil {
-			return e.Exit()
+			return e.exitOf(f)
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return Exit{}, fmt.Errorf("lock: %w", err)
 		}
 		select {
 		case <-ctx.Done():
-			return Exit{}, fmt.Errorf("the system still runs: %w", ctx.Err())
+			return Exit{}, fmt.Errorf("it still runs: %w", ctx.Err())
 		case <-time.After(waitPoll):
 		}
 	}
+}
+
+// exitOf is Exit, also of a system whose directory has been removed since its
+// lock was opened: of one in the foreground.
+func (e *Entry) exitOf(lock *os.File) (Exit, error) {
+	var x Exit
+	if json.NewDecoder(io.LimitReader(lock, maxMessage)).Decode(&x) == nil {
+		return x, nil
+	}
+	return e.Exit()
 }
 
 // waitPoll is how often a waiter looks whether a system has ended: flock(2) has

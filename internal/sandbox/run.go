@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,7 @@ import (
 
 // Exit codes of a system that was not ended by its program.
 const (
+	codeFailed  = 125 // stasis failed
 	codeTrap    = 134 // as abort(3) gives: 128 + SIGABRT
 	codeTimeout = 124 // as timeout(1) gives
 )
@@ -23,47 +25,80 @@ const (
 // RunHere runs a system in this process, in the foreground: its output goes to
 // this process's, signals that come are the guest's. ready, if not nil, is
 // called when the system is about to run. The exit is written to the entry,
-// whose lock is then given up; an error says that the system never ran.
-func RunHere(ctx context.Context, e *Entry, c Config, info Info, ready func()) (Exit, error) {
-	defer e.Release()
-	signal.Ignore(unix.SIGPIPE)
+// whose lock stays the caller's; an error says that the system never ran, or
+// that stasis failed. A signal that comes before the system runs removes the
+// entry and ends the process.
+func RunHere(ctx context.Context, e *Entry, c Config, info Info, ready func()) (x Exit, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = bug(p)
+		}
+	}()
+	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ) // the guest gets EPIPE and EFBIG
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	defer signal.Stop(signals)
+	booted := dieBySignal(e, signals)
 	s, err := Boot(ctx, c)
 	if err != nil {
+		booted()
 		return Exit{}, err
 	}
-	ctl, err := serve(e, s)
-	if err != nil {
-		return Exit{}, errors.Join(err, s.Close())
-	}
 	info.PID, info.Started = os.Getpid(), time.Now()
-	if err := e.SetInfo(info); err != nil {
-		ctl.close()
+	if info.Args == nil {
+		info.Args = s.Kernel().Init().Args()
+	}
+	ctl, err := serve(e, s)
+	if err == nil {
+		if err = e.SetInfo(info); err != nil {
+			ctl.close()
+		}
+	}
+	booted()
+	if err != nil {
 		return Exit{}, errors.Join(err, s.Close())
 	}
 	kernel.OwnCollector()
 	if ready != nil {
 		ready()
 	}
-	x := watch(ctx, s, c)
-	if dir := ctl.checkpointed(); dir != "" && x.Signal == kernel.SIGKILL {
+	x = watch(ctx, s, c, signals)
+	ctl.close()
+	if dir := s.Saved(); dir != "" && x.Signal == kernel.SIGKILL {
 		x = Exit{Checkpoint: dir}
 	}
 	x.Ended = time.Now()
-	ctl.close()
 	return x, errors.Join(s.Close(), e.SetExit(x))
+}
+
+// dieBySignal has signals end the process until the function it returns is
+// called: compiling cannot be interrupted, and there is no guest yet.
+func dieBySignal(e *Entry, signals <-chan os.Signal) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case sig := <-signals:
+			_ = e.Remove() // else whoever looks next finds a system that ended
+			os.Exit(128 + int(sig.(unix.Signal)))
+		case <-quit:
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
 }
 
 // watch runs the system, hands signals on to it, and ends it when its time is
 // up.
-func watch(ctx context.Context, s *System, c Config) Exit {
+func watch(ctx context.Context, s *System, c Config, signals <-chan os.Signal) Exit {
 	timedOut := false
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	done := make(chan struct{})
 	forwarded := make(chan struct{})
 	go func() {
@@ -71,14 +106,10 @@ func watch(ctx context.Context, s *System, c Config) Exit {
 		for {
 			select {
 			case sig := <-signals:
-				if k := s.Kernel(); k != nil {
-					_ = k.Init().Signal(int32(sig.(unix.Signal))) // a valid signal
-				}
+				_ = s.Signal(int32(sig.(unix.Signal))) // a valid signal
 			case <-ctx.Done():
 				timedOut = true
-				if k := s.Kernel(); k != nil {
-					k.Init().Terminate()
-				}
+				_ = s.Signal(kernel.SIGKILL) // the same
 				<-done
 				return
 			case <-done:
@@ -87,7 +118,6 @@ func watch(ctx context.Context, s *System, c Config) Exit {
 		}
 	}()
 	st, err := s.Run(context.WithoutCancel(ctx))
-	signal.Stop(signals)
 	close(done)
 	<-forwarded
 	return s.exit(st, err, timedOut, c)
@@ -95,19 +125,27 @@ func watch(ctx context.Context, s *System, c Config) Exit {
 
 // exit tells the user how the system ended, and the shell.
 func (s *System) exit(st kernel.ExitStatus, err error, timedOut bool, c Config) Exit {
+	who := c.Name
+	if c.File != "" && !c.Named {
+		who = filepath.Base(c.File) // nobody knows a random name
+	}
 	switch {
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "stasis: %s: %v\n", c.Name, err)
-		return Exit{Code: 125, Error: err.Error()}
+		err = Advise(err)
+		fmt.Fprintf(os.Stderr, "stasis: %s: %v\n", who, err)
+		return Exit{Code: codeFailed, Error: err.Error()}
 	case timedOut && st.Signal == kernel.SIGKILL:
-		fmt.Fprintf(os.Stderr, "stasis: %s: ended after %v (--timeout)\n", c.Name, c.Timeout)
+		fmt.Fprintf(os.Stderr, "stasis: %s: ended after %v (--timeout)\n", who, c.Timeout)
 		return Exit{Code: codeTimeout, Signal: st.Signal}
 	case st.Trap != nil:
-		fmt.Fprintf(os.Stderr, "stasis: %s: trap: %s\n%s", c.Name, st.Trap.Message, st.Trap.Stack())
+		fmt.Fprintf(os.Stderr, "stasis: %s: trap: %s\n%s", who, st.Trap.Message, st.Trap.Stack())
 		return Exit{Code: codeTrap, Trap: st.Trap.Message}
 	case st.Signal != 0:
 		return Exit{Code: 128 + int(st.Signal), Signal: st.Signal}
 	}
-	_, _ = io.WriteString(os.Stdout, s.Results(st.Results))
+	if _, err := io.WriteString(os.Stdout, s.Results(st.Results)); err != nil {
+		fmt.Fprintf(os.Stderr, "stasis: %s: results: stdout: %v\n", who, cause(err))
+		return Exit{Code: codeFailed, Error: "results: " + err.Error()}
+	}
 	return Exit{Code: int(uint8(st.Code))}
 }

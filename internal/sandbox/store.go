@@ -17,7 +17,8 @@ import (
 
 // A Store is the directory of named systems: one directory each, with
 //
-//	lock         held by the system's host process as long as it lives
+//	lock         held by the system's host process as long as it lives; at its end
+//	             it gets a copy of exit.json, for those who wait
 //	info.json    what it is
 //	control.sock where it answers
 //	log          output of a detached system
@@ -100,7 +101,8 @@ type Exit struct {
 	Signal     int32  `json:",omitempty"`
 	Trap       string `json:",omitempty"`
 	Checkpoint string `json:",omitempty"` // it was saved there and stopped
-	Error      string `json:",omitempty"` // it never ran
+	Error      string `json:",omitempty"` // it never ran, or its host process failed
+	Unexpected bool   `json:",omitempty"` // nobody wrote how
 	Ended      time.Time
 }
 
@@ -113,28 +115,64 @@ type Entry struct {
 func (s *Store) path(name string) string { return filepath.Join(s.dir, "systems", name) }
 
 // Create makes the directory of a new system and holds its lock. The directory
-// of one that has ended keeps its name until it is removed.
+// of one that has ended keeps its name until it is removed. The directory gets
+// its name only when it is locked, so nobody ever sees one without an owner.
 func (s *Store) Create(name string) (*Entry, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
-	e := &Entry{dir: s.path(name)}
-	if err := os.Mkdir(e.dir, 0o700); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("system %s: %w (choose another with --name, or remove that one with: stasis rm %s)", name, ErrTaken, name)
-		}
+	s.sweep()
+	to := s.path(name)
+	if _, err := os.Lstat(to); err == nil {
+		return nil, s.taken(name)
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(to), tempPrefix)
+	if err != nil {
 		return nil, fmt.Errorf("system %s: %w", name, err)
 	}
+	e := &Entry{dir: dir}
 	if err := e.hold(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(e.dir))
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	if err := os.Rename(dir, to); err != nil { // it replaces no directory that has a lock in it
+		e.Release()
+		if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOTDIR) {
+			err = s.taken(name)
+		}
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	e.dir = to
 	return e, nil
 }
 
-// Adopt takes the lock of a directory that Create has made in a parent process.
-func (s *Store) Adopt(name string) (*Entry, error) {
-	e := &Entry{dir: s.path(name)}
-	return e, e.hold()
+// taken says what to do about a name that is taken.
+func (s *Store) taken(name string) error {
+	remedy := "remove that one with: stasis rm " + name
+	if (&Entry{dir: s.path(name)}).Running() {
+		remedy = "it is running"
+	}
+	return fmt.Errorf("system %s: %w (%s, or choose another name with --name)", name, ErrTaken, remedy)
+}
+
+// tempPrefix begins the names of directories that are being made or removed.
+const tempPrefix = ".tmp-"
+
+// sweep removes what processes left that were killed while they made or
+// removed a directory. One that nobody has locked by now is such a one.
+func (s *Store) sweep() {
+	dirs, _ := filepath.Glob(filepath.Join(s.dir, "systems", tempPrefix+"*"))
+	for _, dir := range dirs {
+		st, err := os.Lstat(dir)
+		if err == nil && time.Since(st.ModTime()) > time.Minute && !(&Entry{dir: dir}).Running() {
+			_ = os.RemoveAll(dir) // or the next one does it
+		}
+	}
+}
+
+// Adopt makes the entry of a directory that Create has made in a parent
+// process, whose lock has been inherited.
+func (s *Store) Adopt(name string, lock *os.File) *Entry {
+	return &Entry{dir: s.path(name), lock: lock}
 }
 
 func (e *Entry) hold() error {
@@ -158,10 +196,18 @@ func (e *Entry) Release() {
 	}
 }
 
-// Remove removes the directory of a system that could not start.
+// Remove removes the directory and gives the lock up: whoever sees the lock
+// free sees the name free, too.
 func (e *Entry) Remove() error {
-	e.Release()
-	return os.RemoveAll(e.dir)
+	defer e.Release()
+	gone := filepath.Join(filepath.Dir(e.dir), tempPrefix+"gone-"+e.Name()+"-"+RandomName())
+	if err := os.Rename(e.dir, gone); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return os.RemoveAll(gone)
 }
 
 // Get finds a system.
@@ -204,7 +250,12 @@ func (e *Entry) Running() bool {
 		return false
 	}
 	defer f.Close()
-	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if !errors.Is(err, unix.EINTR) {
+			return err != nil
+		}
+	}
 }
 
 // LogPath is where the output of a detached system goes.
@@ -216,8 +267,22 @@ func (e *Entry) SetInfo(i Info) error { return e.write("info.json", i) }
 // Info reads what the system is.
 func (e *Entry) Info() (i Info, err error) { return i, e.read("info.json", &i) }
 
-// SetExit writes how the system ended.
-func (e *Entry) SetExit(x Exit) error { return e.write("exit.json", x) }
+// SetExit writes how the system ended. Preconditions: the caller has the lock.
+func (e *Entry) SetExit(x Exit) error {
+	if b, err := json.Marshal(x); err == nil {
+		_, _ = e.lock.WriteAt(b, 0) // for those who wait; exit.json counts
+	}
+	return e.write("exit.json", x)
+}
+
+// codeUnexpected is the exit code of a system whose host process went without a
+// word, most likely by SIGKILL.
+const codeUnexpected = 128 + 9
+
+// unexpected is the exit of such a system.
+func unexpected() Exit {
+	return Exit{Code: codeUnexpected, Unexpected: true, Error: "its host process ended unexpectedly"}
+}
 
 // Exit tells how the system ended. A host process that went without a word is
 // an unexpected exit.
@@ -225,7 +290,7 @@ func (e *Entry) Exit() (Exit, error) {
 	var x Exit
 	err := e.read("exit.json", &x)
 	if errors.Is(err, fs.ErrNotExist) && !e.Running() {
-		return Exit{Code: 137, Error: "its host process ended unexpectedly"}, nil
+		return unexpected(), nil
 	}
 	return x, err
 }
@@ -255,5 +320,5 @@ func (e *Entry) Delete() error {
 	if e.Running() {
 		return fmt.Errorf("system %s: %w (end it with: stasis kill %s, or remove it with rm -f)", e.Name(), ErrRunning, e.Name())
 	}
-	return os.RemoveAll(e.dir)
+	return e.Remove()
 }

@@ -1,15 +1,17 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
@@ -22,7 +24,6 @@ import (
 	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
-	"github.com/stasis-run/stasis/internal/wasm"
 )
 
 // Version is the program's version.
@@ -39,6 +40,10 @@ type System struct {
 	world  *world
 	kernel atomic.Pointer[kernel.Kernel] // another one after each stress checkpoint
 	stops  chan *kernel.ExternalStop     // of StressCheckpoint
+	fatal  atomic.Int32                  // signal that was sent to end the system, or 0
+
+	saving sync.Mutex // held while an image is written; guards world against it
+	saved  string     // image after which the system is ended; protected by saving
 }
 
 // Boot builds the system that c describes. It does not run before Run.
@@ -55,7 +60,7 @@ func Boot(ctx context.Context, c Config) (s *System, err error) {
 	if c.Image != "" {
 		return s, s.bootImage(ctx, c.Image)
 	}
-	if s.module, err = os.ReadFile(c.File); err != nil {
+	if s.module, err = readModule(c.File); err != nil {
 		return s, err
 	}
 	if err := s.compile(ctx); err != nil {
@@ -64,10 +69,39 @@ func Boot(ctx context.Context, c Config) (s *System, err error) {
 	return s, s.bootModule(ctx)
 }
 
+// maxModule bounds a module's file, in bytes: an image holds no larger one.
+const maxModule = 1 << 30
+
+// readModule reads a module's file. What cannot be a module is named for what
+// it is.
+func readModule(name string) ([]byte, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, cause(err)
+	}
+	if st.Size() > maxModule {
+		return nil, &cannotRunError{fmt.Errorf("%d bytes, a module has at most %d", st.Size(), maxModule)}
+	}
+	b, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &cannotRunError{advise(cause(err), "give yourself the permission to read it")}
+	case err != nil:
+		return nil, cause(err)
+	case len(b) == 0:
+		return nil, &cannotRunError{advise(errors.New("the file is empty"), "build or fetch it again")}
+	case bytes.HasPrefix(bytes.TrimSpace(b[:min(len(b), 1<<10)]), []byte("(module")):
+		return nil, &cannotRunError{advise(errors.New("it is WebAssembly text"), "make a module of it with wat2wasm")}
+	case !bytes.HasPrefix(b, []byte("\x00asm")):
+		return nil, &cannotRunError{advise(errors.New("it is not a WebAssembly module"), "name a .wasm file")}
+	}
+	return b, nil
+}
+
 func (s *System) openEngine(ctx context.Context) (err error) {
 	if s.config.Cache != "" {
 		if s.cache, err = wazero.OpenCache(s.config.Cache); err != nil {
-			return err
+			return advise(err, "do without it: --no-cache, or set XDG_CACHE_HOME to a writable place")
 		}
 	}
 	s.engine, err = wazero.New(ctx, wazero.Options{
@@ -136,9 +170,12 @@ func (s *System) entry() (name string, params []uint64, err error) {
 	_, t, ok := s.code.Export(name)
 	if !ok {
 		if s.config.Invoke == "" {
-			return "", nil, errors.New("the module exports no function _start: it is no WASI command (use --invoke FUNC for another function)")
+			return "", nil, &cannotRunError{advise(errors.New("the module exports no function _start: it is no WASI command"), "call another function with --invoke FUNC")}
 		}
 		return "", nil, fmt.Errorf("the module exports no function %s", name)
+	}
+	if s.config.Invoke == "" && len(t.Params)+len(t.Results) > 0 {
+		return "", nil, &cannotRunError{fmt.Errorf("function _start is of type %v -> %v: a WASI command's takes and returns nothing", t.Params, t.Results)}
 	}
 	if len(s.config.Params) != len(t.Params) {
 		return "", nil, fmt.Errorf("function %s takes %d arguments %v, not %d", name, len(t.Params), t.Params, len(s.config.Params))
@@ -193,10 +230,6 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 		s.kernel.Store(k)
 		return nil
 	}
-	var missing *vfs.MissingError
-	if errors.As(err, &missing) {
-		return fmt.Errorf("%w (grant it with %s)", err, grantFlag(missing))
-	}
 	return err
 }
 
@@ -214,10 +247,13 @@ func grantFlag(m *vfs.MissingError) string {
 // Run runs the system to its end. Under StressCheckpoint the system is another
 // one after each checkpoint.
 func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
+	if err := s.Kernel().Start(); err != nil {
+		return kernel.ExitStatus{}, err
+	}
 	for {
 		k := s.Kernel()
-		if err := k.Start(); err != nil {
-			return kernel.ExitStatus{}, err
+		if sig := s.fatal.Load(); sig != 0 { // it may have come while there was no kernel
+			_ = k.Init().Signal(sig) // a valid signal
 		}
 		gone := make(chan struct{})
 		wait, cancel := context.WithCancel(ctx)
@@ -234,7 +270,14 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 		case stop := <-s.stops:
 			cancel()
 			<-gone
-			if err := s.wakeElsewhere(ctx, stop); err != nil {
+			err := s.wakeElsewhere(ctx, stop)
+			if errors.Is(err, kernel.ErrExiting) {
+				continue // on its way out: there is nothing to wake
+			}
+			if err == nil {
+				err = s.Kernel().Start()
+			}
+			if err != nil {
 				return kernel.ExitStatus{}, fmt.Errorf("stress checkpoint: %w", err)
 			}
 		}
@@ -243,6 +286,8 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 
 // wakeElsewhere saves the stopped system, drops it, and wakes the image.
 func (s *System) wakeElsewhere(ctx context.Context, stop *kernel.ExternalStop) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
 	dir, err := os.MkdirTemp("", "stasis-stress-")
 	if err != nil {
 		return err
@@ -256,6 +301,22 @@ func (s *System) wakeElsewhere(ctx context.Context, stop *kernel.ExternalStop) e
 		return err
 	}
 	return s.bootImage(ctx, dir+"/image")
+}
+
+// Signal sends the system a signal.
+func (s *System) Signal(sig int32) error {
+	switch sig {
+	case 0, kernel.SIGCHLD, kernel.SIGCONT, kernel.SIGSTOP, kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU, kernel.SIGURG, kernel.SIGWINCH:
+	default:
+		if sig > 0 && sig <= 64 {
+			s.fatal.CompareAndSwap(0, sig) // before the kernel is looked at; see Run
+		}
+	}
+	k := s.Kernel()
+	if k == nil {
+		return nil
+	}
+	return k.Init().Signal(sig)
 }
 
 func (s *System) saveOptions(dir string, leave bool) checkpoint.Options {
@@ -273,10 +334,28 @@ func digest(m engine.Module) []byte {
 	return d[:]
 }
 
-// Checkpoint writes an image of the running system. Without leave the system
-// ends after it, as by SIGKILL, but says so in its exit.
+// Checkpoint writes an image of the running system. Without leave the system's
+// tasks stay stopped, for the caller to end. Of several at once, one goes after
+// the other.
 func (s *System) Checkpoint(ctx context.Context, dir string, leave bool) (checkpoint.Stats, error) {
-	return checkpoint.Save(ctx, s.Kernel(), s.world.World, s.saveOptions(dir, leave))
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	k := s.Kernel()
+	if k == nil || s.saved != "" {
+		return checkpoint.Stats{}, ErrGone
+	}
+	st, err := checkpoint.Save(ctx, k, s.world.World, s.saveOptions(dir, leave))
+	if err == nil && !leave {
+		s.saved = dir
+	}
+	return st, err
+}
+
+// Saved is the image that the system was saved to for good, or "".
+func (s *System) Saved() string {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	return s.saved
 }
 
 // Kernel is the system's kernel.
@@ -311,28 +390,4 @@ func (s *System) Close() error {
 		s.cache = nil
 	}
 	return errors.Join(errs...)
-}
-
-// parseValue reads an argument of --invoke.
-func parseValue(s string, t wasm.ValType) (uint64, error) {
-	switch t {
-	case wasm.I32:
-		if v, err := strconv.ParseInt(s, 0, 32); err == nil {
-			return uint64(uint32(v)), nil
-		}
-		v, err := strconv.ParseUint(s, 0, 32)
-		return v, err
-	case wasm.I64:
-		if v, err := strconv.ParseInt(s, 0, 64); err == nil {
-			return uint64(v), nil
-		}
-		return strconv.ParseUint(s, 0, 64)
-	case wasm.F32:
-		v, err := strconv.ParseFloat(s, 32)
-		return f32bits(v), err
-	case wasm.F64:
-		v, err := strconv.ParseFloat(s, 64)
-		return f64bits(v), err
-	}
-	return 0, fmt.Errorf("values of type %v cannot be given", t)
 }

@@ -1,8 +1,10 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/stasis-run/stasis/internal/wasm"
@@ -10,6 +12,45 @@ import (
 
 func f32bits(v float64) uint64 { return uint64(math.Float32bits(float32(v))) }
 func f64bits(v float64) uint64 { return math.Float64bits(v) }
+
+// parseValue reads an argument of --invoke.
+func parseValue(s string, t wasm.ValType) (uint64, error) {
+	var v uint64
+	var err error
+	switch t {
+	case wasm.I32:
+		v, err = parseInt(s, 32)
+		v = uint64(uint32(v))
+	case wasm.I64:
+		v, err = parseInt(s, 64)
+	case wasm.F32:
+		var f float64
+		f, err = strconv.ParseFloat(s, 32)
+		v = f32bits(f)
+	case wasm.F64:
+		var f float64
+		f, err = strconv.ParseFloat(s, 64)
+		v = f64bits(f)
+	default:
+		return 0, fmt.Errorf("values of type %v cannot be given", t)
+	}
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("%.40q is out of the range of an %v", s, t)
+	case err != nil:
+		return 0, fmt.Errorf("%.40q is no %v", s, t)
+	}
+	return v, nil
+}
+
+// parseInt reads an integer that may be meant as signed or unsigned.
+func parseInt(s string, bits int) (uint64, error) {
+	v, err := strconv.ParseInt(s, 0, bits)
+	if err == nil || strings.HasPrefix(s, "-") {
+		return uint64(v), err
+	}
+	return strconv.ParseUint(s, 0, bits)
+}
 
 // Results formats what an invoked function returned, a line each.
 func (s *System) Results(words []uint64) string {

@@ -36,10 +36,10 @@ func newWorld(grant Grant, root *memfs.FS) (w *world, err error) {
 		}
 	}()
 	if w.poller, err = hostfile.NewPoller(); err != nil {
-		return nil, err
+		return w, err
 	}
 	if w.null, err = os.Open(os.DevNull); err != nil {
-		return nil, err
+		return w, err
 	}
 	if root == nil {
 		root = memfs.New(memfs.Options{Now: ktime.Host.Wall})
@@ -47,16 +47,16 @@ func newWorld(grant Grant, root *memfs.FS) (w *world, err error) {
 	w.Root = root
 	w.Namespace = vfs.NewNamespace(ktime.Host.Wall)
 	if err := w.Namespace.Mount(vfs.Mount{Guest: "/", FS: root}); err != nil {
-		return nil, err
+		return w, err
 	}
 	for _, d := range grant.Dirs {
 		fs, err := hostfs.Open(d.Host, hostfs.Options{ReadOnly: d.ReadOnly, Policy: grant.Policy})
 		if err != nil {
-			return nil, fmt.Errorf("directory %s: %w", d.Host, err)
+			return w, fmt.Errorf("--dir %s: %w", d.Host, cause(err))
 		}
 		w.hosts = append(w.hosts, fs)
 		if err := w.Namespace.Mount(vfs.Mount{Guest: d.Guest, FS: fs, ReadOnly: d.ReadOnly}); err != nil {
-			return nil, err
+			return w, fmt.Errorf("--dir %s: %w", d.Host, err)
 		}
 	}
 	return w, nil
@@ -95,7 +95,11 @@ func (w *world) stdio(name string) (vfs.File, error) {
 func (w *world) listener(name string) (vfs.File, error) {
 	for _, spec := range w.grant.Listen {
 		if spec == name {
-			return hostfile.Listen(context.Background(), w.poller, spec)
+			l, err := hostfile.Listen(context.Background(), w.poller, spec)
+			if err != nil {
+				return nil, fmt.Errorf("listen %s: %w", spec, cause(err))
+			}
+			return l, nil
 		}
 	}
 	return nil, nil
@@ -140,7 +144,7 @@ func (w *world) newFiles(workdir string) (fds *vfs.FDTable, err error) {
 	for _, spec := range w.grant.Listen {
 		l, err := w.listener(spec)
 		if err != nil {
-			return fds, fmt.Errorf("listen %s: %w", spec, err)
+			return fds, err
 		}
 		if _, errno := fds.InstallAll(vfs.NewOpenFile(l, true, false, 0)); errno != abi.OK {
 			return fds, fmt.Errorf("listen %s: %w", spec, errno)

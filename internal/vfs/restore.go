@@ -187,6 +187,11 @@ func (t *FDTable) restoreFD(d *FDState, r *Restorer) error {
 	}
 	_, dir := f.file.(Directory)
 	maxBase, maxInheriting := f.Rights()
+	if f.mount == nil { // granted anew, and maybe another sort of file: what was a log is a terminal
+		narrowed := *d
+		narrowed.Base, narrowed.Inheriting = d.Base&maxBase, d.Inheriting&maxInheriting
+		d = &narrowed
+	}
 	if len(d.Preopen) > MaxPath || d.Preopen != "" && !dir || !maxBase.Has(d.Base) || !maxInheriting.Has(d.Inheriting) {
 		f.DecRef()
 		return fmt.Errorf("rights %#x and %#x, preopen %q: not for such a file: %w", d.Base, d.Inheriting, d.Preopen, errBadState)

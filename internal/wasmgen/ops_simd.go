@@ -2,7 +2,7 @@ package wasmgen
 
 // simdRows are the vector instructions but v128.const.
 var simdRows = []row{
-	{simd | 0, simd | 0, "i:v", immMem, 4, 0}, {simd | 1, simd | 6, "i:v", immMem, 3, 0}, // loads
+	{simd, simd, "i:v", immMem, 4, 0}, {simd | 1, simd | 6, "i:v", immMem, 3, 0}, // loads
 	{simd | 7, simd | 7, "i:v", immMem, 0, 0}, {simd | 8, simd | 8, "i:v", immMem, 1, 0},
 	{simd | 9, simd | 9, "i:v", immMem, 2, 0}, {simd | 10, simd | 10, "i:v", immMem, 3, 0},
 	{simd | 11, simd | 11, "iv:", immMem, 4, 0},

@@ -23,7 +23,7 @@ var (
 func seeds(share int) []uint64 {
 	n := *modules / share
 	if testing.Short() {
-		n /= 10
+		n /= 25
 	}
 	s := make([]uint64, n)
 	for i := range s {

@@ -77,6 +77,9 @@ var suiteFeatures = map[string]api.CoreFeatures{
 // Plain wazero passes the tests with the features of each suite: the runner
 // reads them right.
 func TestPlainSuiteFeatures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("all suites, without a line of ours but the runner")
+	}
 	Run(t, Config{
 		New: func(ctx context.Context, suite string) (Host, error) {
 			return newPlainHost(ctx, suiteFeatures[suite]), nil
@@ -96,6 +99,9 @@ func TestPlainSuiteFeatures(t *testing.T) {
 // The measure for a run through the pass: plain wazero with all features on,
 // as the pass needs them.
 func TestPlainAllFeatures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("all suites, without a line of ours but the runner")
+	}
 	Run(t, Config{
 		New: func(ctx context.Context, suite string) (Host, error) {
 			return newPlainHost(ctx, allFeatures), nil

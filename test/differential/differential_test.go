@@ -135,6 +135,9 @@ const maxDifferences = 20
 // Random modules behave the same rewritten and stopped as they are.
 func TestRandomModules(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
+	if testing.Short() {
+		*modules = min(*modules, 40)
+	}
 	ctx := context.Background()
 	c := newComparer(ctx, t, false)
 	start := time.Now()
@@ -207,6 +210,9 @@ func FuzzDifferential(f *testing.F) {
 // goroutines, mappings and the heap stay as they are however many modules an
 // engine has run.
 func TestNothingLeaks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compiles 120 modules")
+	}
 	ctx := context.Background()
 	c := newComparer(ctx, t, false)
 	run := func(from, n uint64) {

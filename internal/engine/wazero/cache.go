@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/tetratelabs/wazero"
 
@@ -41,8 +42,8 @@ func (c *Cache) Close() error { return c.native.Close(context.Background()) }
 
 // hotKey names a rewritten module: by the original's digest and all that
 // decides what the pass makes of it.
-func hotKey(p *instrument.Program, o instrument.Options) string {
-	d := p.Digest()
+func hotKey(module []byte, o instrument.Options) string {
+	d := sha256.Sum256(module)
 	return fmt.Sprintf("%x-v%d-%v-%d-%s", d[:], instrument.Version, o.Counted, o.PeelLimit, runtime.GOARCH)
 }
 
@@ -78,11 +79,16 @@ func (c *Cache) put(key string, b []byte) {
 }
 
 // dropNative empties the cache of native code, whose entries are named in a
-// way that only wazero knows. It reports whether there was one.
+// way that only wazero knows. It reports whether there was one. What others are
+// writing is left to them.
 func (c *Cache) dropNative() bool {
 	matches, _ := filepath.Glob(filepath.Join(c.dir, "wazero-*", "*"))
+	found := false
 	for _, m := range matches {
-		_ = os.Remove(m)
+		if !strings.HasSuffix(m, ".tmp") {
+			found = true
+			_ = os.Remove(m)
+		}
 	}
-	return len(matches) > 0
+	return found
 }

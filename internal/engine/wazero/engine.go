@@ -79,19 +79,20 @@ func (e *Engine) Compile(ctx context.Context, b []byte) (engine.Module, error) {
 	m, err := e.compile(ctx, b)
 	if err != nil {
 		if errors.Is(err, instrument.ErrUnsupported) || errors.Is(err, wasm.ErrUnsupported) {
-			err = errors.Join(err, engine.ErrUnsupported)
+			err = &unsupportedError{err}
 		}
 		return nil, err
 	}
 	return m, nil
 }
 
+// unsupportedError makes an error engine.ErrUnsupported, too, and says no more.
+type unsupportedError struct{ error }
+
+func (e *unsupportedError) Unwrap() []error { return []error{e.error, engine.ErrUnsupported} }
+
 func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
-	p, err := instrument.New(b, e.opts.Pass)
-	if err != nil {
-		return nil, err
-	}
-	hot, err := e.hot(p)
+	p, hot, err := e.rewrite(b)
 	if err != nil {
 		return nil, err
 	}
@@ -109,29 +110,44 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 	return m, nil
 }
 
-// hot is the hot form of p, from the cache or made now.
-func (e *Engine) hot(p *instrument.Program) ([]byte, error) {
-	key := hotKey(p, e.opts.Pass)
-	if e.opts.Cache != nil {
-		if b, ok := e.opts.Cache.get(key); ok {
-			return b, nil
+// rewrite makes the hot form of a module, or takes it and what the pass knows
+// of the module from the cache.
+func (e *Engine) rewrite(b []byte) (*instrument.Program, []byte, error) {
+	c := e.opts.Cache
+	key := hotKey(b, e.opts.Pass)
+	if c != nil {
+		if hot, ok := c.get(key); ok {
+			if facts, ok := c.get(key + ".facts"); ok {
+				if p, err := instrument.NewFrom(b, e.opts.Pass, facts); err == nil {
+					return p, hot, nil
+				}
+			}
 		}
 	}
-	b, err := p.Hot()
+	p, err := instrument.New(b, e.opts.Pass)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if e.opts.Cache != nil {
-		e.opts.Cache.put(key, b)
+	hot, err := p.Hot()
+	if err != nil {
+		return nil, nil, err
 	}
-	return b, nil
+	if c != nil {
+		c.put(key+".facts", p.Facts())
+		c.put(key, hot)
+	}
+	return p, hot, nil
 }
 
-// code compiles a rewritten module. An entry of the native cache that wazero
-// cannot read counts as absent: it is an error to wazero, so all are removed
-// and the module is compiled again.
+// code compiles a rewritten module. To wazero it is an error if an entry of the
+// native cache cannot be written, though it has the code then and finds it when
+// asked again; and if one cannot be read, which counts as absent here: all are
+// removed and the module is compiled anew.
 func (e *Engine) code(ctx context.Context, b []byte) (wazero.CompiledModule, error) {
 	c, err := e.runtime.CompileModule(e.compileContext(ctx), b)
+	if err != nil && e.opts.Cache != nil {
+		c, err = e.runtime.CompileModule(e.compileContext(ctx), b)
+	}
 	if err != nil && e.opts.Cache != nil && e.opts.Cache.dropNative() {
 		c, err = e.runtime.CompileModule(e.compileContext(ctx), b)
 	}

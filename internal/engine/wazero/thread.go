@@ -126,7 +126,7 @@ func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits
 
 func (t *Thread) instantiate(ctx context.Context) error {
 	if l, ok := t.module.program.Module().MemoryType(); ok && l.Min<<16 > uint64(t.limits.Memory) {
-		return fmt.Errorf("the module needs %d bytes of memory, the limit is %d", l.Min<<16, t.limits.Memory)
+		return &engine.MemoryError{Need: l.Min << 16, Limit: uint64(t.limits.Memory)}
 	}
 	ictx := experimental.WithImportResolver(ctx, t.resolve)
 	ictx = experimental.WithMemoryAllocator(ictx, experimental.MemoryAllocatorFunc(t.allocate))

@@ -1,0 +1,88 @@
+# Stasis. A machine with Linux, Go and make is enough; what else a target needs
+# it installs or names. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+# Each go test has a deadline. Go's collector must not start while a guest
+# loops; a test that lets it would hang for ever.
+TIMEOUT ?= 9m
+FUZZTIME ?= 5s
+ROUNDS ?= 10
+MODULES ?= 100000
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done
+
+.PHONY: build
+build: ## Build bin/stasis
+	$(GO) build -o bin/stasis ./cmd/stasis
+
+.PHONY: demo
+demo: build ## Run the main job on CPython: saved in mid-call, killed, woken twice by fresh processes (3 minutes at most)
+	@$(GO) run ./cmd/demo -stasis bin/stasis
+
+.PHONY: test
+test: ## Run the tests: README's command (10 minutes at most on two cores, less with guests in the cache)
+	$(GO) test -timeout $(TIMEOUT) ./...
+
+.PHONY: check
+check: fmt vet staticcheck generated test-race fuzz-short ## All that CI runs: format, vet, staticcheck, generated files current, short tests with -race, a short fuzz
+
+.PHONY: fmt
+fmt: ## Say which files are not formatted
+	@files=$$(gofmt -l $$(ls -d */ | grep -v '^bin/$$')); if [ -n "$$files" ]; then echo "gofmt -w needed:" $$files; exit 1; fi
+	@echo "gofmt: ok"
+
+.PHONY: vet
+vet: ## go vet, also for arm64
+	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./...
+
+.PHONY: staticcheck
+staticcheck: ## staticcheck, pinned; fetched by go run
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: generated
+generated: ## go.mod and generated files are current
+	$(GO) mod tidy -diff
+	$(GO) generate ./...
+	@if git rev-parse --git-dir >/dev/null 2>&1 && [ -n "$${CI:-}" ]; then git diff --exit-code; fi
+
+.PHONY: test-race
+test-race: ## The tests' short forms with -race
+	$(GO) test -race -short -timeout $(TIMEOUT) ./...
+
+# fuzz runs each fuzz target for $(1), one after another.
+define fuzz
+	@grep -rn --include='*_test.go' '^func Fuzz' . | sed 's|^\./\(.*\)/[^/]*_test.go:[0-9]*:func \(Fuzz[A-Za-z0-9_]*\).*|\1 \2|' | sort | \
+	while read -r pkg name; do echo "fuzz $$pkg $$name ($(1))"; \
+		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(1) -fuzzminimizetime 10x -parallel 2 -timeout $(2) "./$$pkg" </dev/null | tail -n 30 | sed 's/^/  /'; done
+endef
+
+.PHONY: fuzz-short
+fuzz-short: ## Each fuzz target for some seconds
+	$(call fuzz,$(FUZZTIME),3m)
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for FUZZTIME (make fuzz FUZZTIME=10m)
+	$(call fuzz,$(FUZZTIME),24h)
+
+.PHONY: test-long
+test-long: build ## The long forms: the main job ROUNDS times in a row, MODULES random modules, all guests at full length (an hour or more)
+	$(GO) test -timeout 2h ./...
+	$(GO) test -timeout 2h -v -count 1 ./test/mainjob -rounds $(ROUNDS)
+	$(GO) test -timeout 3h -v -count 1 ./test/differential -run TestRandomModules -modules $(MODULES)
+	$(GO) test -timeout 2h -count 1 ./guests -asyncify
+
+.PHONY: bench
+bench: build ## Measure the cost: doc/benchmarks.md's figures
+	$(GO) run ./test/bench
+
+.PHONY: clean
+clean: ## Remove what was built here (caches of guests and compiled code stay in ~/.cache/stasis)
+	rm -rf bin

@@ -1,0 +1,1 @@
+(module (memory (export "memory") 2048) (func (export "_start"))) ;; 128 MiB

@@ -1,0 +1,4 @@
+(module ;; exits with 7
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 1)
+  (func $main (export "_start") (call $proc_exit (i32.const 7))))

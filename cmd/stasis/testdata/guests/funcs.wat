@@ -1,0 +1,10 @@
+(module ;; functions for --invoke, and no _start
+  (memory (export "memory") 1)
+  (func (export "add32") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (export "add64") (param i64 i64) (result i64) (i64.add (local.get 0) (local.get 1)))
+  (func (export "half32") (param f32) (result f32) (f32.mul (local.get 0) (f32.const 0.5)))
+  (func (export "half64") (param f64) (result f64) (f64.mul (local.get 0) (f64.const 0.5)))
+  (func (export "swap") (param i32 i64) (result i64 i32) (local.get 1) (local.get 0))
+  (func (export "vector") (result v128) (v128.const i64x2 1 2))
+  (func (export "vecarg") (param v128))
+  (func (export "nothing")))

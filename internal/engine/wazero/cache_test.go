@@ -1,0 +1,202 @@
+package wazero_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	plain "github.com/tetratelabs/wazero"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/wazero"
+)
+
+// An entry of the native cache that is damaged is an error to wazero.
+func TestFactCorruptCacheEntry(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	b, err := os.ReadFile("testdata/basic.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compile := func() error {
+		c, err := plain.NewCompilationCacheWithDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(ctx)
+		r := plain.NewRuntimeWithConfig(ctx, plain.NewRuntimeConfigCompiler().WithCompilationCache(c))
+		defer r.Close(ctx)
+		_, err = r.CompileModule(ctx, b)
+		return err
+	}
+	if err := compile(); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files(t, dir) {
+		damage(t, f, func(b []byte) []byte { return b[:len(b)/2] })
+	}
+	if err := compile(); err == nil {
+		t.Error("half an entry is no error any more: Engine.code need not try again")
+	}
+}
+
+// files lists the files below a directory.
+func files(t *testing.T, dir string) (out []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			out = append(out, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func damage(t *testing.T, file string, f func([]byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, f(b), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runCached runs fib(12) of the basic module with a cache.
+func runCached(dir string) error {
+	ctx := context.Background()
+	b, err := os.ReadFile("testdata/basic.wasm")
+	if err != nil {
+		return err
+	}
+	c, err := wazero.OpenCache(dir)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	e, err := wazero.New(ctx, wazero.Options{Cache: c})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	m, err := e.Compile(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	th, err := m.New(ctx, &env{}, engine.Limits{}, nil)
+	if err != nil {
+		return err
+	}
+	defer th.Close()
+	fn, _, _ := m.Export("fib")
+	if err := th.Start(fn, []uint64{12}); err != nil {
+		return err
+	}
+	if ev := th.Run(ctx); ev.Kind != engine.Exited || ev.Results[0] != 144 {
+		return fmt.Errorf("fib: %+v; want 144", ev)
+	}
+	return nil
+}
+
+// Whatever happens to the files of a cache, programs run.
+func TestCacheHeals(t *testing.T) {
+	for name, f := range map[string]func([]byte) []byte{
+		"empty":       func([]byte) []byte { return nil },
+		"half":        func(b []byte) []byte { return b[:len(b)/2] },
+		"first byte":  func(b []byte) []byte { b[0] ^= 0xff; return b },
+		"middle byte": func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"last byte":   func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+		"longer":      func(b []byte) []byte { return append(b, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := runCached(dir); err != nil {
+				t.Fatal(err)
+			}
+			fs := files(t, dir)
+			if len(fs) < 2 {
+				t.Fatalf("the cache has %d files; want a rewritten module and its code", len(fs))
+			}
+			for _, f2 := range fs {
+				damage(t, f2, f)
+			}
+			for range 2 {
+				if err := runCached(dir); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// TestMain has the test binary be a writer of a cache, if asked to.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("TEST_CACHE_WRITER"); dir != "" {
+		for {
+			if err := runCached(dir); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+			_ = os.RemoveAll(filepath.Join(dir, "hot"))
+			matches, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+			for _, f := range matches {
+				_ = os.Remove(f)
+			}
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// Writers of one cache may run at the same time and be killed.
+func TestCacheWriters(t *testing.T) {
+	dir := t.TempDir()
+	rounds := 12
+	if testing.Short() {
+		rounds = 3
+	}
+	for i := range rounds {
+		var killed []*exec.Cmd
+		for range 2 {
+			c := exec.Command(os.Args[0])
+			c.Env = append(os.Environ(), "TEST_CACHE_WRITER="+dir)
+			c.Stdout = os.Stdout
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			killed = append(killed, c)
+		}
+		time.Sleep(time.Duration(20+17*i) * time.Millisecond)
+		for _, c := range killed {
+			if err := c.Process.Kill(); err != nil {
+				t.Error(err)
+			}
+			if err := c.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+				t.Errorf("a writer ended by itself: %v", err)
+			}
+		}
+		if err := runCached(dir); err != nil {
+			t.Errorf("after writers were killed: %v", err)
+		}
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := runCached(dir); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}

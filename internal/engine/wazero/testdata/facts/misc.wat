@@ -1,0 +1,18 @@
+;; Upper halves, traces, depth, references.
+(module
+  (import "env" "take" (func $take (param i32)))
+  (memory 1 100)
+  (table $x 4 externref)
+  (elem $s externref (ref.null extern) (ref.null extern))
+  (func $trap (param i32) (result i32)
+    (if (i32.eqz (local.get 0)) (then (unreachable)))
+    (i32.add (i32.const 1) (call $trap (i32.sub (local.get 0) (i32.const 1)))))
+  (func (export "trap") (param i32) (result i32) (call $trap (local.get 0)))
+  (func $deep (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0)) (then (i32.const 0))
+      (else (i32.add (i32.const 1) (call $deep (i32.sub (local.get 0) (i32.const 1)))))))
+  (func (export "deep") (param i32) (result i32) (call $deep (local.get 0)))
+  (func (export "wrap") (param i64) (result i32) (i32.wrap_i64 (local.get 0)))
+  (func (export "give") (param i64) (call $take (i32.wrap_i64 (local.get 0))))
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "init") (param i32) (table.init $x $s (i32.const 0) (i32.const 0) (local.get 0))))

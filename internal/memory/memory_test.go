@@ -1,0 +1,157 @@
+package memory
+
+import (
+	"bytes"
+	"math"
+	"testing"
+	"unsafe"
+)
+
+const page = 64 << 10
+
+func newLinear(t *testing.T, limit uint64) *Linear {
+	t.Helper()
+	l, err := New(limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// A memory grows in place, to its limit and no further, and begins as zeros.
+func TestGrow(t *testing.T) {
+	l := newLinear(t, 100*page)
+	if len(l.Bytes()) != 0 {
+		t.Errorf("a new memory has %d bytes", len(l.Bytes()))
+	}
+	b, err := l.Resize(page)
+	if err != nil || len(b) != page || cap(b) != page || !IsZero(b) {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+	b[0], b[page-1] = 1, 2
+	grown, err := l.Resize(100 * page)
+	if err != nil || len(grown) != 100*page {
+		t.Fatalf("%d bytes, %v", len(grown), err)
+	}
+	if unsafe.SliceData(grown) != unsafe.SliceData(b) {
+		t.Error("the memory has moved")
+	}
+	if grown[0] != 1 || grown[page-1] != 2 || !IsZero(grown[page:]) {
+		t.Error("the content has changed")
+	}
+	grown[100*page-1] = 3
+	for _, size := range []uint64{100*page + 1, 101 * page, MaxSize, math.MaxUint64} {
+		if b, err := l.Resize(size); err == nil {
+			t.Errorf("grown to %d of %d bytes", len(b), size)
+		}
+	}
+	for _, size := range []uint64{0, page, 100 * page} { // never shrinks
+		if b, err := l.Resize(size); err != nil || len(b) != 100*page {
+			t.Errorf("%d bytes after Resize(%d), %v", len(b), size, err)
+		}
+	}
+	if got := l.Bytes(); len(got) != 100*page || got[100*page-1] != 3 {
+		t.Error("Bytes is something else")
+	}
+}
+
+func TestLimits(t *testing.T) {
+	l := newLinear(t, 0)
+	if b, err := l.Resize(0); err != nil || len(b) != 0 || b == nil {
+		t.Errorf("an empty memory: %v, %v", b, err)
+	}
+	if _, err := l.Resize(1); err == nil {
+		t.Error("an empty memory has grown")
+	}
+	odd := newLinear(t, 5000) // no multiple of the host's pages
+	b, err := odd.Resize(5000)
+	if err != nil || len(b) != 5000 {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+	b[4999] = 1
+	// All addresses of a wasm memory; what is not written costs nothing.
+	huge := newLinear(t, math.MaxUint64)
+	b, err = huge.Resize(MaxSize)
+	if err != nil || len(b) != MaxSize {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+	b[MaxSize-1] = 1
+	if !IsZero(b[MaxSize-page : MaxSize-1]) {
+		t.Error("the end is not zero")
+	}
+}
+
+func TestClose(t *testing.T) {
+	l, err := New(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Resize(page); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(l.Bytes()) != 0 {
+		t.Error("a closed memory has bytes")
+	}
+	if _, err := l.Resize(page); err == nil {
+		t.Error("a closed memory has grown")
+	}
+}
+
+func TestIsZero(t *testing.T) {
+	if !IsZero(nil) {
+		t.Error("nothing is zero")
+	}
+	buf := make([]byte, 300)
+	for from := range 9 {
+		for n := range 200 {
+			b := buf[from : from+n]
+			if !IsZero(b) {
+				t.Fatalf("%d zeros are not", n)
+			}
+			for i := range b {
+				for _, v := range []byte{1, 0x80} {
+					b[i] = v
+					if IsZero(b) {
+						t.Fatalf("%#x at %d of %d is zero", v, i, n)
+					}
+				}
+				b[i] = 0
+			}
+			buf[from+n] = 1 // what is next to it does not count
+			if !IsZero(b) {
+				t.Fatalf("%d zeros before a one are not", n)
+			}
+			buf[from+n] = 0
+		}
+	}
+}
+
+func FuzzIsZero(f *testing.F) {
+	f.Add([]byte{0, 0, 1}, 70)
+	f.Fuzz(func(t *testing.T, b []byte, pad int) {
+		b = append(make([]byte, pad&1023), b...)
+		if got, want := IsZero(b), len(bytes.Trim(b, "\x00")) == 0; got != want {
+			t.Errorf("IsZero(%x) = %v", b, got)
+		}
+	})
+}
+
+func BenchmarkIsZero(b *testing.B) {
+	buf := make([]byte, page)
+	b.SetBytes(page)
+	for b.Loop() {
+		if !IsZero(buf) {
+			b.Fatal("not zero")
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/kernel"
+	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// advised is an error with what the user can do about it.
+type advised struct {
+	err    error
+	remedy string
+}
+
+func (e *advised) Error() string {
+	if e.remedy == "" {
+		return e.err.Error()
+	}
+	return e.err.Error() + " (" + e.remedy + ")"
+}
+func (e *advised) Unwrap() error { return e.err }
+
+func advise(err error, format string, args ...any) error {
+	return &advised{err, fmt.Sprintf(format, args...)}
+}
+
+// Advise adds to an error what the user can do about it, where that is known.
+func Advise(err error) error {
+	var done *advised
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	if r := remedy(err); r != "" {
+		return &advised{err, r}
+	}
+	return err
+}
+
+// remedy is what the user can do about err, or "". What is most special comes
+// first.
+func remedy(err error) string {
+	var missing *vfs.MissingError
+	var memory *engine.MemoryError
+	var imported *kernel.ImportError
+	var module *wasm.Error
+	var net *net.OpError
+	is := func(targets ...error) bool {
+		for _, t := range targets {
+			if errors.Is(err, t) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case errors.As(err, &missing):
+		return "grant it with " + grantFlag(missing)
+	case errors.As(err, &memory):
+		return fmt.Sprintf("allow it with -m %d", memory.Need)
+	case errors.As(err, &imported):
+		return "stasis provides WASI preview 1: build the program for wasm32-wasip1"
+	case is(engine.ErrUnsupported, wasm.ErrUnsupported, instrument.ErrUnsupported):
+		return "build the program without it"
+	case errors.As(err, &module):
+		return "the file is damaged or incomplete: build or fetch it again"
+	case is(image.ErrUnfinished):
+		return "its checkpoint never ended: use another image, remove this one"
+	case is(image.ErrVersion):
+		return "restore it with the stasis that wrote it"
+	case is(image.ErrCorrupt):
+		return "it is no image, or damaged or incomplete: use an intact copy"
+	case is(image.ErrExists):
+		return "choose another --image-path, or remove that one"
+	case is(unix.ENOSPC, unix.EDQUOT):
+		return "free some space, or choose another place"
+	case is(unix.EFBIG):
+		return "raise the limit with ulimit -f, or choose another place"
+	case is(unix.EMFILE, unix.ENFILE):
+		return "raise the limit with ulimit -n"
+	case is(unix.EADDRINUSE):
+		return "end who listens there, or choose another port"
+	case errors.As(err, &net):
+		return "choose an address of this machine"
+	case is(fs.ErrNotExist, unix.ENOTDIR):
+		return "name a directory that exists"
+	case is(unix.EROFS, fs.ErrPermission):
+		return "choose a place where you have the permission"
+	case is(kernel.ErrExiting):
+		return "see how with: stasis wait"
+	}
+	return ""
+}
+
+// cause strips what package os and net say around an error of the system:
+// operation and object are named by the caller.
+func cause(err error) error {
+	var errno unix.Errno
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "listen":
+		return &bareOpError{op}
+	case errors.As(err, &errno):
+		return errno
+	}
+	return err
+}
+
+// bareOpError is a net.OpError that says its cause only.
+type bareOpError struct{ op *net.OpError }
+
+func (e *bareOpError) Error() string {
+	var errno unix.Errno
+	if errors.As(e.op.Err, &errno) {
+		return errno.Error()
+	}
+	return e.op.Err.Error()
+}
+func (e *bareOpError) Unwrap() error { return e.op }

@@ -1,0 +1,254 @@
+// Bench measures what it costs that programs can be stopped: the figures of
+// doc/benchmarks.md.
+//
+//	go run ./test/bench                    all of it, some ten minutes
+//	go run ./test/bench -quick             the same in small
+//	go run ./test/bench -only programs -programs sqlite,go -runs 9
+//
+// Each measured run is a process of its own, which counts its own CPU time from
+// just before the guest begins until it is gone; loading and compiling come
+// before. Variants take turns (A B C D A B C D …), and what is compared is the
+// ratio within a round, so that a busy machine matters little.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stasis-run/stasis/guests"
+)
+
+func main() {
+	if spec, ok := os.LookupEnv(childVar); ok {
+		child(spec)
+		return
+	}
+	if spec, ok := os.LookupEnv(microVar); ok {
+		microChild(spec)
+		return
+	}
+	var b bench
+	only := flag.String("only", "", "sections, with commas between: "+strings.Join(sectionNames(), ","))
+	names := flag.String("programs", "", "guests, with commas between; empty is all of the table")
+	flag.BoolVar(&b.quick, "quick", false, "small runs, few of them")
+	flag.IntVar(&b.runs, "runs", 0, "rounds of each comparison; 0 is 7, or 3 with -quick")
+	flag.Parse()
+	if b.runs == 0 {
+		b.runs = 7
+		if b.quick {
+			b.runs = 3
+		}
+	}
+	if err := b.run(split(*only), split(*names)); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func split(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
+// A bench is one run of this program.
+type bench struct {
+	quick    bool
+	runs     int
+	tmp      string
+	programs []program
+}
+
+// A program is a guest at a scale for some tenths of a second of CPU.
+type program struct {
+	guests.Guest
+	scale           int
+	path, asyncify  string
+	root            string
+	args            []string
+	printed         [sha256.Size]byte
+	printedByNobody bool
+}
+
+// scales are the programs of the table.
+var scales = []struct {
+	name  string
+	scale int
+}{
+	{"cpython", 1}, {"sqlite", 4}, {"quickjs", 4}, {"lua", 8},
+	{"go", 1}, {"go-json", 1}, {"go-regexp", 5},
+	{"gzip", 6}, {"bzip2", 5}, {"sha256", 3}, {"nbody", 10},
+	{"fib", 25}, {"matmul", 3}, {"interp", 4}, {"sort", 4},
+}
+
+var sections = []struct {
+	name string
+	run  func(*bench) error
+}{
+	{"programs", (*bench).runPrograms},
+	{"compile", (*bench).runCompile},
+	{"frames", (*bench).runFrames},
+	{"loops", (*bench).runLoops},
+	{"latency", (*bench).runLatency},
+	{"idle", (*bench).runIdle},
+	{"peel", (*bench).runPeel},
+}
+
+func sectionNames() (out []string) {
+	for _, s := range sections {
+		out = append(out, s.name)
+	}
+	return out
+}
+
+func (b *bench) run(only, names []string) (err error) {
+	if b.tmp, err = os.MkdirTemp("", "stasis-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.tmp)
+	for _, n := range only {
+		if !slices.Contains(sectionNames(), n) {
+			return fmt.Errorf("no section %q; there are %s", n, strings.Join(sectionNames(), ", "))
+		}
+	}
+	if err := b.findPrograms(names); err != nil {
+		return err
+	}
+	fmt.Printf("%s/%s, %d CPUs, %s, %s%s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), load())
+	for _, s := range sections {
+		if len(only) > 0 && !slices.Contains(only, s.name) {
+			continue
+		}
+		begin := time.Now()
+		fmt.Printf("\n## %s\n\n", s.name)
+		if err := s.run(b); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		fmt.Printf("\n(%s: %.0f s%s)\n", s.name, time.Since(begin).Seconds(), load())
+	}
+	return nil
+}
+
+// load is what else the machine is doing, where that can be told.
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	f := strings.Fields(string(b))
+	return ", load " + f[0]
+}
+
+func (b *bench) findPrograms(names []string) error {
+	for _, s := range scales {
+		if len(names) > 0 && !slices.Contains(names, s.name) {
+			continue
+		}
+		g, err := guests.Lookup(s.name)
+		if err != nil {
+			return err
+		}
+		p := program{Guest: g, scale: s.scale}
+		if b.quick {
+			p.scale = max(1, s.scale/3)
+		}
+		p.args = append([]string{g.Name}, g.ArgsAt(p.scale)...)
+		if p.path, err = guests.Path(context.Background(), g.Name); err != nil {
+			fmt.Printf("%s left out: %v\n", g.Name, err)
+			continue
+		}
+		if p.asyncify, err = guests.Asyncified(context.Background(), g.Name); err != nil {
+			fmt.Printf("%s: no Asyncify: %v\n", g.Name, err)
+		}
+		b.programs = append(b.programs, p)
+	}
+	return nil
+}
+
+// spec is a run of a program; every run has a root of its own.
+func (b *bench) spec(p *program) (childSpec, error) {
+	root, err := os.MkdirTemp(b.tmp, "root-")
+	if err != nil {
+		return childSpec{}, err
+	}
+	if err := p.Place(root); err != nil {
+		return childSpec{}, err
+	}
+	return childSpec{File: p.path, Args: p.args, Env: p.Env, Root: root, Cache: filepath.Join(b.tmp, "cache")}, nil
+}
+
+// measure runs a program in a child and checks what it printed.
+func (b *bench) measure(p *program, change func(*childSpec)) (childResult, error) {
+	s, err := b.spec(p)
+	if err != nil {
+		return childResult{}, err
+	}
+	defer os.RemoveAll(s.Root)
+	change(&s)
+	r, out, err := s.run()
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	sum := sha256.Sum256(out)
+	if p.printed == [sha256.Size]byte{} {
+		p.printed = sum
+	}
+	if sum != p.printed {
+		return r, fmt.Errorf("%s: prints something else on %+v", p.Name, s)
+	}
+	return r, nil
+}
+
+func (s *childSpec) run() (r childResult, stdout []byte, err error) {
+	spec, err := json.Marshal(s)
+	if err != nil {
+		return r, nil, err
+	}
+	return runSelf[childResult](childVar, string(spec))
+}
+
+// runSelf runs this program as a child and reads its result.
+func runSelf[T any](name, spec string) (r T, stdout []byte, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return r, nil, err
+	}
+	rd, wr, err := os.Pipe()
+	if err != nil {
+		return r, nil, err
+	}
+	defer rd.Close()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), name+"="+spec)
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &out, &errs, []*os.File{wr}
+	err = cmd.Start()
+	wr.Close()
+	if err != nil {
+		return r, nil, err
+	}
+	derr := json.NewDecoder(rd).Decode(&r)
+	if err := cmd.Wait(); err != nil {
+		return r, nil, fmt.Errorf("child: %w: %s", err, errs.Bytes())
+	}
+	if derr != nil {
+		return r, nil, fmt.Errorf("child's result: %w", derr)
+	}
+	if c, ok := any(r).(childResult); ok && (c.Error != "" || c.Exit != 0) {
+		return r, nil, fmt.Errorf("child: exit %d: %s %s", c.Exit, c.Error, errs.Bytes())
+	}
+	return r, out.Bytes(), nil
+}

@@ -1,0 +1,365 @@
+// Package guest stops small guests at every single safepoint. Each guest in
+// testdata (the .wat is the source of the .wasm beside it) is one idea; its
+// export "run" logs as it goes. Wherever it is stopped, saved and woken, it has
+// to log, return, trap and leave behind what it does when left alone.
+package guest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/instrument"
+)
+
+// maxStops is how many safepoints of a guest are tried one by one, and how
+// many there are in its chain at most.
+const maxStops = 2000
+
+// shortStops is that with -short.
+const shortStops = 60
+
+// budgets are stacks that a guest's frames fit into, where that matters.
+var budgets = map[string]int64{"overflow": 64 << 10}
+
+// A world answers a guest's imports and keeps its log. What it answers depends
+// on nothing but the arguments and how much was logged, so it can go on where
+// another one was.
+type world struct {
+	names  []string
+	log    []uint32
+	calls  int
+	unwind int // the call that is unwound before it is made; 0 none, -1 each
+}
+
+func newWorld(m engine.Module) *world {
+	w := &world{}
+	for _, im := range m.Imports() {
+		w.names = append(w.names, im.Name)
+	}
+	return w
+}
+
+func (w *world) Call(fn uint32, stack []uint64) engine.Action {
+	w.calls++
+	if w.unwind == -1 || w.unwind == w.calls {
+		return engine.Unwind
+	}
+	w.answer(fn, stack)
+	return engine.Return
+}
+
+func (w *world) answer(fn uint32, stack []uint64) {
+	note := func(v uint32) { w.log = append(w.log, v) }
+	switch w.names[fn] {
+	case "log", "num":
+		note(uint32(stack[0]))
+	case "get":
+		note(uint32(stack[0]) | 1<<31)
+		stack[0] = uint64(uint32(stack[0])*5+uint32(len(w.log))) % 11
+	case "pair":
+		j := stack[0]
+		stack[0], stack[1] = j>>61|uint64(len(w.log))&1, j*0x9e3779b97f4a7c15
+	case "ref":
+		stack[0] += 1000
+	}
+}
+
+// A machine runs one guest of a module.
+type machine struct {
+	t      *testing.T
+	module engine.Module
+	limits engine.Limits
+	world  *world
+	thread engine.Thread
+	coded  bool // states go through JSON
+}
+
+type counter interface{ SetEvery(int32) }
+
+func newMachine(t *testing.T, m engine.Module, limits engine.Limits) *machine {
+	x := &machine{t: t, module: m, limits: limits, world: newWorld(m)}
+	var err error
+	if x.thread, err = m.New(context.Background(), x.world, limits, nil); err != nil {
+		t.Fatal(err)
+	}
+	fn, _, ok := m.Export("run")
+	if !ok {
+		t.Fatal("no export run")
+	}
+	if err := x.thread.Start(fn, nil); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// wake goes on with a new thread made of the old one's state, in another world
+// where the log goes on.
+func (x *machine) wake() {
+	x.t.Helper()
+	st, err := x.thread.Save()
+	if err != nil {
+		x.t.Fatalf("save: %v", err)
+	}
+	if x.coded {
+		st = recode(x.t, st)
+	}
+	memory := bytes.Clone(x.thread.Memory().Bytes())
+	if err := x.thread.Close(); err != nil {
+		x.t.Fatal(err)
+	}
+	w := *x.world
+	w.log = slices.Clone(w.log)
+	x.world = &w
+	if x.thread, err = x.module.New(context.Background(), x.world, x.limits, st); err != nil {
+		x.t.Fatalf("restore: %v", err)
+	}
+	copy(x.thread.Memory().Bytes(), memory)
+}
+
+// recode has a state written and read as JSON.
+func recode(t *testing.T, st *engine.State) *engine.State {
+	t.Helper()
+	b, err := json.Marshal(st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := new(engine.State)
+	if err := json.Unmarshal(b, out); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(st, out) {
+		t.Fatalf("a state does not survive JSON: %+v, %+v", st, out)
+	}
+	return out
+}
+
+// run runs until the guest ends, with stopped called at each unwind.
+func (x *machine) run(stopped func()) string {
+	x.t.Helper()
+	for {
+		ev := x.thread.Run(context.Background())
+		if ev.Kind != engine.Unwound {
+			return x.outcome(ev)
+		}
+		stopped()
+		if fn, args, ok := x.thread.Pending(); ok {
+			n := 0
+			for range x.module.Imports()[fn].Type.Results {
+				n++
+			}
+			stack := append(slices.Clone(args), make([]uint64, n)...)
+			x.world.answer(fn, stack)
+			x.thread.Complete(stack[:n])
+		}
+	}
+}
+
+// outcome is all that can be seen of a guest that ended.
+func (x *machine) outcome(ev engine.Event) string {
+	var b strings.Builder
+	if ev.Kind == engine.Trapped {
+		// wazero tells 30 frames of a native stack, so how many there are in all
+		// depends on how much of it was in records.
+		top := strings.SplitAfterN(ev.Trap.Stack(), "\n", 21)
+		fmt.Fprintf(&b, "trap: %s\n%s", ev.Trap.Message, strings.Join(top[:min(20, len(top))], ""))
+	} else {
+		fmt.Fprintf(&b, "results: %x\n", ev.Results)
+	}
+	fmt.Fprintf(&b, "log: %d\n", x.world.log)
+	st, err := x.thread.Save()
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	fmt.Fprintf(&b, "globals: %+v\ntables: %+v\ndropped: %+v\n", st.Globals, st.Tables, st.Dropped)
+	mem := x.thread.Memory().Bytes()
+	fmt.Fprintf(&b, "memory: %d bytes, hash %x\n", len(mem), hash(mem))
+	if err := x.thread.Close(); err != nil {
+		x.t.Fatal(err)
+	}
+	return b.String()
+}
+
+// hash is quick: memories are large and there are many.
+func hash(b []byte) (h uint64) {
+	for ; len(b) >= 8; b = b[8:] {
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		h = (h ^ w) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+	}
+	return h
+}
+
+func compile(t *testing.T, b []byte, o instrument.Options) engine.Module {
+	t.Helper()
+	e, err := wazero.New(context.Background(), wazero.Options{Pass: o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := e.Compile(context.Background(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// stepsOf spreads at most limit stops over n: each, if there are no more.
+func stepsOf(n, limit int) []int {
+	if n <= limit {
+		limit = n
+	}
+	var out []int
+	for i := 1; i <= limit; i++ {
+		out = append(out, i)
+	}
+	for i := 1; i <= 8 && n > limit; i++ { // and a few in the rest
+		out = append(out, limit+(n-limit)*i/8)
+	}
+	return out
+}
+
+// A guest that is stopped, saved and woken anywhere does what it does when
+// left alone.
+func TestGuests(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.wasm")
+	if err != nil || len(files) < 12 {
+		t.Fatalf("%d guests: %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".wasm")
+		t.Run(name, func(t *testing.T) {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			limits := engine.Limits{Stack: budgets[name]}
+			plain := newMachine(t, compile(t, b, instrument.Options{}), limits)
+			want := plain.run(func() { // only where the engine's own stack ends
+				if name != "deep" && name != "overflow" {
+					t.Error("stopped without having been asked to")
+				}
+			})
+			for _, peel := range []int{-1, 0} {
+				if peel != 0 && (name == "deep" || name == "overflow") {
+					continue // they have no loops
+				}
+				g := &guest{t, compile(t, b, instrument.Options{Counted: true, PeelLimit: peel}), limits, want, name}
+				t.Run(fmt.Sprintf("peel %d", peel), g.test)
+			}
+		})
+	}
+}
+
+// A guest is one module in one form of the pass.
+type guest struct {
+	t      *testing.T
+	module engine.Module
+	limits engine.Limits
+	want   string
+	name   string
+}
+
+func (g *guest) test(t *testing.T) {
+	limit := maxStops
+	if testing.Short() {
+		limit = shortStops
+	}
+	if g.name == "deep" && testing.Short() {
+		limit = 5
+	}
+	stops := g.everywhere(t)
+	x := newMachine(t, g.module, g.limits)
+	g.check(t, "calls counted", x.run(func() {}))
+	calls := x.world.calls
+
+	for _, k := range stepsOf(stops, limit) {
+		g.at(t, k, 0)
+	}
+	for _, k := range stepsOf(calls, limit) {
+		g.at(t, 0, k)
+	}
+	if g.name == "deep" {
+		limit = min(limit, 20) // a state is megabytes
+	}
+	g.chain(t, max(1, stops/limit))
+	t.Logf("%d safepoints, %d calls", stops, calls)
+}
+
+func (g *guest) check(t *testing.T, how, got string) {
+	t.Helper()
+	if got != g.want {
+		t.Fatalf("%s:\n%s\nleft alone:\n%s", how, clip(got), clip(g.want))
+	}
+}
+
+// clip leaves out the middle of what is long.
+func clip(s string) string {
+	if len(s) > 4000 {
+		return s[:2000] + "…" + s[len(s)-2000:]
+	}
+	return s
+}
+
+// everywhere unwinds at every safepoint and call, and counts the safepoints.
+func (g *guest) everywhere(t *testing.T) (stops int) {
+	x := newMachine(t, g.module, g.limits)
+	x.thread.(counter).SetEvery(1)
+	x.world.unwind = -1
+	g.check(t, "stopped everywhere", x.run(func() {
+		if _, _, ok := x.thread.Pending(); !ok {
+			stops++
+		}
+	}))
+	return stops
+}
+
+// at saves and wakes the guest once: at safepoint k, or before call c.
+func (g *guest) at(t *testing.T, k, c int) {
+	t.Helper()
+	x := newMachine(t, g.module, g.limits)
+	x.coded = g.name != "deep" // its states are megabytes
+	x.thread.(counter).SetEvery(int32(k))
+	x.world.unwind = c
+	n := 0
+	got := x.run(func() {
+		if n++; n == 1 {
+			x.wake() // the new thread counts nothing
+			x.world.unwind = 0
+		}
+	})
+	if n == 0 {
+		t.Fatalf("safepoint %d, call %d: not stopped", k, c)
+	}
+	g.check(t, fmt.Sprintf("woken at safepoint %d, call %d", k, c), got)
+}
+
+// chain saves and wakes the guest at every n-th safepoint, one after the other.
+func (g *guest) chain(t *testing.T, n int) {
+	x := newMachine(t, g.module, g.limits)
+	if n == 1 {
+		x.world.unwind = -1
+	}
+	x.thread.(counter).SetEvery(int32(n))
+	g.check(t, "chain", x.run(func() {
+		x.wake()
+		x.thread.(counter).SetEvery(int32(n))
+	}))
+}

@@ -1,0 +1,15 @@
+;; 100,000 frames, each with a value that the return needs.
+(module
+  (import "env" "log" (func $log (param i32)))
+  (import "env" "get" (func $get (param i32) (result i32)))
+  (import "env" "pair" (func $pair (param i64) (result i32 i64)))
+  (import "env" "ref" (func $ref (param i32) (result externref)))
+  (import "env" "num" (func $num (param externref) (result i32)))
+  (global $sum (mut i64) (i64.const 0))
+  (func $down (param $n i32) (result i32) (local $keep i64)
+    (local.set $keep (i64.mul (i64.extend_i32_u (local.get $n)) (i64.const 7)))
+    (if (i32.eqz (local.get $n)) (then (return (i32.const 1))))
+    (i32.add (i32.and (local.get $n) (i32.const 3)) (call $down (i32.sub (local.get $n) (i32.const 1))))
+    (global.set $sum (i64.add (global.get $sum) (local.get $keep))))
+  (func (export "run") (result i32 i64) (call $down (i32.const 100000)) (global.get $sum))
+)

@@ -1,0 +1,20 @@
+;; A start function that loops and calls the host before anything else runs.
+(module
+  (import "env" "log" (func $log (param i32)))
+  (import "env" "get" (func $get (param i32) (result i32)))
+  (import "env" "pair" (func $pair (param i64) (result i32 i64)))
+  (import "env" "ref" (func $ref (param i32) (result externref)))
+  (import "env" "num" (func $num (param externref) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "\05\00\00\00")
+  (global $n (mut i32) (i32.const 6))
+  (start $begin)
+  (func $begin (local $i i32)
+    (local.set $i (i32.load (i32.const 8)))
+    (loop $l
+      (call $log (local.get $i))
+      (global.set $n (i32.add (global.get $n) (call $get (local.get $i))))
+      (i32.store offset=16 (i32.mul (local.get $i) (i32.const 4)) (global.get $n))
+      (br_if $l (local.tee $i (i32.sub (local.get $i) (i32.const 1))))))
+  (func (export "run") (result i32) (call $log (i32.const 1000)) (global.get $n))
+)

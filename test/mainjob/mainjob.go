@@ -1,0 +1,572 @@
+// Package mainjob does to real programs what Stasis is for: it starts one,
+// saves it at a random moment in the middle of its calls, ends its process,
+// deletes its file, and wakes it in a fresh process with an empty cache; again
+// and again, until it has come to its end. What it has printed by then, put
+// together, must be byte for byte what an undisturbed run prints.
+//
+// All of it goes through the command line, as a user would do it.
+//
+// # Where a killed process was
+//
+// A process that is ended by its checkpoint has printed what came before the
+// image and nothing else. One that runs on and is killed later has printed
+// more, and its log does not say how much of that came before. So a Chain keeps
+// the set of places in the reference where the guest may stand: after a kill,
+// all places between what the log had before the checkpoint was asked for and
+// what it had when the checkpoint was done, as far as the log agrees with the
+// reference. The next process's output must go on from one of them, and the
+// last one's must end where the reference ends.
+package mainjob
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/stasis-run/stasis/guests"
+	"github.com/stasis-run/stasis/internal/sandbox"
+)
+
+// deadline bounds each command. Compiling CPython with an empty cache takes 10
+// seconds, and more beside other tests.
+const deadline = 3 * time.Minute
+
+// lifetime bounds each guest, should the one who started it be killed.
+const lifetime = "10m"
+
+// poll is how often a log is looked at.
+const poll = time.Millisecond
+
+// A Job is a guest with its arguments, in directories of its own.
+type Job struct {
+	Guest  guests.Guest
+	Args   []string
+	Module string // its file; copied for each chain
+	Stasis string // the command
+
+	dir     string
+	scripts string // where the guest's files are on the host, "" if it has none
+	chains  int
+}
+
+// scriptsDir is where a guest finds its files. The rest of its root, where it
+// may write, is in memory and so in the image.
+const scriptsDir = "/scripts"
+
+// NewJob prepares a guest in dir, which must be empty.
+func NewJob(stasis, module string, g guests.Guest, args []string, dir string) (*Job, error) {
+	j := &Job{Guest: g, Module: module, Stasis: stasis, dir: dir}
+	for _, a := range args {
+		for _, f := range g.Files {
+			if a == f.Path {
+				a = scriptsDir + a
+			}
+		}
+		j.Args = append(j.Args, a)
+	}
+	if len(g.Files) > 0 {
+		j.scripts = filepath.Join(dir, "scripts")
+		if err := g.Place(j.scripts); err != nil {
+			return nil, err
+		}
+	}
+	return j, nil
+}
+
+// grants are the flags by which a guest is given what it has of the host.
+func (j *Job) grants() []string {
+	if j.scripts == "" {
+		return nil
+	}
+	return []string{"--dir", j.scripts + ":" + scriptsDir + ":ro"}
+}
+
+func (j *Job) runArgs(flags ...string) []string {
+	args := append([]string{"run", "--timeout", lifetime}, flags...)
+	args = append(args, j.grants()...)
+	for _, e := range j.Guest.Env {
+		args = append(args, "-e", e)
+	}
+	return args
+}
+
+// Reference runs the guest undisturbed. It returns what it prints and the CPU
+// time that it took, compiling not counted.
+func (j *Job) Reference(ctx context.Context) ([]byte, time.Duration, error) {
+	h, err := j.newHost(home)
+	if err != nil {
+		return nil, 0, err
+	}
+	if _, err := h.stasis(ctx, append(append(j.runArgs("-d", "--name", "undisturbed"), j.Module), j.Args...)...); err != nil {
+		return nil, 0, err
+	}
+	e, err := h.entry("undisturbed")
+	if err != nil {
+		return nil, 0, err
+	}
+	var took time.Duration
+	for e.Running() {
+		if cpu, err := cpuTime(ctx, e); err == nil {
+			took = cpu
+		}
+		time.Sleep(10 * poll)
+	}
+	out, err := h.stasis(ctx, "wait", "undisturbed")
+	if err != nil {
+		return nil, 0, err
+	}
+	log, err := h.stasis(ctx, "logs", "undisturbed")
+	if err != nil {
+		return nil, 0, err
+	}
+	if code := strings.TrimSpace(string(out)); code != "0" {
+		return nil, 0, fmt.Errorf("undisturbed run: exit code %s; it printed at last: %s", code, tail(log))
+	}
+	return log, took, nil
+}
+
+// cpuTime is what a running guest has used.
+func cpuTime(ctx context.Context, e *sandbox.Entry) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	r, err := e.Ask(ctx, sandbox.Request{Op: "status"})
+	return time.Duration(r.CPU), err
+}
+
+// A host is a machine that has never seen the guest: no systems, no cache.
+type host struct {
+	job   *Job
+	state string
+	cache string // of compiled code
+}
+
+func (j *Job) newHost(name string) (*host, error) {
+	h := &host{j, filepath.Join(j.dir, name, "state"), filepath.Join(j.dir, name, "cache")}
+	return h, errors.Join(os.MkdirAll(h.state, 0o700), os.MkdirAll(h.cache, 0o700))
+}
+
+// stasis runs a command of stasis on this host and returns its stdout.
+func (h *host) stasis(ctx context.Context, args ...string) ([]byte, error) {
+	out, _, err := h.stasis2(ctx, args...)
+	return out, err
+}
+
+func (h *host) stasis2(ctx context.Context, args ...string) (out, errout []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, h.job.Stasis, args...)
+	cmd.Env = append(os.Environ(), "STASIS_HOME="+h.state, "XDG_CACHE_HOME="+h.cache)
+	cmd.WaitDelay = 5 * time.Second
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return o.Bytes(), e.Bytes(), fmt.Errorf("stasis %s: %w: %s", args[0], err, bytes.TrimSpace(e.Bytes()))
+	}
+	return o.Bytes(), e.Bytes(), nil
+}
+
+func (h *host) entry(name string) (*sandbox.Entry, error) {
+	store, err := sandbox.OpenStore(h.state)
+	if err != nil {
+		return nil, err
+	}
+	return store.Get(name)
+}
+
+// home is the host where a job runs undisturbed and where its chains begin.
+const home = "home"
+
+// A Chain is one guest on its way through saves and wakes.
+type Chain struct {
+	job   *Job
+	want  []byte
+	dir   string
+	now   *host
+	image string // the last
+	wakes int
+
+	name string // of the system on now
+
+	// places are where in want the guest may have stood when the process that
+	// runs now began; see the package comment.
+	places []int
+}
+
+// Saved says how a save went.
+type Saved struct {
+	Printed int           // bytes that the process had printed when it was asked for
+	Lines   int           // the same in lines
+	Frames  int           // calls that the guest was in
+	Stop    time.Duration // from the request until the guest stood still
+	Stopped time.Duration // how long it stood still
+	Total   time.Duration
+	Memory  int64 // of the guest, bytes
+	Image   int64 // on disk, bytes
+	PID     int   // of the process that is gone
+	Killed  bool
+}
+
+// ErrEnded says that the guest came to its end before it could be saved.
+var ErrEnded = errors.New("the guest has ended")
+
+// Start copies the module and starts the guest from the copy, on the host of
+// the undisturbed run. want is what it must print in all.
+func (j *Job) Start(ctx context.Context, want []byte) (*Chain, error) {
+	j.chains++
+	c := &Chain{job: j, want: want, dir: "chain" + strconv.Itoa(j.chains), places: []int{0}}
+	c.name = c.dir
+	var err error
+	if c.now, err = j.newHost(home); err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(j.Module)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(c.module()), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(c.module(), b, 0o600); err != nil {
+		return nil, err
+	}
+	_, err = c.now.stasis(ctx, append(append(j.runArgs("-d", "--name", c.name), c.module()), j.Args...)...)
+	return c, err
+}
+
+func (c *Chain) module() string { return filepath.Join(c.job.dir, c.dir, "program.wasm") }
+
+// Printed returns what the process that runs now has printed.
+func (c *Chain) Printed() ([]byte, error) {
+	e, err := c.now.entry(c.name)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(e.LogPath())
+}
+
+// At returns how far the guest has come at the least, in bytes of what it must
+// print.
+func (c *Chain) At() (int, error) {
+	b, err := c.Printed()
+	return c.places[0] + len(b), err
+}
+
+// AwaitOutput waits until the guest has come to a place in what it must print.
+func (c *Chain) AwaitOutput(ctx context.Context, place int) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	e, err := c.now.entry(c.name)
+	if err != nil {
+		return err
+	}
+	for {
+		running := e.Running() // before the log is looked at
+		if at, err := c.At(); err != nil || at >= place {
+			return err
+		}
+		if !running {
+			return c.whyEnded(e)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for output: %w", ctx.Err())
+		case <-time.After(poll):
+		}
+	}
+}
+
+// AwaitCPU waits until the guest has used so much more CPU time. A guest that
+// has ended is for Save to find.
+func (c *Chain) AwaitCPU(ctx context.Context, d time.Duration) error {
+	e, err := c.now.entry(c.name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	for from := time.Duration(-1); ; {
+		cpu, err := cpuTime(ctx, e)
+		if err != nil {
+			return ignoreEnded(ctx, e, err)
+		}
+		if from < 0 {
+			from = cpu
+		}
+		if cpu-from >= d {
+			return nil
+		}
+		time.Sleep(poll)
+	}
+}
+
+func ignoreEnded(ctx context.Context, e *sandbox.Entry, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if _, waitErr := e.Wait(ctx); waitErr == nil {
+		return nil
+	}
+	return err
+}
+
+// whyEnded is ErrEnded, or what is wrong with the end.
+func (c *Chain) whyEnded(e *sandbox.Entry) error {
+	x, err := e.Exit()
+	if err != nil {
+		return err
+	}
+	if x.Code != 0 || x.Error != "" {
+		log, _ := c.Printed() // best effort, for the message
+		return fmt.Errorf("the guest ended: exit code %d %s %s; it printed at last: %s", x.Code, x.Trap, x.Error, tail(log))
+	}
+	return ErrEnded
+}
+
+func tail(b []byte) []byte { return b[max(0, len(b)-600):] }
+
+// Save saves the guest where it is. With kill, it runs on after that, and its
+// process is killed by kill -9 at some moment later; without, the checkpoint
+// ends it. Then the program's file is deleted.
+func (c *Chain) Save(ctx context.Context, kill bool) (Saved, error) {
+	s := Saved{Killed: kill}
+	e, err := c.now.entry(c.name)
+	if err != nil {
+		return s, err
+	}
+	info, err := e.Info()
+	if err != nil {
+		return s, err
+	}
+	s.PID = info.PID
+	image := filepath.Join(c.job.dir, c.dir, "image"+strconv.Itoa(c.wakes))
+	if err := os.RemoveAll(image); err != nil {
+		return s, err
+	}
+	before, err := c.Printed()
+	if err != nil {
+		return s, err
+	}
+	s.Printed, s.Lines = len(before), bytes.Count(before, []byte("\n"))
+	args := []string{"checkpoint", c.name, "--image-path", image, "--print-stats"}
+	if kill {
+		args = append(args, "--leave-running")
+	}
+	_, stats, err := c.now.stasis2(ctx, args...)
+	if err != nil {
+		short, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		if _, waitErr := e.Wait(short); waitErr == nil {
+			return s, c.whyEnded(e)
+		}
+		return s, err
+	}
+	if err := s.parse(stats); err != nil {
+		return s, err
+	}
+	after, err := c.Printed()
+	if err != nil {
+		return s, err
+	}
+	if kill {
+		if err := killProcess(info.PID); err != nil {
+			return s, err
+		}
+	}
+	if err := c.awaitEnd(ctx); err != nil {
+		return s, err
+	}
+	log, err := c.Printed()
+	if err != nil {
+		return s, err
+	}
+	first, last := len(before), len(after)
+	if !kill {
+		first, last = len(log), len(log)
+	}
+	if err := c.moveOn(log, first, last); err != nil {
+		return s, err
+	}
+	if s.Image, err = size(image); err != nil {
+		return s, err
+	}
+	c.image = image
+	return s, ignoreMissing(os.Remove(c.module()))
+}
+
+// moveOn takes a log for what the process printed, of which first to last
+// bytes came before the image.
+func (c *Chain) moveOn(log []byte, first, last int) error {
+	var places []int
+	for _, p := range c.places {
+		if !bytes.HasPrefix(c.want[p:], log) {
+			continue
+		}
+		for n := first; n <= last; n++ {
+			places = append(places, p+n)
+		}
+	}
+	if len(places) == 0 {
+		return c.differs(log)
+	}
+	c.places = places
+	return nil
+}
+
+// differs says where a log departs from what it should be.
+func (c *Chain) differs(log []byte) error {
+	best, at := -1, 0
+	for _, p := range c.places {
+		n := 0
+		for n < len(log) && p+n < len(c.want) && log[n] == c.want[p+n] {
+			n++
+		}
+		if n > best {
+			best, at = n, p
+		}
+	}
+	return fmt.Errorf("output differs after %d bytes of this process, %d in all: got %q, want %q", best, at+best,
+		log[best:min(len(log), best+120)], c.want[at+best:min(len(c.want), at+best+120)])
+}
+
+// killProcess is kill -9.
+func killProcess(pid int) error {
+	if pid <= 1 {
+		return fmt.Errorf("kill: process %d", pid)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("kill -9 %d: %w", pid, err)
+	}
+	return nil
+}
+
+func (c *Chain) awaitEnd(ctx context.Context) error {
+	e, err := c.now.entry(c.name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	_, err = e.Wait(ctx)
+	return err
+}
+
+// Wake wakes the guest from its last image in a fresh process on a host that
+// has never seen it. It returns how long that took.
+func (c *Chain) Wake(ctx context.Context) (time.Duration, error) {
+	if _, err := os.Stat(c.module()); !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("%s: the program's file should be gone: %w", c.module(), err)
+	}
+	c.wakes++
+	h, err := c.job.newHost(filepath.Join(c.dir, "host"+strconv.Itoa(c.wakes)))
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	args := append([]string{"restore", "-d", "--timeout", lifetime, "--name", c.name}, c.job.grants()...)
+	if _, err := h.stasis(ctx, append(args, c.image)...); err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	c.now = h
+	return took, nil
+}
+
+// Again starts or wakes the guest once more where it last was before it came to
+// its end.
+func (c *Chain) Again(ctx context.Context) error {
+	if c.image != "" {
+		_, err := c.Wake(ctx)
+		return err
+	}
+	c.name += "-again"
+	_, err := c.now.stasis(ctx, append(append(c.job.runArgs("-d", "--name", c.name), c.module()), c.job.Args...)...)
+	return err
+}
+
+// Finish lets the guest run to its end and compares what it printed.
+func (c *Chain) Finish(ctx context.Context) error {
+	out, err := c.now.stasis(ctx, "wait", c.name)
+	if err != nil {
+		return err
+	}
+	log, err := c.Printed()
+	if err != nil {
+		return err
+	}
+	if code := strings.TrimSpace(string(out)); code != "0" {
+		return fmt.Errorf("exit code %s, want 0; it printed at last: %s", code, tail(log))
+	}
+	if err := c.moveOn(log, len(log), len(log)); err != nil {
+		return err
+	}
+	for _, p := range c.places {
+		if p == len(c.want) {
+			return nil
+		}
+	}
+	return fmt.Errorf("output ends at byte %d, want %d", c.places[len(c.places)-1], len(c.want))
+}
+
+// Close ends what still runs.
+func (c *Chain) Close() error {
+	e, err := c.now.entry(c.name)
+	if err != nil || !e.Running() {
+		return nil // it never started, or has ended
+	}
+	info, err := e.Info()
+	if err != nil {
+		return err
+	}
+	return killProcess(info.PID)
+}
+
+func (s *Saved) parse(stats []byte) error {
+	got := map[string]int64{}
+	for line := range strings.Lines(string(stats)) {
+		var name string
+		var n int64
+		if _, err := fmt.Sscan(line, &name, &n); err == nil {
+			got[name] = n
+		}
+	}
+	us := func(name string) time.Duration { return time.Duration(got[name]) * time.Microsecond }
+	if _, ok := got["frames"]; !ok {
+		return fmt.Errorf("checkpoint --print-stats: no frames in %q", stats)
+	}
+	s.Frames, s.Memory = int(got["frames"]), got["memory_bytes"]
+	s.Stop, s.Stopped, s.Total = us("time_to_stop_us"), us("stopped_us"), us("total_us")
+	return nil
+}
+
+// size is what the files of an image take.
+func size(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
