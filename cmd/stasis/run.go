@@ -83,7 +83,7 @@ func (g *grantFlags) config() (c sandbox.Config, err error) {
 		if !isTerminal(0) || !isTerminal(1) {
 			return c, errors.New("-t needs a terminal on stdin and stdout (use -i alone to give it a file or pipe)")
 		}
-		c.Interactive = true
+		c.Interactive, c.TTY = true, true
 	}
 	if g.detach && (g.interactive || g.tty) {
 		return c, errors.New("-d and -i, -t do not go together: a detached system has no stdin")
@@ -214,7 +214,7 @@ func launch(ctx context.Context, cfg sandbox.Config, info sandbox.Info) error {
 	if err != nil {
 		return launchError(cfg, err)
 	}
-	x, err := sandbox.RunHere(ctx, e, cfg, info, nil)
+	x, err := sandbox.RunHere(ctx, e, cfg, info, greet(cfg))
 	// A system in the foreground has told its story; its name is free again.
 	if rmErr := e.Remove(); err == nil {
 		err = rmErr
@@ -223,12 +223,37 @@ func launch(ctx context.Context, cfg sandbox.Config, info sandbox.Info) error {
 		return launchError(cfg, err)
 	}
 	if x.Checkpoint != "" {
+		if cfg.TTY {
+			// What was typed and not yet read is not for the shell.
+			_ = unix.IoctlSetInt(0, unix.TCFLSH, unix.TCIFLUSH)
+			fmt.Fprintln(os.Stderr)
+		}
 		fmt.Fprintf(os.Stderr, "stasis: %s: saved to %s and stopped\n", cfg.Name, x.Checkpoint)
 	}
 	if x.Code != 0 {
 		return &exitError{code: x.Code}
 	}
 	return nil
+}
+
+// slow is how long a start may take before a user at a terminal is told why.
+const slow = time.Second
+
+// greet tells a user at a terminal what is going on. The function it returns is
+// to be called when the system runs.
+func greet(cfg sandbox.Config) (ready func()) {
+	if !isTerminal(2) {
+		return nil
+	}
+	t := time.AfterFunc(slow, func() {
+		fmt.Fprintf(os.Stderr, "stasis: %s: compiling; the next start finds the result in the cache\n", cfg.Name)
+	})
+	return func() {
+		t.Stop()
+		if cfg.Image != "" && cfg.TTY {
+			fmt.Fprintf(os.Stderr, "stasis: %s: restored, go on typing\n", cfg.Name)
+		}
+	}
 }
 
 // launchError names the operation and the object of a system that never ran.

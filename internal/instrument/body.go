@@ -79,7 +79,7 @@ func (p *Program) analyse(w *wasm.Walker, defined uint32, b *body) error {
 	b.heights = make(map[int32]int32)
 	r := &reader{p: p, b: b, teed: make(map[[2]int32]bool)}
 	r.open = append(r.open, opener{index: -1})
-	if p.traits[defined].checked {
+	if p.traits[defined].entrySite() {
 		b.sites = append(b.sites, site{kind: SiteEntry})
 	}
 	if err := w.Walk(int(defined), r.visit); err != nil {

@@ -69,6 +69,7 @@ type emitter struct {
 
 	labels []label
 	open   int  // open blocks of the emitted code
+	headed bool // the next loop's check stands for the entry's
 	reach  bool // the next instruction can be reached
 }
 
@@ -405,9 +406,14 @@ func (e *emitter) left(x *instr) []wasm.ValType {
 
 // lookCheck opens the cold path of a loop head.
 func (e *emitter) lookCheck() {
-	if e.p.opts.Counted {
+	switch {
+	case e.headed:
+		e.headed = false
+		e.op1(wasm.OpLocalGet, e.depth)
+		e.depthCheck()
+	case e.p.opts.Counted:
 		e.countDown()
-	} else {
+	default:
 		e.op1(wasm.OpGlobalGet, e.env.special(globalLook))
 	}
 	e.block(wasm.OpIf, nil, nil)
@@ -427,20 +433,30 @@ func (e *emitter) countDown() {
 // entryCheck takes this function's frame from the depth and opens the cold
 // path of the entry, for a request and for a used up depth alike.
 func (e *emitter) entryCheck() {
+	e.takeFrame()
+	e.op1(wasm.OpLocalTee, e.depth)
+	e.depthCheck()
+	e.block(wasm.OpIf, nil, nil)
+}
+
+// takeFrame leaves the depth less this function's frame.
+func (e *emitter) takeFrame() {
 	e.op1(wasm.OpLocalGet, e.depth)
 	e.i32(e.p.FrameSize(e.b.fn))
 	e.op(wasm.OpI32Sub)
-	e.op1(wasm.OpLocalTee, e.depth)
+}
+
+// depthCheck takes the depth and leaves whether it is used up or look is raised.
+func (e *emitter) depthCheck() {
 	if e.p.opts.Counted {
 		e.i32(0)
 		e.op(wasm.OpI32LeS)
 		e.countDown()
 		e.op(wasm.OpI32Or)
-	} else {
-		e.op1(wasm.OpGlobalGet, e.env.special(globalLook))
-		e.op(wasm.OpI32LeS)
+		return
 	}
-	e.block(wasm.OpIf, nil, nil)
+	e.op1(wasm.OpGlobalGet, e.env.special(globalLook))
+	e.op(wasm.OpI32LeS)
 }
 
 // modeCheck opens the cold path after a call.

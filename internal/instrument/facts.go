@@ -22,7 +22,7 @@ func (p *Program) Facts() []byte {
 	b := binary.AppendUvarint(nil, uint64(len(p.traits)))
 	for i := range p.traits {
 		t := &p.traits[i]
-		b = append(b, flagBits(t.quick, t.checked))
+		b = append(b, flagBits(t.quick, t.checked, t.headed))
 		b = binary.AppendUvarint(b, uint64(t.frame))
 		b = binary.AppendUvarint(b, uint64(p.firstSite[i+1]-p.firstSite[i]))
 	}
@@ -62,7 +62,7 @@ func NewFrom(b []byte, opts Options, facts []byte) (*Program, error) {
 	p.firstSite = make([]SiteID, len(m.Code)+1)
 	for i := range p.traits {
 		flags := r.byte()
-		p.traits[i] = funcTraits{quick: flags&1 != 0, checked: flags&2 != 0, frame: int32(r.uint())}
+		p.traits[i] = funcTraits{quick: flags&1 != 0, checked: flags&2 != 0, headed: flags&4 != 0, frame: int32(r.uint())}
 		p.firstSite[i+1] = p.firstSite[i] + SiteID(r.uint())
 	}
 	if n := r.uint(); n != uint64(p.imports+len(m.Funcs)) {

@@ -277,7 +277,12 @@ func (p *Program) emitHot(env env, b *body) wasm.Code {
 		e.localShift = 1 + uint32(len(p.markerTypes(p.typeOf(b.fn))))
 	}
 	e.nlocals = uint32(len(b.locals)) + e.localShift
-	if p.checked(b.fn) {
+	switch t := &p.traits[int(b.fn)-p.imports]; {
+	case t.checked && t.headed:
+		e.takeFrame()
+		e.op1(wasm.OpLocalSet, e.depth)
+		e.headed = true
+	case t.checked:
 		e.entryCheck()
 		e.save(0)
 		e.leave()

@@ -16,11 +16,10 @@ import "github.com/stasis-run/stasis/internal/wasm"
 // A liver computes the live sets of a body.
 type liver struct {
 	b     *body
-	live  bitset             // at the current point; shared if clean
-	clean bool               // live is also held elsewhere: copy before a change
-	heads map[int32]bitset   // per loop: what is known to be live at its head
-	ends  []liveEnd          // open blocks, from the function inwards
-	again map[int32]struct{} // unused between passes
+	live  bitset           // at the current point; shared if clean
+	clean bool             // live is also held elsewhere: copy before a change
+	heads map[int32]bitset // per loop: what is known to be live at its head
+	ends  []liveEnd        // open blocks, from the function inwards
 }
 
 // liveEnd is what a branch to an open block sees.

@@ -12,7 +12,7 @@ import (
 
 // Version is the version of the pass: of the code it makes and of the site ids
 // in it. It is part of every cache key. Records do not depend on it.
-const Version = 1
+const Version = 2
 
 // LookRaised is the raised value of the look global; the lowered one is 0.
 // It is above every depth, so that one comparison checks both.
@@ -35,14 +35,13 @@ type Program struct {
 	digest [32]byte
 	opts   Options
 
-	imports       int              // imported functions
-	traits        []funcTraits     // per defined function
-	taken         []bool           // per function: its index may come from a table, a reference or an export
-	firstSite     []SiteID         // per defined function, and one more: the end
-	needs         [numRuntime]bool // runtime functions that the hot form imports
-	changesTables bool             // some instruction can change a table
-	segments      bool             // some instruction reads a data segment
-	funcTable     bool             // some instruction turns a number into a function reference
+	imports   int              // imported functions
+	traits    []funcTraits     // per defined function
+	taken     []bool           // per function: its index may come from a table, a reference or an export
+	firstSite []SiteID         // per defined function, and one more: the end
+	needs     [numRuntime]bool // runtime functions that the hot form imports
+	segments  bool             // some instruction reads a data segment
+	funcTable bool             // some instruction turns a number into a function reference
 
 	spaces *wasm.Spaces
 	walker *wasm.Walker // only forked
@@ -67,10 +66,14 @@ type Options struct {
 // DefaultPeelLimit is chosen by BenchmarkResume; see RATIONALE.md.
 const DefaultPeelLimit = 4096
 
+// entrySite reports whether the entry is a site.
+func (t *funcTraits) entrySite() bool { return t.checked && !t.headed }
+
 // funcTraits is what callers of a defined function must know about it.
 type funcTraits struct {
 	quick   bool  // runs a bounded number of instructions and has no site: left alone
-	checked bool  // looks at its entry
+	checked bool  // looks at its entry, or (headed) at the loop that it begins with
+	headed  bool  // nothing but a few plain instructions comes before its first loop
 	frame   int32 // what a frame takes from the depth; 0 if not checked
 }
 
@@ -123,7 +126,7 @@ func (p *Program) NumSites() int { return int(p.firstSite[len(p.firstSite)-1]) }
 // false if it has none.
 func (p *Program) EntrySite(fn uint32) (SiteID, bool) {
 	i := int(fn) - p.imports
-	if i < 0 || i >= len(p.traits) || !p.traits[i].checked {
+	if i < 0 || i >= len(p.traits) || !p.traits[i].entrySite() {
 		return 0, false
 	}
 	return p.firstSite[i], true
@@ -256,9 +259,6 @@ func (p *Program) typeOf(fn uint32) uint32 { return p.spaces.Funcs[fn] }
 // a measure of what engines need for it and for functions that do not count
 // themselves, which is the same everywhere.
 func (p *Program) FrameSize(fn uint32) int32 { return p.traits[int(fn)-p.imports].frame }
-
-// checked reports whether a function looks at its entry.
-func (p *Program) checked(fn uint32) bool { return p.traits[int(fn)-p.imports].checked }
 
 // Startable reports whether a call of a defined function from outside can be
 // put on a stack: it is exported, started or referred to somewhere.

@@ -20,6 +20,8 @@ type surveyed struct {
 	size    int      // instructions
 	callees []uint32 // of direct calls in reachable code, in order
 	sites   int      // loops and calls that are sites whoever is called
+	headed  bool     // begins with a loop
+	led     bool     // headed is decided
 	bound   bool     // may neither loop nor leave the module, but for callees
 }
 
@@ -58,7 +60,7 @@ func (p *Program) countSites(i int, s *surveyed) int {
 		return 0
 	}
 	n := s.sites
-	if p.traits[i].checked {
+	if p.traits[i].entrySite() {
 		n++
 	}
 	for _, f := range s.callees {
@@ -87,6 +89,7 @@ func (p *Program) surveyOne(w *wasm.Walker, defined uint32, s *surveyed) error {
 			}
 		}
 		p.need(in)
+		s.lead(in)
 		s.size++
 		if !dead.at(st) {
 			s.note(in, &prev)
@@ -154,6 +157,26 @@ func (p *Program) need(in *wasm.Instr) {
 	p.funcTable = p.funcTable || needsFuncTable(in.Op)
 }
 
+// maxLead is how many plain instructions may come before the first loop of a
+// function that looks there instead of at its entry.
+const maxLead = 32
+
+// lead looks at an instruction for what the function begins with.
+func (s *surveyed) lead(in *wasm.Instr) {
+	if s.led {
+		return
+	}
+	_, _, plain := in.Op.Sig()
+	switch in.Op {
+	case wasm.OpLocalGet, wasm.OpLocalSet, wasm.OpLocalTee, wasm.OpGlobalGet, wasm.OpGlobalSet, wasm.OpDrop, wasm.OpNop:
+		plain = true
+	case wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit:
+		plain = false
+	}
+	s.headed = in.Op == wasm.OpLoop
+	s.led = s.headed || !plain || s.size >= maxLead
+}
+
 // note looks at one reachable instruction.
 func (s *surveyed) note(in, prev *wasm.Instr) {
 	switch {
@@ -173,11 +196,6 @@ func (s *surveyed) note(in, prev *wasm.Instr) {
 // included only in so far as they return here (they do not).
 func isDynamicCall(op wasm.Opcode) bool {
 	return op == wasm.OpCallIndirect || op == wasm.OpCallRef
-}
-
-// isTailCall reports whether op replaces the frame.
-func isTailCall(op wasm.Opcode) bool {
-	return op == wasm.OpReturnCall || op == wasm.OpReturnCallIndirect || op == wasm.OpReturnCallRef
 }
 
 // leavesModule reports whether op runs, or may become, code of the host, or
@@ -331,6 +349,7 @@ func (p *Program) sizeFrames(all []surveyed, order []int) {
 			chain[i] = max(chain[i], chain[g]+p.ownFrame(g))
 		}
 		t.checked = t.checked || cost[i] > uncheckedLimit
+		t.headed = all[i].headed
 		if t.checked {
 			t.frame = int32(min(p.ownFrame(i)+chain[i], maxFrame))
 		}

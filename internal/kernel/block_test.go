@@ -25,7 +25,7 @@ func (w *world) wantResults(want ...BlockResult) {
 
 func TestBlockWake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Import{Fn: sysWait}, enginetest.Loop{})
+		w := begun(t, enginetest.Import{Fn: sysWait}, enginetest.Loop{})
 		w.wantState(Blocked)
 		w.ev.raise(false) // for nothing
 		w.wantState(Blocked)
@@ -48,13 +48,13 @@ func TestBlockReady(t *testing.T) {
 
 func TestBlockTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, sleepFor(time.Second))
+		w := begun(t, sleepFor(time.Second))
 		w.clock.Advance(time.Second - 1)
 		w.wantState(Blocked)
 		w.clock.Advance(1)
 		w.wantExit(ExitStatus{})
 		w.wantResults(TimedOut)
-		w = started(t, sleepFor(0))
+		w = begun(t, sleepFor(0))
 		w.wantExit(ExitStatus{})
 	})
 }
@@ -63,7 +63,7 @@ func TestBlockTimeout(t *testing.T) {
 // left; the clock stands still meanwhile, however often it is stopped.
 func TestBlockKeepsTimeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, sleepFor(10*time.Second))
+		w := begun(t, sleepFor(10*time.Second))
 		for range 9 {
 			w.clock.Advance(time.Second)
 			s := w.stop()
@@ -101,7 +101,7 @@ func TestBlockAskedBefore(t *testing.T) {
 // comes, and the task waits on.
 func TestBlockFrozenClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, sleepFor(time.Minute))
+		w := begun(t, sleepFor(time.Minute))
 		w.clock.Advance(10 * time.Second)
 		w.k.clocks.Freeze()
 		w.clock.Advance(time.Hour)
@@ -120,7 +120,7 @@ func TestBlockFrozenClock(t *testing.T) {
 // call is made again and nothing else happens.
 func TestBlockShortStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Import{Fn: sysWait})
+		w := begun(t, enginetest.Import{Fn: sysWait})
 		w.k.tasks.BeginExternalStop().End()
 		w.wantState(Blocked)
 		w.ev.raise(true)

@@ -16,7 +16,7 @@ import (
 func TestCPUTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		until := make(chan struct{})
-		w := started(t, enginetest.Loop{Until: until}, enginetest.Import{Fn: sysWait}, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{Until: until}, enginetest.Import{Fn: sysWait}, enginetest.Loop{})
 		want := func(d time.Duration) {
 			t.Helper()
 			settle()
@@ -177,7 +177,7 @@ func TestCollect(t *testing.T) {
 				t.Error("the clock stands still")
 			}
 		}
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		if err := w.k.Collect(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -185,7 +185,7 @@ func TestCollect(t *testing.T) {
 		w.wantState(Running)
 
 		until := make(chan struct{})
-		w = started(t, enginetest.Deaf{Until: until}, enginetest.Loop{})
+		w = begun(t, enginetest.Deaf{Until: until}, enginetest.Loop{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := w.k.Collect(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -195,7 +195,7 @@ func TestCollect(t *testing.T) {
 		close(until)
 		w.wantState(Running)
 
-		w = started(t, enginetest.Import{Fn: sysWait})
+		w = begun(t, enginetest.Import{Fn: sysWait})
 		w.stop().End()
 		if err := w.k.Collect(t.Context()); err != nil {
 			t.Error(err)
@@ -210,12 +210,41 @@ func TestCollect(t *testing.T) {
 	})
 }
 
+// There is one heap: a collection stops the tasks of every kernel, and a kernel
+// that starts meanwhile waits for it.
+func TestCollectConcernsAllKernels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		until := make(chan struct{})
+		a, b := begun(t, enginetest.Loop{}), begun(t, enginetest.Deaf{Until: until}, enginetest.Loop{})
+		late := newWorld(t, enginetest.Loop{})
+		done := make(chan error)
+		go func() { done <- a.k.Collect(t.Context()) }()
+		a.wantState(Stopped)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // the lock is not the bubble's, so time stands while it is waited for
+		if err := b.k.Collect(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("a second collection: %v", err)
+		}
+		close(until)
+		late.start() // waits for the collection
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		for _, w := range []*world{a, b, late} {
+			w.wantState(Running)
+		}
+		if a.thread().Unwinds() != 1 || b.thread().Unwinds() != 1 {
+			t.Errorf("unwound %d and %d times", a.thread().Unwinds(), b.thread().Unwinds())
+		}
+	})
+}
+
 // With the collector ours, the ticker collects once the heap is large enough,
 // and only then.
 func TestTickerCollects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		defer ownCollector.Store(ownCollector.Swap(true))
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		collectAt.Store(1 << 62)
 		for range 2 * collectTicks {
 			w.clock.Advance(tickPeriod)

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -38,13 +39,47 @@ func OwnCollector() {
 	ownCollector.Store(true)
 }
 
-// Collect unwinds all tasks and collects Go's heap. The tasks go on on every
-// path.
+// started are the kernels of this process whose tasks may run: a collection
+// concerns them all, since there is one heap. A kernel that is about to start
+// waits for a collection that is under way.
+var started = kernels{lock: make(chan struct{}, 1), set: make(map[*Kernel]struct{})}
+
+type kernels struct {
+	lock chan struct{}        // holds something while locked; a mutex that can be waited for with a context
+	set  map[*Kernel]struct{} // protected by lock
+}
+
+func (s *kernels) add(k *Kernel) {
+	s.lock <- struct{}{}
+	s.set[k] = struct{}{}
+	<-s.lock
+}
+
+func (s *kernels) remove(k *Kernel) {
+	s.lock <- struct{}{}
+	delete(s.set, k)
+	<-s.lock
+}
+
+// Collect unwinds all tasks, those of other kernels in this process too, and
+// collects Go's heap. The tasks go on on every path.
 func (k *Kernel) Collect(ctx context.Context) error {
-	stop := k.tasks.BeginExternalStop()
-	defer stop.End()
-	if err := stop.Wait(ctx); err != nil {
-		return err
+	select {
+	case started.lock <- struct{}{}:
+		defer func() { <-started.lock }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another collection: %w", ctx.Err())
+	}
+	var stops []*ExternalStop
+	for k := range started.set {
+		stop := k.tasks.BeginExternalStop()
+		defer stop.End()
+		stops = append(stops, stop)
+	}
+	for _, stop := range stops {
+		if err := stop.Wait(ctx); err != nil {
+			return err
+		}
 	}
 	runtime.GC()
 	collectAt.Store(max(collectFloor, 2*heapSize()))

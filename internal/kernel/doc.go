@@ -37,9 +37,11 @@
 //
 // # Lock order
 //
-//	TaskSet.mu
-//	  ThreadGroup.signalMu
-//	    Task.mu
+//	Kernel.mu
+//	  started.lock (collect.go)
+//	    TaskSet.mu
+//	      ThreadGroup.signalMu
+//	        Task.mu
 //
 // Task.mu guards the engine's request flag (Interrupt, Clear) and what is asked
 // of the task. It may be taken without the others, so interrupting a task never

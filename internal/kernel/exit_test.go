@@ -28,7 +28,7 @@ func TestTerminate(t *testing.T) {
 	}
 	for _, c := range cases {
 		bubble(t, c.name, func(t *testing.T) {
-			w := started(t, c.step)
+			w := begun(t, c.step)
 			c.before(w)
 			w.g.Terminate()
 			w.wantExit(ExitStatus{Signal: SIGKILL})
@@ -48,19 +48,19 @@ func TestTerminate(t *testing.T) {
 
 func TestFirstEndCounts(t *testing.T) {
 	bubble(t, "exit, then kill", func(t *testing.T) {
-		w := started(t, enginetest.Import{Fn: sysExit, Args: []uint64{3}}, enginetest.Loop{})
+		w := begun(t, enginetest.Import{Fn: sysExit, Args: []uint64{3}}, enginetest.Loop{})
 		w.g.Terminate()
 		w.wantExit(ExitStatus{Code: 3})
 	})
 	bubble(t, "kill, then exit", func(t *testing.T) {
 		until := make(chan struct{})
-		w := started(t, enginetest.Deaf{Until: until}, enginetest.Exit{})
+		w := begun(t, enginetest.Deaf{Until: until}, enginetest.Exit{})
 		w.g.Terminate()
 		close(until)
 		w.wantExit(ExitStatus{Signal: SIGKILL})
 	})
 	bubble(t, "trap", func(t *testing.T) {
-		w := started(t, enginetest.Fault{Message: "unreachable"})
+		w := begun(t, enginetest.Fault{Message: "unreachable"})
 		w.g.Exit(4)
 		w.wantExit(ExitStatus{Trap: &engine.Trap{}})
 		if st, _ := w.g.Wait(t.Context()); st.Trap.Message != "unreachable" {
@@ -68,7 +68,7 @@ func TestFirstEndCounts(t *testing.T) {
 		}
 	})
 	bubble(t, "many", func(t *testing.T) {
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		w.spawn()
 		var wg sync.WaitGroup
 		seen := make([]int32, 8)
@@ -95,7 +95,7 @@ func TestFirstEndCounts(t *testing.T) {
 func TestExitTakesSiblings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		until := make(chan struct{})
-		w := started(t, enginetest.Loop{Until: until}, enginetest.Import{Fn: sysExit, Args: []uint64{5}})
+		w := begun(t, enginetest.Loop{Until: until}, enginetest.Import{Fn: sysExit, Args: []uint64{5}})
 		a, b := w.spawn(), w.spawn()
 		settle()
 		close(until)
@@ -109,7 +109,7 @@ func TestExitTakesSiblings(t *testing.T) {
 
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := w.g.Wait(ctx); !errors.Is(err, context.Canceled) {
@@ -125,7 +125,7 @@ func TestWait(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	bubble(t, "running, twice and at once", func(t *testing.T) {
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		s := w.stop()
 		defer s.End()
 		var wg sync.WaitGroup

@@ -127,6 +127,7 @@ func (k *Kernel) Start() error {
 	}
 	k.started = true
 	k.clocks.Thaw()
+	started.add(k)
 	if err := k.tasks.startAll(); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
@@ -145,5 +146,6 @@ func (k *Kernel) Close() error {
 	}
 	k.tasks.wait()
 	k.ticker.close()
+	started.remove(k)
 	return k.tasks.closeAll()
 }

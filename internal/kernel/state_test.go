@@ -21,7 +21,7 @@ func TestSaveRefuses(t *testing.T) {
 		if _, err := New(Options{}).Save(); !errors.Is(err, ErrExiting) {
 			t.Errorf("without a process: %v", err)
 		}
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		if _, err := w.k.Save(); err == nil || err.Error() != "save: tasks are running" {
 			t.Errorf("running: %v", err)
 		}
@@ -75,7 +75,7 @@ func (w *world) restored(t *testing.T, st *State) (*world, error) {
 // the restored kernel says the same.
 func TestSaveRestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Import{Fn: sysValue}, sleepFor(time.Minute), enginetest.Import{Fn: sysValue})
+		w := begun(t, enginetest.Import{Fn: sysValue}, sleepFor(time.Minute), enginetest.Import{Fn: sysValue})
 		w.clock.Advance(20 * time.Second)
 		_ = w.g.Signal(SIGTSTP)
 		settle()
@@ -142,7 +142,7 @@ func (w *world) spawnID() TaskID { return w.k.tasks.lastID + 1 }
 
 func TestRestoreErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		defer w.stop().End()
 		for _, c := range []struct {
 			want   string

@@ -17,7 +17,7 @@ import (
 func TestStopOfTheSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		until := make(chan struct{})
-		w := started(t, enginetest.Loop{Until: until}, enginetest.Import{Fn: sysValue})
+		w := begun(t, enginetest.Loop{Until: until}, enginetest.Import{Fn: sysValue})
 		w.wantState(Running)
 		a := w.stop()
 		w.wantState(Stopped)
@@ -44,7 +44,7 @@ func TestStopOfTheSet(t *testing.T) {
 
 func TestStopOfATask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		other := w.spawn()
 		settle()
 		w.task().BeginStop()
@@ -105,7 +105,7 @@ func TestStopBeforeStart(t *testing.T) {
 
 func TestStopCoversLaterTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		s := w.stop()
 		later := w.spawn()
 		settle()
@@ -128,7 +128,7 @@ func TestStopCoversLaterTasks(t *testing.T) {
 func TestStopDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		until := make(chan struct{})
-		w := started(t, enginetest.Deaf{Until: until}, enginetest.Loop{})
+		w := begun(t, enginetest.Deaf{Until: until}, enginetest.Loop{})
 		s := w.k.tasks.BeginExternalStop()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -157,8 +157,9 @@ func TestManyStopsAtOnce(t *testing.T) {
 		enginetest.Step
 	}{{"loop", enginetest.Loop{}}, {"blocked", enginetest.Import{Fn: sysWait}}} {
 		bubble(t, step.name, func(t *testing.T) {
-			w := started(t, step.Step)
+			w := begun(t, step.Step)
 			w.spawn()
+			settle()
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
@@ -261,7 +262,7 @@ func TestGroupStopAmongExternalStops(t *testing.T) {
 	}{{"loop", enginetest.Loop{}, Running}, {"blocked", enginetest.Import{Fn: sysWait}, Blocked}}
 	for _, g := range guests {
 		bubble(t, g.name, func(t *testing.T) {
-			w := started(t, g.step)
+			w := begun(t, g.step)
 			for _, o := range orderings("SCSSC", "BbEe") {
 				w.play(o, g.free)
 			}
@@ -270,7 +271,7 @@ func TestGroupStopAmongExternalStops(t *testing.T) {
 			}
 		})
 		bubble(t, g.name+"/random", func(t *testing.T) {
-			w := started(t, g.step)
+			w := begun(t, g.step)
 			r := rand.New(rand.NewPCG(1, 2))
 			for range 50 {
 				var o []byte
@@ -303,7 +304,7 @@ func TestGroupStopAmongExternalStops(t *testing.T) {
 // once, and the guest stands after it.
 func TestSelfStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Import{Fn: sysStop}, enginetest.Loop{})
+		w := begun(t, enginetest.Import{Fn: sysStop}, enginetest.Loop{})
 		w.wantState(Stopped)
 		if w.made[sysStop].Load() != 1 {
 			t.Errorf("the call was made %d times", w.made[sysStop].Load())
@@ -318,7 +319,7 @@ func TestSelfStop(t *testing.T) {
 
 func TestSignals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Loop{})
+		w := begun(t, enginetest.Loop{})
 		for _, sig := range []int32{-1, maxSignal + 1} {
 			if err := w.g.Signal(sig); err == nil {
 				t.Errorf("signal %d was taken", sig)
@@ -346,7 +347,7 @@ func TestSignals(t *testing.T) {
 // Spurious unwinds and pending calls in a row change nothing.
 func TestSpuriousUnwinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := started(t, enginetest.Spurious{}, enginetest.Import{Fn: sysValue}, enginetest.Spurious{}, enginetest.Import{Fn: sysValue})
+		w := begun(t, enginetest.Spurious{}, enginetest.Import{Fn: sysValue}, enginetest.Spurious{}, enginetest.Import{Fn: sysValue})
 		st, err := w.g.Wait(t.Context())
 		if err != nil || len(st.Results) != 2 {
 			t.Errorf("%+v, %v", st, err)

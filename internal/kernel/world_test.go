@@ -195,8 +195,8 @@ func (w *world) closeWith(t *testing.T) {
 	})
 }
 
-// started makes a world and runs it until nothing happens by itself.
-func started(t *testing.T, steps ...enginetest.Step) *world {
+// begun makes a world and runs it until nothing happens by itself.
+func begun(t *testing.T, steps ...enginetest.Step) *world {
 	w := newWorld(t, steps...)
 	w.start()
 	return w

@@ -112,8 +112,8 @@ func TestIsZero(t *testing.T) {
 		t.Error("nothing is zero")
 	}
 	buf := make([]byte, 300)
-	for from := range 9 {
-		for n := range 200 {
+	for _, from := range []int{0, 1, 7} {
+		for n := range 140 {
 			b := buf[from : from+n]
 			if !IsZero(b) {
 				t.Fatalf("%d zeros are not", n)

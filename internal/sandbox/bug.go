@@ -18,7 +18,8 @@ func bug(p any) error {
 	return advise(fmt.Errorf("bug in stasis: %.300s, at %s", text, panicked()), "please report it, with the output under STASIS_DEBUG=1")
 }
 
-// panicked is where the panic that is being recovered from was raised.
+// panicked is where in our code the panic was raised that is being recovered
+// from.
 func panicked() string {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
@@ -27,7 +28,7 @@ func panicked() string {
 		f, more := frames.Next()
 		if f.Function == "runtime.gopanic" {
 			raised = true
-		} else if raised && !strings.HasPrefix(f.Function, "runtime.") {
+		} else if raised && strings.HasPrefix(f.Function, "github.com/stasis-run/") {
 			return fmt.Sprintf("%s:%d", f.Function, f.Line)
 		}
 		if !more {

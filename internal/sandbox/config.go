@@ -63,6 +63,7 @@ type Grant struct {
 type Config struct {
 	Name  string
 	Named bool // by the user; else it is a random name
+	TTY   bool // the guest has this terminal
 	Grant
 	File    string // the module's file, as the user named it
 	Args    []string

@@ -293,7 +293,7 @@ func TestOpenStore(t *testing.T) {
 		t.Errorf("a store in a file: %v", err)
 	}
 	for _, c := range []struct{ home, state, want string }{
-		{"/proc/nix", "", "/proc/nix"}, {"", "/proc/nix", "/proc/nix/stasis"},
+		{"/proc/nix", "", "/proc/nix"}, {"", "/proc/nix", "/proc/nix"},
 	} {
 		t.Setenv("STASIS_HOME", c.home)
 		t.Setenv("XDG_STATE_HOME", c.state)

@@ -42,7 +42,8 @@ type childSpec struct {
 	Ours      bool   // through the pass and our kernel; else plain wazero
 	Peel      int    // instrument.Options.PeelLimit
 	StopEvery time.Duration
-	Compile   bool // compile only, and measure that
+	Count     int32 // unwind at every so manieth safepoint, to count them
+	Compile   bool  // compile only, and measure that
 }
 
 // A childResult is what it measured. Times are of the whole process, in ns,
@@ -236,7 +237,7 @@ func (s *childSpec) files() (*vfs.FDTable, error) {
 
 func (s *childSpec) runOurs(r *childResult) error {
 	ctx := context.Background()
-	opts := wazero.Options{Pass: instrument.Options{PeelLimit: s.Peel}}
+	opts := wazero.Options{Pass: instrument.Options{PeelLimit: s.Peel, Counted: s.Count > 0}}
 	if s.Cache != "" {
 		var err error
 		if opts.Cache, err = wazero.OpenCache(s.Cache); err != nil {
@@ -261,7 +262,7 @@ func (s *childSpec) runOurs(r *childResult) error {
 		return err
 	}
 	k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))})
-	if _, err := k.CreateProcess(ctx, w, kernel.ProcessOptions{Args: s.Args, Env: s.Env, Files: fds, Entry: "_start"}); err != nil {
+	if _, err := k.CreateProcess(ctx, w, kernel.ProcessOptions{Args: s.Args, Env: s.Env, Files: fds, Entry: "_start", Stress: kernel.Stress{Every: s.Count}}); err != nil {
 		return err
 	}
 	kernel.OwnCollector()

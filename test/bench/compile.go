@@ -75,7 +75,9 @@ func (b *bench) codeSizes(p *program) (code, hot int, native, hotNative int64, e
 	if err != nil {
 		return 0, 0, 0, 0, err
 	}
-	if native, err = b.nativeSize(orig); err == nil {
+	bare := *prog.Module()
+	bare.Customs = nil // wazero keeps tables for debug information
+	if native, err = b.nativeSize(wasm.Encode(&bare)); err == nil {
 		hotNative, err = b.nativeSize(h)
 	}
 	return bodies(prog.Module()), bodies(hm), native, hotNative, err

@@ -74,12 +74,10 @@ type bench struct {
 // A program is a guest at a scale for some tenths of a second of CPU.
 type program struct {
 	guests.Guest
-	scale           int
-	path, asyncify  string
-	root            string
-	args            []string
-	printed         [sha256.Size]byte
-	printedByNobody bool
+	scale          int
+	path, asyncify string
+	args           []string
+	printed        [sha256.Size]byte
 }
 
 // scales are the programs of the table.
@@ -98,6 +96,7 @@ var sections = []struct {
 	run  func(*bench) error
 }{
 	{"programs", (*bench).runPrograms},
+	{"safepoints", (*bench).runSafepoints},
 	{"compile", (*bench).runCompile},
 	{"frames", (*bench).runFrames},
 	{"loops", (*bench).runLoops},

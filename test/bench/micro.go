@@ -186,7 +186,30 @@ func frames(s microSpec) error {
 		}
 		fmt.Printf("| %d | %.1f | %s | %s | %.3f | %.2f |\n", depth, b, us, rs, (u+r-b)/1000, float64(median(top).Nanoseconds())/1000)
 	}
-	return nil
+	cold, err := coldResume()
+	fmt.Printf("\na continuation of a small function, made, compiled, instantiated and run for the first time: %.0f µs\n", float64(cold.Nanoseconds())/1000)
+	return err
+}
+
+// coldResume is what the first resume of a small function takes, whose
+// continuation has to be made, compiled and instantiated.
+func coldResume() (time.Duration, error) {
+	var ds []time.Duration
+	for range 31 {
+		h := &ticks{unwind: true}
+		m, t, err := microThread(h)
+		if err != nil {
+			return 0, err
+		}
+		start(m, t, "deep", 0, 1)
+		runUntil(t)
+		t.Complete(nil)
+		ds = append(ds, cpu(func() { runUntil(t) }))
+		if err := t.Close(); err != nil {
+			return 0, err
+		}
+	}
+	return median(ds), nil
 }
 
 // loops compares worst cases to plain wazero.
@@ -349,6 +372,7 @@ func hog(microSpec) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+	//lint:ignore SA5002 it is there to keep a core busy
 	for {
 	}
 }
@@ -365,41 +389,64 @@ func idle(s microSpec) error {
 		return err
 	}
 	time.Sleep(100 * time.Millisecond)
-	guest, rest := threadTimes()
+	before := threads()
 	unwinds, begin := w.unwinds(), time.Now()
 	time.Sleep(d)
-	guest2, rest2 := threadTimes()
+	guest, rest := beside(before, threads())
 	wall := time.Since(begin)
 	n := w.unwinds() - unwinds
 	fmt.Printf("a loop for %.0f s: %d unwinds; the loop's thread used %.1f %% of a CPU, all others of the process %.2f %%\n",
-		wall.Seconds(), n, share(guest2-guest, wall), share(rest2-rest, wall))
+		wall.Seconds(), n, share(guest, wall), share(rest, wall))
 	if err := k.Close(); err != nil {
 		return err
 	}
-	guest, rest = threadTimes()
-	begin = time.Now()
-	time.Sleep(d / 10)
-	guest2, rest2 = threadTimes()
-	fmt.Printf("the same process without the guest and the kernel: %.2f %%\n", share(guest2-guest+rest2-rest, time.Since(begin)))
+	return idlePlain(d / 2)
+}
+
+// idlePlain is the same on plain wazero, where nothing ticks but Go's runtime.
+// Its loop ends with the process.
+func idlePlain(d time.Duration) error {
+	ctx := context.Background()
+	rt := plain.NewRuntimeWithConfig(ctx, plain.NewRuntimeConfigCompiler().WithCoreFeatures(features))
+	p, err := rt.InstantiateWithConfig(ctx, microModule(false), plain.NewModuleConfig().WithStartFunctions())
+	if err != nil {
+		return err
+	}
+	loop := p.ExportedFunction("_start")
+	go func() { _, _ = loop.Call(ctx) }()
+	time.Sleep(100 * time.Millisecond)
+	before, begin := threads(), time.Now()
+	time.Sleep(d)
+	guest, rest := beside(before, threads())
+	wall := time.Since(begin)
+	fmt.Printf("the same loop on plain wazero: its thread used %.1f %% of a CPU, all others of the process %.2f %%\n", share(guest, wall), share(rest, wall))
 	return nil
 }
 
 func share(d, of time.Duration) float64 { return float64(d) / float64(of) * 100 }
 
-// threadTimes is the CPU time of the busiest thread, and of all others.
-func threadTimes() (busiest, rest time.Duration) {
+// threads is the CPU time of each thread of the process.
+func threads() map[string]time.Duration {
+	out := make(map[string]time.Duration)
 	names, _ := filepath.Glob("/proc/self/task/*/schedstat")
 	for _, f := range names {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			continue
 		}
-		n, err := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
-		if err != nil {
-			continue
+		if n, err := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64); err == nil {
+			out[f] = time.Duration(n)
 		}
-		rest += time.Duration(n)
-		busiest = max(busiest, time.Duration(n))
+	}
+	return out
+}
+
+// beside is what the busiest thread used between two looks, and all others.
+func beside(a, b map[string]time.Duration) (busiest, rest time.Duration) {
+	for f, d := range b {
+		d -= a[f]
+		rest += d
+		busiest = max(busiest, d)
 	}
 	return busiest, rest - busiest
 }

@@ -12,8 +12,8 @@ func (b *bench) runPeel() error {
 		name  string
 		limit int
 	}{{"hop", -1}, {"peel below 4 KB", 0}, {"peel below 64 KB", 64 << 10}}
-	fmt.Println("| program | stop each | continuations | unwinds a stop | user CPU to no stops | ms a stop | modules of continuations | their code, KB | p50 of stops |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("| program | stop each | continuations | unwinds a stop | user CPU to no stops | ms a stop | the same, continuations compiled before | modules of continuations | their code, KB | p50 of stops |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for i := range b.programs {
 		p := &b.programs[i]
 		if p.Name != "sqlite" && p.Name != "cpython" && p.Name != "go" {
@@ -23,6 +23,7 @@ func (b *bench) runPeel() error {
 			return err
 		}
 		for _, every := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond} {
+			warm := make([][]float64, len(designs))
 			ratios, perStop, perUnwind := make([][]float64, len(designs)), make([][]float64, len(designs)), make([][]float64, len(designs))
 			modules, size, waits := make([][]float64, len(designs)), make([][]float64, len(designs)), make([][]time.Duration, len(designs))
 			for range max(1, b.runs/2) {
@@ -31,21 +32,22 @@ func (b *bench) runPeel() error {
 					return err
 				}
 				for k, d := range designs {
-					r, st, err := b.measureStopped(p, d.limit, every)
+					r, st, err := b.measureStopped(p, d.limit, every, true)
 					if err != nil {
 						return err
 					}
 					stops := float64(max(1, len(r.Latencies)))
 					ratios[k] = append(ratios[k], ratio(r.User, base.User))
 					perStop[k] = append(perStop[k], float64((r.User-base.User).Microseconds())/1000/stops)
+					warm[k] = append(warm[k], ratio(st.again.User, base.User))
 					perUnwind[k] = append(perUnwind[k], float64(r.Unwinds)/stops)
 					modules[k], size[k] = append(modules[k], float64(st.modules)), append(size[k], float64(st.bytes)/1000)
 					waits[k] = append(waits[k], r.Latencies...)
 				}
 			}
 			for k, d := range designs {
-				fmt.Printf("| %s | %v | %s | %.1f | %s | %.2f | %.0f | %.0f | %v |\n", p.Name, every, d.name, median(perUnwind[k]),
-					medianOf(ratios[k]).percent(), median(perStop[k]), median(modules[k]), median(size[k]), median(waits[k]).Round(time.Microsecond))
+				fmt.Printf("| %s | %v | %s | %.1f | %s | %.2f | %s | %.0f | %.0f | %v |\n", p.Name, every, d.name, median(perUnwind[k]),
+					medianOf(ratios[k]).percent(), median(perStop[k]), medianOf(warm[k]).percent(), median(modules[k]), median(size[k]), median(waits[k]).Round(time.Microsecond))
 			}
 		}
 	}

@@ -5,4 +5,8 @@
 // Its tests own the collector, as the program does: a collection that begins by
 // itself beside a looping guest would never end. For the same reason nothing
 // here may stop the world while a guest loops (testing.B.ResetTimer does).
+//
+// The long form is
+//
+//	go test ./test/stops -timeout 30m -stops 10000 -alone 1m -alloc 10m
 package stops

@@ -129,6 +129,19 @@ func collections(t *testing.T, code []byte) {
 	}
 }
 
+// Two kernels in one process: a collection by one waits for the other's guest.
+func TestCollectBesideAnotherKernel(t *testing.T) {
+	a, b := begin(t, counts(), grant{}), begin(t, ticks(), grant{})
+	defer a.close(t)
+	defer b.close(t)
+	a.running(t)
+	b.running(t)
+	for range 5 {
+		collect(t, a)
+		collect(t, b)
+	}
+}
+
 func BenchmarkCollect(b *testing.B) {
 	bench := func(b *testing.B, code []byte) {
 		s := begin(b, code, grant{})

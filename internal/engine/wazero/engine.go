@@ -102,7 +102,7 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 	}
 	m := &Module{
 		engine: e, program: p, hot: code, id: e.modules.Add(1),
-		sites: make(map[instrument.SiteID]*siteInfo), conts: make(map[instrument.SiteID]contRef),
+		sites: make(map[instrument.SiteID]*siteInfo), conts: make(map[instrument.SiteID]wazero.CompiledModule),
 	}
 	if err := m.bindImports(ctx); err != nil {
 		return nil, errors.Join(err, code.Close(ctx))
@@ -164,26 +164,16 @@ type Module struct {
 	imports  map[string]hostModule // with the guest's imports, by their name in the guest
 
 	mu    sync.RWMutex
-	sites map[instrument.SiteID]*siteInfo // protected by mu
-	conts map[instrument.SiteID]contRef   // protected by mu
-}
-
-// A contRef says where a continuation is.
-type contRef struct {
-	code wazero.CompiledModule
-	k    int
+	sites map[instrument.SiteID]*siteInfo             // protected by mu
+	conts map[instrument.SiteID]wazero.CompiledModule // protected by mu
 }
 
 // Close implements engine.Module.
 func (m *Module) Close() error {
 	ctx := context.Background()
 	var errs []error
-	closed := make(map[wazero.CompiledModule]bool)
 	for _, c := range m.conts {
-		if !closed[c.code] {
-			closed[c.code] = true
-			errs = append(errs, c.code.Close(ctx))
-		}
+		errs = append(errs, c.Close(ctx))
 	}
 	errs = append(errs, m.hot.Close(ctx))
 	for _, h := range m.imports {

@@ -107,15 +107,15 @@ func (t *Thread) function(s *siteInfo) (api.Function, error) {
 	if s.entry {
 		f = t.hot.ExportedFunction(instrument.ExportFunc(s.fn))
 	} else {
-		ref, err := t.module.cont(t.ctx.Context, s.id, t.below())
+		code, err := t.module.cont(t.ctx.Context, s.id)
 		if err != nil {
 			return nil, err
 		}
-		inst, err := t.instance(ref.code)
+		inst, err := t.instance(code)
 		if err != nil {
 			return nil, err
 		}
-		f = inst.ExportedFunction(instrument.ExportCont(ref.k))
+		f = inst.ExportedFunction(instrument.ExportCont(0))
 	}
 	if len(t.funcs) >= maxFuncs {
 		clear(t.funcs)
@@ -127,25 +127,6 @@ func (t *Thread) function(s *siteInfo) (api.Function, error) {
 // maxFuncs bounds how many functions a thread holds ready: each has a stack of
 // its own, of 10 KB at least.
 const maxFuncs = 256
-
-// below lists the sites of the frames under the innermost one, each once.
-func (t *Thread) below() []instrument.SiteID {
-	var out []instrument.SiteID
-	seen := make(map[instrument.SiteID]bool)
-	recs := t.stack.recs
-	seen[recs[len(recs)-1].site] = true
-	for i := len(recs) - 2; i >= 0 && i >= len(recs)-batch; i-- {
-		id := recs[i].site
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
-		if s, err := t.module.site(id); err == nil && !s.entry {
-			out = append(out, id)
-		}
-	}
-	return out
-}
 
 // instance makes a module of continuations work on this thread's state. The
 // thread is unwound, so nothing of the hot form runs meanwhile.
@@ -178,7 +159,7 @@ func (t *Thread) unwound() (ev engine.Event, done bool) {
 		top = s
 	}
 	t.off.recs, t.off.vals = t.off.recs[:0], t.off.vals[:0]
-	if t.pending == nil && top != nil && top.entry && t.used >= t.limits.Stack {
+	if t.pending == nil && top != nil && top.site.Kind != instrument.SiteCall && t.used >= t.limits.Stack {
 		clear(t.funcs) // their stacks have grown
 		return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap("stack overflow")}, true
 	}

@@ -16,7 +16,6 @@ import (
 type shadow struct {
 	kept  bool
 	funcs []uint32
-	limit uint64
 }
 
 func (t *Thread) initShadows() {

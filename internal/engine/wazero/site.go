@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/tetratelabs/wazero"
+
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/wasm"
@@ -109,9 +111,10 @@ func masks(ts []wasm.ValType) []uint64 {
 	return out
 }
 
-// cont finds the continuation of a site, and makes it and those of the other
-// sites that have none yet, in one module.
-func (m *Module) cont(ctx context.Context, id instrument.SiteID, others []instrument.SiteID) (contRef, error) {
+// cont finds the continuation of a site, or makes it, in a module of its own:
+// its code is then the same whatever else was on the stack, and is found in the
+// cache by the next process that stops there.
+func (m *Module) cont(ctx context.Context, id instrument.SiteID) (wazero.CompiledModule, error) {
 	m.mu.RLock()
 	c, ok := m.conts[id]
 	m.mu.RUnlock()
@@ -123,24 +126,15 @@ func (m *Module) cont(ctx context.Context, id instrument.SiteID, others []instru
 	if c, ok := m.conts[id]; ok {
 		return c, nil
 	}
-	missing := []instrument.SiteID{id}
-	for _, o := range others {
-		if _, ok := m.conts[o]; !ok {
-			missing = append(missing, o)
-		}
-	}
-	b, err := m.program.Continuations(missing)
+	b, err := m.program.Continuations([]instrument.SiteID{id})
 	if err != nil {
-		return contRef{}, err
+		return nil, err
 	}
-	code, err := m.engine.code(ctx, b)
-	if err != nil {
-		return contRef{}, fmt.Errorf("compile continuation of function %d: %w", m.sites[id].fn, err)
+	if c, err = m.engine.code(ctx, b); err != nil {
+		return nil, fmt.Errorf("compile continuation of function %d: %w", m.sites[id].fn, err)
 	}
-	for k, id := range missing {
-		m.conts[id] = contRef{code, k}
-	}
-	return m.conts[id], nil
+	m.conts[id] = c
+	return c, nil
 }
 
 // frame describes a record in terms of the original module.

@@ -23,10 +23,6 @@ const segmentSize = 8 << 20
 
 const defaultStack = 64 << 20
 
-// batch is how many frames below the top are looked at when continuations are
-// compiled.
-const batch = 64
-
 // A record is a frame that was taken apart: its site, and where its values
 // are.
 type record struct {
@@ -73,7 +69,6 @@ type Thread struct {
 	// The stack. All of it only on the task goroutine.
 	stack     recordStack // taken apart
 	off       recordStack // of the unwind in progress, innermost first
-	wide      []uint64    // values of the record that is being written
 	unwinding bool        // mode is raised
 	used      int64       // bytes of frames in stack
 	pending   *engine.Pending
@@ -125,8 +120,8 @@ func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits
 }
 
 func (t *Thread) instantiate(ctx context.Context) error {
-	if l, ok := t.module.program.Module().MemoryType(); ok && l.Min<<16 > uint64(t.limits.Memory) {
-		return &engine.MemoryError{Need: l.Min << 16, Limit: uint64(t.limits.Memory)}
+	if err := t.reserve(); err != nil {
+		return err
 	}
 	ictx := experimental.WithImportResolver(ctx, t.resolve)
 	ictx = experimental.WithMemoryAllocator(ictx, experimental.MemoryAllocatorFunc(t.allocate))
@@ -142,6 +137,29 @@ func (t *Thread) instantiate(ctx context.Context) error {
 	}
 	t.initShadows()
 	return nil
+}
+
+// reserve makes the memory that the instance will be given: the engine has no
+// way to be told that there is no room.
+func (t *Thread) reserve() error {
+	l, ok := t.module.program.Module().MemoryType()
+	if !ok {
+		return nil
+	}
+	limit := uint64(t.limits.Memory)
+	if l.Min<<16 > limit {
+		return &engine.MemoryError{Need: l.Min << 16, Limit: limit}
+	}
+	if l.HasMax {
+		limit = min(limit, l.Max<<16)
+	}
+	m, err := memory.New(limit)
+	if err != nil {
+		return err
+	}
+	t.mem = m
+	_, err = m.Resize(l.Min << 16)
+	return err
 }
 
 // resolve finds the modules that rewritten modules import from.
@@ -172,14 +190,7 @@ func (l linear) Reallocate(size uint64) []byte {
 // Free is called when the instance is closed; Thread.Close unmaps.
 func (l linear) Free() {}
 
-func (t *Thread) allocate(_, limit uint64) experimental.LinearMemory {
-	l, err := memory.New(min(limit, uint64(t.limits.Memory)))
-	if err != nil {
-		panic(err) // recovered by instantiateSafely
-	}
-	t.mem = l
-	return linear{l}
-}
+func (t *Thread) allocate(_, _ uint64) experimental.LinearMemory { return linear{t.mem} }
 
 // Close implements engine.Thread.
 func (t *Thread) Close() error {
