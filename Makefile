@@ -27,8 +27,8 @@ demo: build ## Run the main job on CPython: saved in mid-call, killed, woken twi
 	@$(GO) run ./cmd/demo -stasis bin/stasis
 
 .PHONY: test
-test: ## Run the tests: README's command (10 minutes at most on two cores, less with guests in the cache)
-	$(GO) test -timeout $(TIMEOUT) ./...
+test: ## Run the tests in their short form: README's command (some minutes; test-long runs them whole)
+	$(GO) test -short -timeout $(TIMEOUT) ./...
 
 .PHONY: check
 check: fmt vet staticcheck generated test-race fuzz-short ## All that CI runs: format, vet, staticcheck, generated files current, short tests with -race, a short fuzz

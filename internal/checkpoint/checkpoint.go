@@ -126,7 +126,11 @@ func capture(k *kernel.Kernel, w World) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &State{Kernel: ks, Files: saver.State(), FDs: fds, Root: w.Root.Save()}, nil
+	st := &State{Kernel: ks, Files: saver.State(), FDs: fds, Root: w.Root.Save()}
+	if k.Init().Exiting() { // it may have closed files while they were looked at
+		return nil, kernel.ErrExiting
+	}
+	return st, nil
 }
 
 // needs lists what a restore has to be granted.

@@ -99,6 +99,14 @@ func (g *ThreadGroup) exitWith(st ExitStatus) {
 	}
 }
 
+// Exiting reports whether the process is on its way out or gone. Its files are
+// closed only after this is true.
+func (g *ThreadGroup) Exiting() bool {
+	g.signalMu.Lock()
+	defer g.signalMu.Unlock()
+	return g.exiting
+}
+
 func (g *ThreadGroup) members() []*Task {
 	g.k.tasks.mu.Lock()
 	defer g.k.tasks.mu.Unlock()
