@@ -8,7 +8,8 @@
 // original by three checks, each with a cold path that leaves the function:
 //
 //	function entry   look or depth   save the parameters, return dummies
-//	                                 (only where recursion can pass)
+//	                                 (only where recursion can pass; a function
+//	                                 that begins with a loop does both there)
 //	loop head        look            save the live values, return dummies
 //	after a call     mode            save the live values, return dummies
 //
