@@ -57,20 +57,13 @@ generated: ## go.mod and generated files are current
 test-race: ## The tests' short forms with -race
 	$(GO) test -race -short -timeout $(TIMEOUT) ./...
 
-# fuzz runs each fuzz target for $(1), one after another.
-define fuzz
-	@grep -rn --include='*_test.go' '^func Fuzz' . | sed 's|^\./\(.*\)/[^/]*_test.go:[0-9]*:func \(Fuzz[A-Za-z0-9_]*\).*|\1 \2|' | sort | \
-	while read -r pkg name; do echo "fuzz $$pkg $$name ($(1))"; \
-		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(1) -fuzzminimizetime 10x -parallel 2 -timeout $(2) "./$$pkg" </dev/null | tail -n 30 | sed 's/^/  /'; done
-endef
-
 .PHONY: fuzz-short
 fuzz-short: ## Each fuzz target for some seconds
-	$(call fuzz,$(FUZZTIME),3m)
+	@GO=$(GO) bash .ci/fuzz $(FUZZTIME) 3m
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZTIME (make fuzz FUZZTIME=10m)
-	$(call fuzz,$(FUZZTIME),24h)
+	@GO=$(GO) bash .ci/fuzz $(FUZZTIME) 24h
 
 .PHONY: test-long
 test-long: build ## The long forms: the main job ROUNDS times in a row, MODULES random modules, all guests at full length (an hour or more)

@@ -150,8 +150,11 @@ func (r *Restorer) Close() {
 			r.files[i] = nil
 		}
 	}
-	for _, m := range r.state.Mounts {
-		if fs, ok := r.ns.MountAt(m.Guest).FS.(interface{ FinishRestore() }); ok {
+	// Of all mounts, not of those that the state names: it may be hostile.
+	r.ns.mu.RLock()
+	defer r.ns.mu.RUnlock()
+	for _, m := range r.ns.mounts {
+		if fs, ok := m.FS.(interface{ FinishRestore() }); ok {
 			fs.FinishRestore()
 		}
 	}
