@@ -2,6 +2,7 @@ package wasip1
 
 import (
 	"encoding/binary"
+	"sync"
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/kernel"
@@ -31,7 +32,15 @@ type call struct {
 	mem      []byte   // the guest's memory; it does not grow during a call
 	unstable bool     // of wasi_unstable
 	env      *Options
+	few      [fewIovs][]byte // where iovs puts buffers if they are few
 }
+
+// fewIovs is how many buffers a read or write mostly has at most.
+const fewIovs = 4
+
+// calls holds calls that are over, for the next ones: programs make many of
+// them, and Go's collector rarely runs (kernel.OwnCollector).
+var calls = sync.Pool{New: func() any { return new(call) }}
 
 func (c *call) u32(i int) uint32 { return uint32(c.args[i]) }
 func (c *call) u64(i int) uint64 { return c.args[i] }
@@ -84,7 +93,10 @@ func (c *call) iovs(i int) ([][]byte, abi.Errno) {
 	if errno != abi.OK {
 		return nil, errno
 	}
-	bufs := make([][]byte, 0, n)
+	bufs := c.few[:0]
+	if n > fewIovs {
+		bufs = make([][]byte, 0, n)
+	}
 	room := maxTransfer
 	for ; len(array) > 0; array = array[abi.IovecSize:] {
 		v := abi.GetIovec(array)

@@ -106,8 +106,12 @@ func (e *entry) call(module string, opts *Options) kernel.Call {
 		Module: module, Name: e.name, Note: e.note,
 		Params: valTypes(e.params), Results: results,
 		Fn: func(t *kernel.Task, args []uint64) kernel.Outcome {
-			c := call{t: t, args: args, mem: t.Memory(), unstable: unstable, env: opts}
-			switch errno := fn(&c); errno {
+			c := calls.Get().(*call)
+			*c = call{t: t, args: args, mem: t.Memory(), unstable: unstable, env: opts}
+			errno := fn(c)
+			*c = call{}
+			calls.Put(c)
+			switch errno {
 			case errRestart:
 				return kernel.Again
 			case errGone:

@@ -39,6 +39,9 @@ func (f *regular) readAt(bufs [][]byte, off int64) (int, error) {
 		return 0, err
 	}
 	n, err := transfer(bufs, func(bufs [][]byte, done int) (int, error) {
+		if len(bufs) == 1 {
+			return unix.Pread(f.fd, bufs[0], off+int64(done))
+		}
 		return unix.Preadv(f.fd, bufs, off+int64(done))
 	})
 	if n > 0 {
@@ -53,6 +56,9 @@ func (f *regular) writeAt(bufs [][]byte, off int64) (int, error) {
 		return 0, err
 	}
 	n, err := transfer(bufs, func(bufs [][]byte, done int) (int, error) {
+		if len(bufs) == 1 {
+			return unix.Pwrite(f.fd, bufs[0], off+int64(done))
+		}
 		return unix.Pwritev(f.fd, bufs, off+int64(done))
 	})
 	if n > 0 {
@@ -123,14 +129,24 @@ func transfer(bufs [][]byte, call func(bufs [][]byte, done int) (int, error)) (i
 			break
 		}
 		done += n
-		bufs = advance(bufs, n)
+		switch {
+		case len(bufs) > 1:
+			bufs = advance(bufs, n)
+		case n == len(bufs[0]):
+			return done, nil
+		default: // may be the caller's own slice
+			bufs = [][]byte{bufs[0][n:]}
+		}
 	}
 	return done, nil
 }
 
 // nonEmpty returns the buffers that hold something, in a slice that may be
-// changed.
+// changed unless it has a single one.
 func nonEmpty(bufs [][]byte) [][]byte {
+	if len(bufs) == 1 && len(bufs[0]) > 0 {
+		return bufs[:1:1]
+	}
 	out := make([][]byte, 0, len(bufs))
 	for _, b := range bufs {
 		if len(b) > 0 {
