@@ -71,14 +71,25 @@ type reader struct {
 	dead deadness
 }
 
-// analyse fills b for a defined function.
-func (p *Program) analyse(w *wasm.Walker, defined uint32, b *body) error {
-	b.fn = uint32(p.imports) + defined
-	b.typ = p.funcType(b.fn)
-	b.code = p.mod.Code[defined].Body
-	b.heights = make(map[int32]int32)
-	r := &reader{p: p, b: b, teed: make(map[[2]int32]bool)}
-	r.open = append(r.open, opener{index: -1})
+// analyse fills b for a defined function. It may have been filled before: the
+// reader's memory and b's is used again.
+func (r *reader) analyse(w *wasm.Walker, defined uint32, b *body) error {
+	p := r.p
+	code := p.mod.Code[defined].Body
+	if b.heights == nil {
+		b.heights = make(map[int32]int32)
+		b.instrs = make([]instr, 0, len(code)/2)
+	}
+	clear(b.heights)
+	*b = body{
+		fn: uint32(p.imports) + defined, typ: p.funcType(uint32(p.imports) + defined), code: code,
+		instrs: b.instrs[:0], targets: b.targets[:0], tees: b.tees[:0], sites: b.sites[:0], heights: b.heights,
+	}
+	if r.teed == nil {
+		r.teed = make(map[[2]int32]bool)
+	}
+	clear(r.teed)
+	*r = reader{p: p, b: b, teed: r.teed, made: r.made[:0], open: append(r.open[:0], opener{index: -1})}
 	if p.traits[defined].entrySite() {
 		b.sites = append(b.sites, site{kind: SiteEntry})
 	}
@@ -308,6 +319,9 @@ func refType(in *wasm.Instr, st *wasm.State) wasm.ValType {
 
 // teesOf lists the values of instruction i that are kept in locals.
 func (b *body) teesOf(i int32) []tee {
+	if len(b.tees) == 0 {
+		return nil
+	}
 	from := sort.Search(len(b.tees), func(k int) bool { return b.tees[k].instr >= i })
 	to := from
 	for to < len(b.tees) && b.tees[to].instr == i {

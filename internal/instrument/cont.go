@@ -310,8 +310,7 @@ func (e *emitter) closeReopened(l *label) {
 		for k := len(params) - 1; k >= 0; k-- {
 			e.op1(wasm.OpLocalSet, e.temp(first.base+int32(k), params[k]))
 		}
-		e.save(first.site)
-		e.leave()
+		e.leave(first.site)
 	}
 	e.end()
 	e.reach = e.reach || fell

@@ -45,6 +45,7 @@ type label struct {
 	joined bool  // if: the end of the then arm is reached
 	whole  bool  // if: emitted as one, not as what is left of an arm
 	loop   *reopened
+	copied bool // a copy of the body of a loop (unroll)
 }
 
 // reopened is a loop around the site of a continuation. Its body is emitted
@@ -153,6 +154,10 @@ func (e *emitter) code(i int32, floor int) int32 {
 				i = e.endOf(i)
 				continue
 			}
+			if n := e.copies(i, x); n > 1 {
+				i = e.unroll(i, x, n)
+				continue
+			}
 			e.openBlock(i, x)
 		case e.reach:
 			e.instr(i, x)
@@ -174,12 +179,15 @@ func (e *emitter) openBlock(i int32, x *instr) {
 	e.labels = append(e.labels, label{opener: i, depth: e.open, whole: true})
 	if x.op == wasm.OpLoop {
 		e.keep(i)
-		if x.site >= 0 {
-			e.lookCheck()
-			e.save(x.site)
-			e.leave()
-			e.end()
-		}
+		e.loopHead(x)
+	}
+}
+
+func (e *emitter) loopHead(x *instr) {
+	if x.site >= 0 {
+		e.lookCheck()
+		e.leave(x.site)
+		e.end()
 	}
 }
 
@@ -194,6 +202,8 @@ func (e *emitter) closeBlock(i int32, x *instr) {
 	l := e.labels[len(e.labels)-1]
 	e.labels = e.labels[:len(e.labels)-1]
 	switch {
+	case l.copied:
+		return // unroll goes on
 	case l.loop != nil:
 		e.closeReopened(&l)
 	case l.opener < 0:
@@ -268,10 +278,19 @@ func (e *emitter) instr(i int32, x *instr) {
 	e.keep(i)
 	if x.site >= 0 {
 		e.modeCheck()
-		e.save(x.site)
-		e.leave()
+		if e.returnsAfter(i) { // what the callee returned are dummies as well
+			e.save(x.site, runtimeLeave0)
+		} else {
+			e.leave(x.site)
+		}
 		e.end()
 	}
+}
+
+// returnsAfter reports whether the function returns after instruction i.
+func (e *emitter) returnsAfter(i int32) bool {
+	next := &e.b.instrs[i+1]
+	return next.op == wasm.OpReturn || next.op == wasm.OpEnd && next.match < 0
 }
 
 // asIs copies an instruction. The code of a prefixed one is written anew: it
@@ -463,14 +482,6 @@ func (e *emitter) depthCheck() {
 func (e *emitter) modeCheck() {
 	e.op1(wasm.OpGlobalGet, e.env.special(globalMode))
 	e.block(wasm.OpIf, nil, nil)
-}
-
-// leave returns from the function with dummies for results.
-func (e *emitter) leave() {
-	for _, t := range e.b.typ.Results {
-		e.zero(lowered(t))
-	}
-	e.op(wasm.OpReturn)
 }
 
 func (e *emitter) zero(t wasm.ValType) {

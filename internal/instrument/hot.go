@@ -258,9 +258,10 @@ func (h *hotModule) functions() error {
 	}
 	h.out.Code = make([]wasm.Code, len(h.p.mod.Code))
 	w := h.p.walker.Fork()
+	var b body
+	r := &reader{p: h.p}
 	for i := range h.p.mod.Code {
-		var b body
-		if err := h.p.analyse(w, uint32(i), &b); err != nil {
+		if err := r.analyse(w, uint32(i), &b); err != nil {
 			return err
 		}
 		h.out.Code[i] = h.p.emitHot(h, &b)
@@ -284,8 +285,7 @@ func (p *Program) emitHot(env env, b *body) wasm.Code {
 		e.headed = true
 	case t.checked:
 		e.entryCheck()
-		e.save(0)
-		e.leave()
+		e.leave(0)
 		e.end()
 	}
 	e.labels = append(e.labels, label{opener: -1})

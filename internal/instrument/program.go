@@ -12,7 +12,7 @@ import (
 
 // Version is the version of the pass: of the code it makes and of the site ids
 // in it. It is part of every cache key. Records do not depend on it.
-const Version = 2
+const Version = 3
 
 // LookRaised is the raised value of the look global; the lowered one is 0.
 // It is above every depth, so that one comparison checks both.
@@ -87,7 +87,7 @@ func New(b []byte, opts Options) (*Program, error) {
 	if err := checkSupported(m); err != nil {
 		return nil, err
 	}
-	if err := wasm.Validate(m); err != nil {
+	if _, err := wasm.ValidateOutside(m); err != nil {
 		return nil, err
 	}
 	p := newProgram(m, sha256.Sum256(b), opts)
@@ -173,7 +173,7 @@ func (p *Program) body(defined uint32) (*body, error) {
 		return b, nil
 	}
 	b = new(body)
-	if err := p.analyse(p.walker.Fork(), defined, b); err != nil {
+	if err := (&reader{p: p}).analyse(p.walker.Fork(), defined, b); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()

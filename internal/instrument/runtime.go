@@ -17,6 +17,7 @@ type RuntimeFunc struct {
 //
 //	leaveN   (site, N values)    the last values of a record, and its site; the
 //	                             first of an unwind sets mode
+//	giveN    (site, N values) 0  the same, with a dummy for the function's result
 //	push8, wideN, ref            values of the record, before its leave
 //	fetch    (n) value           continuations: wire value n of the record, those
 //	                             beyond MaxContParams
@@ -87,6 +88,10 @@ func (f runtimeFunc) describe() RuntimeFunc {
 		return RuntimeFunc{RuntimeTableCopy, i32s(5), nil}
 	case runtimeTableInit:
 		return RuntimeFunc{RuntimeTableInit, i32s(5), nil}
+	}
+	if f >= runtimeGive0 {
+		n := int(f - runtimeGive0)
+		return RuntimeFunc{"give" + string(rune('0'+n)), i32s(n + 1), i32s(1)}
 	}
 	n := int(f - runtimeLeave0)
 	return RuntimeFunc{"leave" + string(rune('0'+n)), i32s(n + 1), nil}

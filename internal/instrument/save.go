@@ -54,8 +54,9 @@ type runtimeFunc int
 
 // Runtime functions. Their names and types are in runtimeTable.
 const (
-	runtimeLeave0 runtimeFunc = iota // the record is complete: its site and 0 … maxLeave values of 32 bits
-	runtimePush8  runtimeFunc = iota + maxLeave
+	runtimeLeave0 runtimeFunc = iota            // the record is complete: its site and 0 … maxLeave values of 32 bits
+	runtimeGive0  runtimeFunc = iota + maxLeave // the same, and a dummy result of 32 bits
+	runtimePush8  runtimeFunc = iota + 2*maxLeave
 	runtimeWide1
 	runtimeWide2
 	runtimeWide4
@@ -74,8 +75,9 @@ const (
 	maxLeave = 8
 )
 
-// save emits the record of a site from the locals that hold its values.
-func (e *emitter) save(k int32) {
+// save emits the record of a site from the locals that hold its values. last
+// is runtimeLeave0 or runtimeGive0.
+func (e *emitter) save(k int32, last runtimeFunc) {
 	s := &e.b.sites[k]
 	var from []uint32
 	var types []wasm.ValType
@@ -91,10 +93,25 @@ func (e *emitter) save(k int32) {
 	for slot, t := range s.operand {
 		from, types = append(from, e.temp(int32(slot), t)), append(types, t)
 	}
-	e.saveValues(from, types, e.p.firstSite[int(e.b.fn)-e.p.imports]+SiteID(k))
+	e.saveValues(from, types, e.p.firstSite[int(e.b.fn)-e.p.imports]+SiteID(k), last)
 }
 
-func (e *emitter) saveValues(from []uint32, types []wasm.ValType, id SiteID) {
+// leave emits the record of a site and returns from the function, with dummies
+// for results. A function of one 32-bit result, as most are, gets its dummy
+// from the host, which takes less code.
+func (e *emitter) leave(k int32) {
+	if r := e.b.typ.Results; len(r) == 1 && lowered(r[0]) == wasm.I32 {
+		e.save(k, runtimeGive0)
+	} else {
+		e.save(k, runtimeLeave0)
+		for _, t := range r {
+			e.zero(lowered(t))
+		}
+	}
+	e.op(wasm.OpReturn)
+}
+
+func (e *emitter) saveValues(from []uint32, types []wasm.ValType, id SiteID, last runtimeFunc) {
 	wire := wireOrder(types)
 	for len(wire) > 0 && wire[0].Type == wasm.ExternRef {
 		e.pushWire(from, types, wire[:1])
@@ -124,7 +141,7 @@ func (e *emitter) saveValues(from []uint32, types []wasm.ValType, id SiteID) {
 	}
 	e.i32(int32(id))
 	e.pushWire(from, types, wire)
-	e.op1(wasm.OpCall, e.env.runtimeFn(runtimeLeave0+runtimeFunc(len(wire))))
+	e.op1(wasm.OpCall, e.env.runtimeFn(last+runtimeFunc(len(wire))))
 }
 
 // pushWire puts values on the operand stack as integers.

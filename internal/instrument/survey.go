@@ -25,8 +25,8 @@ type surveyed struct {
 	bound   bool     // may neither loop nor leave the module, but for callees
 }
 
-// survey walks all bodies once: it refuses what is not supported, finds the
-// quick functions and numbers the sites.
+// survey walks all bodies once, which validates them: it refuses what is not
+// supported, finds the quick functions and numbers the sites.
 func (p *Program) survey() error {
 	for f := runtimeLeave0; f <= runtimeWide4; f++ {
 		p.needs[f] = true
@@ -132,13 +132,14 @@ func (p *Program) needTypes(ts []wasm.ValType) error {
 	return nil
 }
 
-// need notes what an instruction needs of the hot form, reached or not.
+// need notes what an instruction needs of the hot form, reached or not. The
+// instruction has not been validated yet.
 func (p *Program) need(in *wasm.Instr) {
 	switch in.Op {
-	case wasm.OpRefFunc:
-		p.taken[in.A] = true
-	case wasm.OpReturnCall:
-		p.taken[in.A] = true // imports: through a helper with the hidden parameter
+	case wasm.OpRefFunc, wasm.OpReturnCall: // imports in tail calls: through a helper with the hidden parameter
+		if in.A < uint64(len(p.taken)) {
+			p.taken[in.A] = true
+		}
 	case wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit:
 		p.needs[runtimeBulk] = true
 		p.segments = p.segments || in.Op == wasm.OpMemoryInit

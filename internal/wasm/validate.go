@@ -4,8 +4,8 @@ import "unicode/utf8"
 
 // Validate checks that m keeps the rules of the specification.
 func Validate(m *Module) error {
-	w := NewWalker(m)
-	if err := validateModule(w.env); err != nil {
+	w, err := ValidateOutside(m)
+	if err != nil {
 		return err
 	}
 	for i := range m.Code {
@@ -14,6 +14,16 @@ func Validate(m *Module) error {
 		}
 	}
 	return nil
+}
+
+// ValidateOutside checks all but the bodies of functions. Those are checked by
+// walking them with what it returns.
+func ValidateOutside(m *Module) (*Walker, error) {
+	w := NewWalker(m)
+	if err := validateModule(w.env); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // A validator checks everything about a module but its function bodies.

@@ -64,11 +64,15 @@ func runtimeFunc(name string) api.GoModuleFunc {
 	if f := shadowFunc(name); f != nil {
 		return f
 	}
-	n := int(name[len("leave")] - '0')
+	n := int(name[len(name)-1] - '0') // leaveN, giveN
+	give := name[0] == 'g'
 	return func(ctx context.Context, _ api.Module, stack []uint64) {
 		t := threadOf(ctx)
 		t.values32(stack[1 : 1+n])
 		t.leave(instrument.SiteID(uint32(stack[0])))
+		if give {
+			stack[0] = 0
+		}
 	}
 }
 
