@@ -102,7 +102,7 @@ func TestTickerArms(t *testing.T) {
 		w.start()
 		timers(1)
 		for range 3 {
-			w.clock.Advance(tickPeriod)
+			w.clock.Advance(slackPeriod)
 			timers(1)
 		}
 		if got := w.k.ticker.ticks; got != 3 {
@@ -140,7 +140,7 @@ func TestCloseWaitsForTick(t *testing.T) {
 		k := New(Options{Source: src})
 		k.ticker.start()
 		src.entered, src.gate = make(chan struct{}), make(chan struct{})
-		go src.Advance(tickPeriod)
+		go src.Advance(slackPeriod)
 		<-src.entered
 		closed := make(chan struct{})
 		go func() {
@@ -246,14 +246,14 @@ func TestTickerCollects(t *testing.T) {
 		defer ownCollector.Store(ownCollector.Swap(true))
 		w := begun(t, enginetest.Loop{})
 		collectAt.Store(1 << 62)
-		for range 2 * collectTicks {
+		for range 2 * collectPeriod / tickPeriod {
 			w.clock.Advance(tickPeriod)
 		}
 		if n := w.thread().Unwinds(); n != 0 {
 			t.Errorf("%d unwinds for nothing", n)
 		}
 		collectAt.Store(0)
-		for range collectTicks {
+		for range collectPeriod / tickPeriod {
 			w.clock.Advance(tickPeriod)
 		}
 		settle()

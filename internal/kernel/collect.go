@@ -16,8 +16,8 @@ import (
 // business is to run guests, the collector is ours: OwnCollector turns Go's own
 // triggers off, and Collect unwinds all tasks first.
 
-// collectTicks is how often, in ticks, the heap's size is looked at.
-const collectTicks = 10
+// collectPeriod is how often the heap's size is looked at.
+const collectPeriod = 100 * time.Millisecond
 
 // collectFloor is the least heap, in bytes, that is worth a collection.
 const collectFloor = 64 << 20

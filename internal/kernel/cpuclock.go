@@ -7,9 +7,13 @@ import (
 	"github.com/stasis-run/stasis/internal/ktime"
 )
 
-// tickPeriod is how often the CPU clocks of running tasks advance. A limit on
-// such a clock is noticed at most this late; shorter costs more.
-const tickPeriod = 10 * time.Millisecond
+// How often the CPU clocks of running tasks advance: those of more tasks than
+// there are CPUs, whose shares only a tick tells, and others, which advance by
+// themselves. Shorter costs more: a tick wakes a thread, some 70 µs of CPU.
+const (
+	tickPeriod  = 10 * time.Millisecond
+	slackPeriod = 50 * time.Millisecond
+)
 
 // A cpuClock is the CPU time of a task: the time for which it ran, by the
 // host's clock, and by no more in total than the CPUs that the kernel has.
@@ -86,9 +90,10 @@ type ticker struct {
 	k *Kernel
 
 	mu     sync.Mutex
-	stop   func() bool // of the pending timer; protected by mu
-	closed bool        // protected by mu
-	ticks  uint64      // protected by mu
+	stop   func() bool   // of the pending timer; protected by mu
+	closed bool          // protected by mu
+	ticks  uint64        // protected by mu
+	idle   time.Duration // since the heap was looked at; protected by mu
 	firing sync.WaitGroup
 }
 
@@ -97,15 +102,15 @@ func newTicker(k *Kernel) *ticker { return &ticker{k: k} }
 func (x *ticker) start() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.armLocked()
+	x.armLocked(slackPeriod)
 }
 
-func (x *ticker) armLocked() {
+func (x *ticker) armLocked(d time.Duration) {
 	if x.closed {
 		return
 	}
 	x.firing.Add(1)
-	stop := x.k.clocks.Source().AfterFunc(tickPeriod, x.tick)
+	stop := x.k.clocks.Source().AfterFunc(d, func() { x.tick(d) })
 	x.stop = func() bool {
 		if stop() {
 			x.firing.Done()
@@ -115,13 +120,20 @@ func (x *ticker) armLocked() {
 	}
 }
 
-func (x *ticker) tick() {
+func (x *ticker) tick(passed time.Duration) {
 	defer x.firing.Done()
-	x.k.advanceClocks()
+	next := slackPeriod
+	if x.k.advanceClocks() {
+		next = tickPeriod
+	}
 	x.mu.Lock()
 	x.ticks++
-	collect := x.ticks%collectTicks == 0
-	x.armLocked()
+	x.idle += passed
+	collect := x.idle >= collectPeriod
+	if collect {
+		x.idle = 0
+	}
+	x.armLocked(next)
 	x.mu.Unlock()
 	if collect {
 		x.k.collectIfWorth()
@@ -140,8 +152,8 @@ func (x *ticker) close() {
 }
 
 // advanceClocks brings the CPU clocks up to date. When more tasks run than
-// there are CPUs, each gets its share.
-func (k *Kernel) advanceClocks() {
+// there are CPUs, each gets its share; it reports whether that is so.
+func (k *Kernel) advanceClocks() (shared bool) {
 	now := k.clocks.Source().Mono()
 	tasks := k.tasks.All()
 	running := int64(0)
@@ -157,4 +169,5 @@ func (k *Kernel) advanceClocks() {
 	for _, t := range tasks {
 		t.cpu.advance(now, num, den)
 	}
+	return den > num
 }
