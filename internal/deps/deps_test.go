@@ -31,8 +31,9 @@ var rules = map[string]string{
 
 	// Modules and engines.
 	"internal/instrument":        "internal/wasm",
+	"internal/interp":            "internal/wasm",
 	"internal/engine":            "internal/wasm",
-	"internal/engine/wazero":     "internal/engine internal/instrument internal/memory internal/wasm internal/invariants github.com/tetratelabs/wazero/... golang.org/x/sys/unix",
+	"internal/engine/wazero":     "internal/engine internal/instrument internal/interp internal/memory internal/wasm internal/invariants github.com/tetratelabs/wazero/... golang.org/x/sys/unix",
 	"internal/engine/enginetest": "internal/engine internal/wasm",
 
 	// Files.

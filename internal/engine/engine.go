@@ -244,6 +244,14 @@ func NewTrap(m Module, message string, funcs []uint32, cut int) *Trap {
 	return &Trap{Message: message, Funcs: funcs, Cut: cut, module: m}
 }
 
+// CutTo has the trap name at most n functions, the innermost.
+func (t *Trap) CutTo(n int) {
+	if over := len(t.Funcs) - n; over > 0 {
+		t.Cut += over
+		t.Funcs = t.Funcs[:n]
+	}
+}
+
 func (t *Trap) Error() string { return t.Message }
 
 // Stack is the trap's stack for people, a line each.

@@ -21,6 +21,16 @@ func (p *Program) FuncMatches(fn uint32, t wasm.ValType) bool {
 	return h == wasm.HeapFunc || h.IsIndex() && p.spaces.SameType(p.typeOf(fn), uint32(h))
 }
 
+// OfType reports whether a function is of a type, as call_indirect asks.
+func (p *Program) OfType(fn, typ uint32) bool { return p.spaces.SameType(p.typeOf(fn), typ) }
+
+// Spaces are the index spaces of the original module.
+func (p *Program) Spaces() *wasm.Spaces { return p.spaces }
+
+// Quick reports whether a function is left alone: direct calls of it are no
+// sites.
+func (p *Program) Quick(fn uint32) bool { return p.quick(fn) }
+
 // RefFunc is the function whose reference a constant expression makes, if any.
 func RefFunc(expr []byte) (fn uint32, ok bool) { return refFunc(expr) }
 

@@ -82,24 +82,31 @@ func trapOf(err error) string {
 	return strings.TrimPrefix(first, "wasm error: ")
 }
 
+// memory is the memory that is exported as mem, or nil.
 func (i instance) memory() []byte {
-	if i.mod.Memory() == nil {
+	m := i.mod.ExportedMemory("mem") // Memory() without one is not nil but panics
+	if m == nil {
 		return nil
 	}
-	b, _ := i.mod.Memory().Read(0, i.mod.Memory().Size())
+	b, _ := m.Read(0, m.Size())
 	return b
 }
 
-func prepare(t testing.TB, m *wasm.Module, defined int) *Code {
+// prepareAll prepares all functions of a module.
+func prepareAll(t testing.TB, m *wasm.Module) []*Code {
 	t.Helper()
 	if err := wasm.Validate(m); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Prepare(m, m.Spaces(), defined)
-	if err != nil {
-		t.Fatal(err)
+	spaces := m.Spaces()
+	codes := make([]*Code, len(m.Code))
+	for i := range codes {
+		var err error
+		if codes[i], err = Prepare(m, spaces, i); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return c
+	return codes
 }
 
 // A world is an Env of its own.

@@ -40,11 +40,12 @@ func TestOperators(t *testing.T) {
 		addFunc(m, params, results, body(append(code, in(op))...))
 		m.Exports[i].Name = op.String()
 	}
-	inst := compile(t, m)
+	inst, codes := compile(t, m), prepareAll(t, m)
+	compared := 0
 	for i, op := range operators() {
 		x := &operatorTest{
 			compiled: inst.mod.ExportedFunction(op.String()),
-			code:     prepare(t, m, i),
+			code:     codes[i],
 			rand:     rand.New(rand.NewPCG(1, uint64(op))),
 		}
 		params, results, _ := op.Sig()
@@ -52,7 +53,9 @@ func TestOperators(t *testing.T) {
 		if err := x.all(params); err != nil {
 			t.Errorf("%v: %v", op, err)
 		}
+		compared += x.compared
 	}
+	t.Logf("%d operators, %d results and traps compared", len(operators()), compared)
 }
 
 // The operands of an operator can be one value, and constants: the compiler
@@ -88,12 +91,12 @@ func TestOperatorsOfOneValue(t *testing.T) {
 			}
 		}
 	}
-	inst := compile(t, m)
+	inst, codes := compile(t, m), prepareAll(t, m)
 	for i, v := range variants {
 		params, results, _ := v.op.Sig()
 		x := &operatorTest{
 			compiled: inst.mod.ExportedFunction(fmt.Sprintf("f%d", i)),
-			code:     prepare(t, m, i),
+			code:     codes[i],
 			width:    results[0],
 		}
 		for _, s := range specials(params[0]) {
@@ -128,9 +131,10 @@ type operatorTest struct {
 	rand     *rand.Rand
 	width    wasm.ValType // of the result
 
-	frame Frame
-	stack [2]uint64
-	traps int
+	frame    Frame
+	stack    [2]uint64
+	traps    int
+	compared int
 }
 
 func (x *operatorTest) all(params []wasm.ValType) error {
@@ -175,6 +179,7 @@ func (x *operatorTest) one(args ...uint64) error {
 			return nil
 		}
 	}
+	x.compared++
 	copy(x.stack[:], args)
 	err := x.compiled.CallWithStack(context.Background(), x.stack[:])
 	if err != nil {

@@ -41,9 +41,12 @@ type childSpec struct {
 	Cache     string // of compiled code; "" is none
 	Ours      bool   // through the pass and our kernel; else plain wazero
 	Peel      int    // instrument.Options.PeelLimit
+	Interpret wazero.Interpret
 	StopEvery time.Duration
 	Count     int32 // unwind at every so manieth safepoint, to count them
 	Compile   bool  // compile only, and measure that
+
+	pinned bool // run it on the first CPU only
 }
 
 // A childResult is what it measured. Times are of the whole process, in ns,
@@ -237,7 +240,7 @@ func (s *childSpec) files() (*vfs.FDTable, error) {
 
 func (s *childSpec) runOurs(r *childResult) error {
 	ctx := context.Background()
-	opts := wazero.Options{Pass: instrument.Options{PeelLimit: s.Peel, Counted: s.Count > 0}}
+	opts := wazero.Options{Pass: instrument.Options{PeelLimit: s.Peel, Counted: s.Count > 0}, Interpret: s.Interpret}
 	if s.Cache != "" {
 		var err error
 		if opts.Cache, err = wazero.OpenCache(s.Cache); err != nil {

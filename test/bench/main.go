@@ -7,8 +7,9 @@
 //
 // Each measured run is a process of its own, which counts its own CPU time from
 // just before the guest begins until it is gone; loading and compiling come
-// before. Variants take turns (A B C D A B C D …), and what is compared is the
-// ratio within a round, so that a busy machine matters little.
+// before. Variants take turns (A B C D A B C D …), or run at the same time on
+// one CPU, and what is compared is the ratio within a round, so that a busy
+// machine matters little.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,6 +27,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/guests"
 )
@@ -68,6 +73,7 @@ type bench struct {
 	quick    bool
 	runs     int
 	tmp      string
+	pinned   bool // runs share one CPU
 	programs []program
 }
 
@@ -85,10 +91,10 @@ var scales = []struct {
 	name  string
 	scale int
 }{
-	{"cpython", 1}, {"sqlite", 4}, {"quickjs", 4}, {"lua", 8},
-	{"go", 1}, {"go-json", 1}, {"go-regexp", 5},
-	{"gzip", 6}, {"bzip2", 5}, {"sha256", 3}, {"nbody", 10},
-	{"fib", 25}, {"matmul", 3}, {"interp", 4}, {"sort", 4},
+	{"cpython", 1}, {"sqlite", 8}, {"quickjs", 8}, {"lua", 16},
+	{"go", 2}, {"go-json", 2}, {"go-regexp", 10},
+	{"gzip", 12}, {"bzip2", 10}, {"sha256", 6}, {"nbody", 20},
+	{"fib", 50}, {"matmul", 6}, {"interp", 6}, {"sort", 6},
 }
 
 var sections = []struct {
@@ -186,7 +192,7 @@ func (b *bench) spec(p *program) (childSpec, error) {
 	if err := p.Place(root); err != nil {
 		return childSpec{}, err
 	}
-	return childSpec{File: p.path, Args: p.args, Env: p.Env, Root: root, Cache: filepath.Join(b.tmp, "cache")}, nil
+	return childSpec{File: p.path, Args: p.args, Env: p.Env, Root: root, Cache: filepath.Join(b.tmp, "cache"), pinned: b.pinned}, nil
 }
 
 // measure runs a program in a child and checks what it printed.
@@ -216,11 +222,32 @@ func (s *childSpec) run() (r childResult, stdout []byte, err error) {
 	if err != nil {
 		return r, nil, err
 	}
-	return runSelf[childResult](childVar, string(spec))
+	return runSelf[childResult](childVar, string(spec), s.pinned)
+}
+
+// startPinned starts a process on the first CPU that this one may use.
+func startPinned(cmd *exec.Cmd) error {
+	runtime.LockOSThread() // a child begins with the CPUs of the thread that makes it
+	defer runtime.UnlockOSThread()
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return err
+	}
+	for cpu := range 8 * int(unsafe.Sizeof(all)) {
+		if all.IsSet(cpu) {
+			one.Set(cpu)
+			break
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return err
+	}
+	err := cmd.Start()
+	return errors.Join(err, unix.SchedSetaffinity(0, &all))
 }
 
 // runSelf runs this program as a child and reads its result.
-func runSelf[T any](name, spec string) (r T, stdout []byte, err error) {
+func runSelf[T any](name, spec string, pinned bool) (r T, stdout []byte, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return r, nil, err
@@ -234,7 +261,11 @@ func runSelf[T any](name, spec string) (r T, stdout []byte, err error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), name+"="+spec)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &out, &errs, []*os.File{wr}
-	err = cmd.Start()
+	if pinned {
+		err = startPinned(cmd)
+	} else {
+		err = cmd.Start()
+	}
 	wr.Close()
 	if err != nil {
 		return r, nil, err

@@ -56,7 +56,7 @@ func (b *bench) micro(name string) error {
 	if err != nil {
 		return err
 	}
-	_, out, err := runSelf[struct{}](microVar, string(spec))
+	_, out, err := runSelf[struct{}](microVar, string(spec), false)
 	os.Stdout.Write(out)
 	return err
 }

@@ -3,15 +3,22 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"github.com/stasis-run/stasis/internal/engine/wazero"
 )
 
-// runPeel compares continuations that carry loops along to those that leave at
-// the next loop head, under many stops.
+// runPeel compares designs of going on, under many stops: compiled continuations
+// that leave at the next loop head, those that carry loops along, and the
+// interpreter, which compiles only where a function runs long.
 func (b *bench) runPeel() error {
 	designs := []struct {
-		name  string
-		limit int
-	}{{"hop", -1}, {"peel below 4 KB", 0}, {"peel below 64 KB", 64 << 10}}
+		name string
+		how  stopped
+	}{
+		{"compiled, hop", stopped{peel: -1, interp: wazero.InterpretNone, again: true}},
+		{"compiled, peel below 4 KB", stopped{interp: wazero.InterpretNone, again: true}},
+		{"interpreted first", stopped{again: true}},
+	}
 	fmt.Println("| program | stop each | continuations | unwinds a stop | user CPU to no stops | ms a stop | the same, continuations compiled before | modules of continuations | their code, KB | p50 of stops |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for i := range b.programs {
@@ -32,7 +39,8 @@ func (b *bench) runPeel() error {
 					return err
 				}
 				for k, d := range designs {
-					r, st, err := b.measureStopped(p, d.limit, every, true)
+					d.how.every = every
+					r, st, err := b.measureStopped(p, d.how)
 					if err != nil {
 						return err
 					}

@@ -1,61 +1,106 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"sync"
 	"time"
+
+	"github.com/stasis-run/stasis/internal/engine/wazero"
 )
 
 // stopPeriod is after how much CPU time a program is stopped again.
 const stopPeriod = 100 * time.Millisecond
 
+// A variant is a way in which the programs are run. The first is what the
+// others are compared to.
+type variant struct {
+	name string
+	run  func(*bench, *program) (childResult, error)
+}
+
+var variants = []variant{
+	{"plain", func(b *bench, p *program) (childResult, error) {
+		return b.measure(p, func(*childSpec) {})
+	}},
+	{"ours", func(b *bench, p *program) (childResult, error) {
+		return b.measure(p, func(s *childSpec) { s.Ours = true })
+	}},
+	{"a stop each 100 ms", func(b *bench, p *program) (childResult, error) {
+		r, _, err := b.measureStopped(p, stopped{every: stopPeriod})
+		return r, err
+	}},
+	{"Asyncify", func(b *bench, p *program) (childResult, error) {
+		return b.measure(p, func(s *childSpec) { s.File = p.asyncify })
+	}},
+}
+
 // runPrograms compares ours, ours with stops, and Asyncify to plain wazero.
 func (b *bench) runPrograms() error {
-	n := len(b.programs)
-	hot, stops, async := make([][]float64, n), make([][]float64, n), make([][]float64, n)
-	var best []float64 // of the best runs: on a busy machine the steadiest figure
-	fmt.Println("| program | plain, s | ours | a stop each 100 ms | stops | Asyncify | ours, best run to best run |")
-	fmt.Println("|---|---|---|---|---|---|---|")
+	fmt.Print("| program | plain, s ")
+	for _, v := range variants[1:] {
+		fmt.Printf("| %s ", v.name)
+	}
+	fmt.Println("| stops |")
+	fmt.Println("|---|---|---|---|---|---|")
+	all := make([][][]float64, len(variants))
 	for i := range b.programs {
 		p := &b.programs[i]
 		if err := b.warmUp(p); err != nil {
 			return err
 		}
-		var base, our []time.Duration
-		var unwinds []float64
+		ratios := make([][]float64, len(variants))
+		var base []time.Duration
+		var stops []float64
 		for range b.runs {
-			plain, err := b.measure(p, func(*childSpec) {})
+			round, err := b.together(p)
 			if err != nil {
 				return err
 			}
-			ours, err := b.measure(p, func(s *childSpec) { s.Ours = true })
-			if err != nil {
-				return err
-			}
-			stopped, _, err := b.measureStopped(p, 0, stopPeriod, false)
-			if err != nil {
-				return err
-			}
-			base, our = append(base, plain.User), append(our, ours.User)
-			hot[i] = append(hot[i], ratio(ours.User, plain.User))
-			stops[i] = append(stops[i], ratio(stopped.User, plain.User))
-			unwinds = append(unwinds, float64(len(stopped.Latencies)))
-			if p.asyncify != "" {
-				a, err := b.measure(p, func(s *childSpec) { s.File = p.asyncify })
-				if err != nil {
-					return err
+			base = append(base, round[0].User)
+			stops = append(stops, float64(len(round[2].Latencies)))
+			for k := range variants {
+				if r := round[k]; r.User > 0 {
+					ratios[k] = append(ratios[k], ratio(r.User, base[len(base)-1]))
 				}
-				async[i] = append(async[i], ratio(a.User, plain.User))
 			}
 		}
-		best = append(best, ratio(slices.Min(our), slices.Min(base)))
-		fmt.Printf("| %s | %.2f | %s | %s | %.0f | %s | %s |\n", p.Name, median(base).Seconds(),
-			medianOf(hot[i]).percent(), medianOf(stops[i]).percent(), median(unwinds), medianOf(async[i]).percent(), percent(best[i]))
+		fmt.Printf("| %s | %.2f ", p.Name, median(base).Seconds())
+		for k := range variants {
+			if k > 0 {
+				fmt.Printf("| %s ", medianOf(ratios[k]).percent())
+			}
+			all[k] = append(all[k], ratios[k])
+		}
+		fmt.Printf("| %.0f |\n", median(stops))
 	}
-	fmt.Printf("| geometric mean | | %s | %s | | %s | %s |\n", geomeanOf(hot).percent(), geomeanOf(stops).percent(), geomeanOf(async).percent(), percent(geomean(best)))
+	fmt.Print("| geometric mean | ")
+	for k := range variants[1:] {
+		fmt.Printf("| %s ", geomeanOf(all[k+1]).percent())
+	}
+	fmt.Println("| |")
 	return nil
+}
+
+// together runs a program in all variants at the same time on one CPU, which
+// they share in turns of some milliseconds: whatever else goes on in the
+// machine is the same for all of them. On a machine with busy neighbours, runs
+// one after the other differ by 20 % and more.
+func (b *bench) together(p *program) ([]childResult, error) {
+	out, errs := make([]childResult, len(variants)), make([]error, len(variants))
+	b.pinned = true
+	defer func() { b.pinned = false }()
+	var wg sync.WaitGroup
+	for k, v := range variants {
+		if v.name == "Asyncify" && p.asyncify == "" {
+			continue
+		}
+		wg.Go(func() { out[k], errs[k] = v.run(b, p) })
+	}
+	wg.Wait()
+	return out, errors.Join(errs...)
 }
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(max(b, 1)) }
@@ -83,9 +128,17 @@ type contStats struct {
 	again   childResult // of a second run with what the first one compiled
 }
 
+// stopped is how a program is stopped and goes on.
+type stopped struct {
+	every  time.Duration // of CPU
+	peel   int           // instrument.Options.PeelLimit
+	interp wazero.Interpret
+	again  bool // once more, with what the first run compiled
+}
+
 // measureStopped measures a run with stops. Its continuations come from
 // nowhere: it has a cache of its own, with no more than the hot form in it.
-func (b *bench) measureStopped(p *program, peel int, every time.Duration, again bool) (childResult, contStats, error) {
+func (b *bench) measureStopped(p *program, o stopped) (childResult, contStats, error) {
 	var st contStats
 	dir, err := os.MkdirTemp(b.tmp, "cache-")
 	if err != nil {
@@ -101,7 +154,7 @@ func (b *bench) measureStopped(p *program, peel int, every time.Duration, again 
 	}
 	run := func() (childResult, error) {
 		return b.measure(p, func(s *childSpec) {
-			s.Ours, s.Cache, s.Peel, s.StopEvery = true, dir, peel, every
+			s.Ours, s.Cache, s.Peel, s.Interpret, s.StopEvery = true, dir, o.peel, o.interp, o.every
 		})
 	}
 	r, err := run()
@@ -118,7 +171,7 @@ func (b *bench) measureStopped(p *program, peel int, every time.Duration, again 
 			st.bytes += size
 		}
 	}
-	if again {
+	if o.again {
 		st.again, err = run()
 	}
 	return r, st, err

@@ -39,9 +39,10 @@ var (
 
 // A way is how a module is run through the pass.
 type way struct {
-	pass instrument.Options
-	plan enginetest.Plan
-	rand bool
+	pass   instrument.Options
+	interp wazero.Interpret
+	plan   enginetest.Plan
+	rand   bool
 }
 
 // ways has that in which programs really run first: stops are asked for from
@@ -49,25 +50,26 @@ type way struct {
 // counted safepoints.
 var ways = []way{
 	{plan: enginetest.Plan{Look: 3, Save: 2}},
-	{pass: counted, plan: enginetest.Plan{Every: 1, Calls: true}},
-	{pass: hops, plan: enginetest.Plan{Every: 1, Calls: true, Save: 7}},
-	{pass: counted, plan: enginetest.Plan{Every: 5, Save: 2}, rand: true},
-	{pass: hops, plan: enginetest.Plan{Every: 13, Save: 1}, rand: true},
+	{pass: counted, interp: wazero.InterpretNone, plan: enginetest.Plan{Every: 1, Calls: true}},
+	{pass: hops, interp: wazero.InterpretAlways, plan: enginetest.Plan{Every: 1, Calls: true, Save: 7}},
+	{pass: counted, interp: wazero.InterpretBriefly, plan: enginetest.Plan{Every: 5, Save: 2}, rand: true},
+	{pass: hops, interp: wazero.InterpretNone, plan: enginetest.Plan{Every: 13, Save: 1}, rand: true},
 }
 
 // A comparer compares modules. Its engines are used for all of them.
 type comparer struct {
-	engines map[instrument.Options]*wazero.Engine
+	engines map[wazero.Options]*wazero.Engine
 	interp  bool // of wazero
 }
 
 func newComparer(ctx context.Context, t testing.TB, interp bool) *comparer {
-	c := &comparer{map[instrument.Options]*wazero.Engine{}, interp}
+	c := &comparer{map[wazero.Options]*wazero.Engine{}, interp}
 	for _, w := range ways {
-		if c.engines[w.pass] != nil {
+		o := wazero.Options{Pass: w.pass, Interpret: w.interp, Interpreter: interp}
+		if c.engines[o] != nil {
 			continue
 		}
-		e, err := wazero.New(ctx, wazero.Options{Pass: w.pass, Interpreter: interp})
+		e, err := wazero.New(ctx, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +78,7 @@ func newComparer(ctx context.Context, t testing.TB, interp bool) *comparer {
 				t.Error(err)
 			}
 		})
-		c.engines[w.pass] = e
+		c.engines[o] = e
 	}
 	return c
 }
@@ -94,12 +96,12 @@ func (c *comparer) compare(ctx context.Context, wasm []byte, seed uint64) string
 		if i == 0 && seed/uint64(n)%2 != 0 || i > 0 && seed%uint64(n) != uint64(i-1) {
 			continue
 		}
-		e := &Engine{Plan: w.plan, Limits: limits, Shared: c.engines[w.pass]}
+		e := &Engine{Plan: w.plan, Limits: limits, Shared: c.engines[wazero.Options{Pass: w.pass, Interpret: w.interp, Interpreter: c.interp}]}
 		if w.rand {
 			e.Seed = seed | 1<<63
 		}
 		if d := want.Diff(wasmgen.Execute(ctx, e, wasm, seed)); d != "" {
-			return fmt.Sprintf("%+v %+v: plain, rewritten: %s", w.pass, w.plan, d)
+			return fmt.Sprintf("%+v %+v, interpret %d: plain, rewritten: %s", w.pass, w.plan, w.interp, d)
 		}
 	}
 	return ""

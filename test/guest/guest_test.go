@@ -84,7 +84,10 @@ type machine struct {
 	coded  bool // states go through JSON
 }
 
-type counter interface{ SetEvery(int32) }
+type counter interface {
+	SetEvery(int32)
+	Left() int
+}
 
 func newMachine(t *testing.T, m engine.Module, limits engine.Limits) *machine {
 	x := &machine{t: t, module: m, limits: limits, world: newWorld(m)}
@@ -200,9 +203,9 @@ func hash(b []byte) (h uint64) {
 	return h
 }
 
-func compile(t *testing.T, b []byte, o instrument.Options) engine.Module {
+func compile(t *testing.T, b []byte, o wazero.Options) engine.Module {
 	t.Helper()
-	e, err := wazero.New(context.Background(), wazero.Options{Pass: o})
+	e, err := wazero.New(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +239,13 @@ func stepsOf(n, limit int) []int {
 	return out
 }
 
+// forms are the ways in which frames go on.
+var forms = []wazero.Options{
+	{Pass: instrument.Options{Counted: true, PeelLimit: -1}, Interpret: wazero.InterpretNone},
+	{Pass: instrument.Options{Counted: true}, Interpret: wazero.InterpretBriefly},
+	{Pass: instrument.Options{Counted: true}, Interpret: wazero.InterpretAlways},
+}
+
 // A guest that is stopped, saved and woken anywhere does what it does when
 // left alone.
 func TestGuests(t *testing.T) {
@@ -251,18 +261,18 @@ func TestGuests(t *testing.T) {
 				t.Fatal(err)
 			}
 			limits := engine.Limits{Stack: budgets[name]}
-			plain := newMachine(t, compile(t, b, instrument.Options{}), limits)
+			plain := newMachine(t, compile(t, b, wazero.Options{}), limits)
 			want := plain.run(func() { // only where the engine's own stack ends
 				if name != "deep" && name != "overflow" {
 					t.Error("stopped without having been asked to")
 				}
 			})
-			for _, peel := range []int{-1, 0} {
-				if peel != 0 && (name == "deep" || name == "overflow") {
+			for _, f := range forms {
+				if f.Pass.PeelLimit != 0 && (name == "deep" || name == "overflow") {
 					continue // they have no loops
 				}
-				g := &guest{t, compile(t, b, instrument.Options{Counted: true, PeelLimit: peel}), limits, want, name}
-				t.Run(fmt.Sprintf("peel %d", peel), g.test)
+				g := &guest{t, compile(t, b, f), limits, want, name}
+				t.Run(fmt.Sprintf("peel %d, interpret %d", f.Pass.PeelLimit, f.Interpret), g.test)
 			}
 		})
 	}
@@ -286,6 +296,9 @@ func (g *guest) test(t *testing.T) {
 		limit = 5
 	}
 	stops := g.everywhere(t)
+	if g.name != "deep" && g.name != "overflow" { // whose stacks are taken apart anyway
+		stops = min(stops, g.alone(t))
+	}
 	x := newMachine(t, g.module, g.limits)
 	g.check(t, "calls counted", x.run(func() {}))
 	calls := x.world.calls
@@ -316,6 +329,16 @@ func clip(s string) string {
 		return s[:2000] + "…" + s[len(s)-2000:]
 	}
 	return s
+}
+
+// alone counts the safepoints of compiled code: the interpreter looks at every
+// iteration of loops that compiled code looks at less often.
+func (g *guest) alone(t *testing.T) (stops int) {
+	x := newMachine(t, g.module, g.limits)
+	const never = 1 << 30
+	x.thread.(counter).SetEvery(never)
+	x.run(func() {})
+	return never - x.thread.(counter).Left()
 }
 
 // everywhere unwinds at every safepoint and call, and counts the safepoints.

@@ -29,6 +29,9 @@ type Options struct {
 	Workers int                // compile with so many goroutines; 0 is 1
 	Pass    instrument.Options // how modules are rewritten
 
+	// Interpret says how frames go on that were taken apart.
+	Interpret Interpret
+
 	// Interpreter runs modules on wazero's interpreter, to tell faults of its
 	// compiler from ours.
 	Interpreter bool
@@ -103,6 +106,7 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 	m := &Module{
 		engine: e, program: p, hot: code, id: e.modules.Add(1),
 		sites: make(map[instrument.SiteID]*siteInfo), conts: make(map[instrument.SiteID]wazero.CompiledModule),
+		named: make(map[siteName]*siteInfo), colds: make(map[uint32]*coldFunc),
 	}
 	if err := m.bindImports(ctx); err != nil {
 		return nil, errors.Join(err, code.Close(ctx))
@@ -165,7 +169,11 @@ type Module struct {
 
 	mu    sync.RWMutex
 	sites map[instrument.SiteID]*siteInfo             // protected by mu
+	named map[siteName]*siteInfo                      // those that interpreted frames came to; protected by mu
 	conts map[instrument.SiteID]wazero.CompiledModule // protected by mu
+	colds map[uint32]*coldFunc                        // by function; protected by mu
+
+	coldSize int // instructions of all in colds; protected by mu
 }
 
 // Close implements engine.Module.

@@ -3,6 +3,7 @@ package wazero_test
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -77,6 +78,7 @@ func (f *fact) call(m api.Module, fn string, args ...uint64) []uint64 {
 // stop (look).
 func TestFactGlobalSeenByLoop(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would wait for the loop
+	runtime.GC()                                     // and so would one that is under way
 	f := newFact(t)
 	f.host("touch", nil, func(context.Context, api.Module, []uint64) {})
 	m := f.instance(f.ctx, "globals")

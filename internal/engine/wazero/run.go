@@ -23,10 +23,12 @@ func (t *Thread) Run(ctx context.Context) engine.Event {
 			return engine.Event{Kind: engine.Trapped, Trap: trap}
 		}
 	}
+	t.setCount()
 	if p := t.pending; p != nil {
 		if !p.Bulk {
 			panic("engine: Run while an import call is pending")
 		}
+		t.countLess()
 		if ev, done := t.resumeBulk(p); done {
 			return ev
 		}
@@ -47,6 +49,13 @@ func (t *Thread) resume() (ev engine.Event, done bool) {
 	if err != nil {
 		panic(fmt.Sprintf("engine: %v", err)) // records are checked when they come in
 	}
+	if f := t.interprets(s); f != nil {
+		vals := t.stack.values(top) // stays as it is until something is pushed
+		t.stack.pop()
+		t.used -= s.size
+		t.calling = false
+		return t.interpret(f, s, vals)
+	}
 	f, err := t.function(s)
 	if err != nil {
 		return t.fail(err)
@@ -55,7 +64,10 @@ func (t *Thread) resume() (ev engine.Event, done bool) {
 	t.stack.pop()
 	t.used -= s.size
 	t.current = s.fn
-	t.setCount(s.pos == 0 || s.site.Kind == instrument.SiteLoop)
+	if !t.calling && (s.entry || s.site.Kind == instrument.SiteLoop) {
+		t.countLess()
+	}
+	t.calling = false
 	return t.invoke(f, s.returns)
 }
 
@@ -177,7 +189,6 @@ func (t *Thread) resumeBulk(p *engine.Pending) (engine.Event, bool) {
 	f := t.hot.ExportedFunction(instrument.ExportBulk(p.Op))
 	t.buf = append(t.buf[:0], p.Args...)
 	t.pending = nil
-	t.setCount(true)
 	return t.invoke(f, nil)
 }
 
@@ -231,18 +242,23 @@ func (t *Thread) Complete(results []uint64) {
 // 0 is never.
 func (t *Thread) SetEvery(n int32) {
 	t.every = n
-	t.setCount(false)
+	t.setCount()
 }
 
-// setCount begins to count anew. A frame that goes on at an entry or the head
-// of a loop passes that safepoint once more, which does not count.
-func (t *Thread) setCount(again bool) {
-	if t.count == nil {
-		return
+// Left is how many safepoints are left until then.
+func (t *Thread) Left() int { return int(int32(t.count.Get())) }
+
+// setCount begins to count anew.
+func (t *Thread) setCount() {
+	if t.count != nil {
+		t.count.Set(uint64(uint32(t.every)))
 	}
-	n := uint64(uint32(t.every))
-	if again && t.every > 0 {
-		n++
+}
+
+// countLess lets a safepoint pass uncounted: what goes on at an entry, the head
+// of a loop or between slices passes that one again.
+func (t *Thread) countLess() {
+	if t.count != nil && t.every > 0 {
+		t.count.Set(uint64(uint32(t.count.Get()) + 1))
 	}
-	t.count.Set(n)
 }

@@ -19,40 +19,48 @@ type shadow struct {
 }
 
 func (t *Thread) initShadows() {
-	p := t.module.program
-	if !p.ChangesTables() {
-		return
+	if t.module.program.ChangesTables() {
+		t.tables = t.newShadows()
 	}
-	for _, tt := range p.Tables() {
+}
+
+// newShadows makes shadows of all tables, without content.
+func (t *Thread) newShadows() []shadow {
+	var out []shadow
+	for _, tt := range t.module.program.Tables() {
 		s := shadow{kept: instrument.Lowered(tt.Elem) == wasm.I32}
 		if s.kept {
 			s.funcs = make([]uint32, tt.Limits.Min)
 		}
-		t.tables = append(t.tables, s)
+		out = append(out, s)
 	}
+	return out
 }
 
 // applyShadows gives the shadows what the tables have at the start.
 func (t *Thread) applyShadows() {
-	if t.tables == nil {
-		return
+	if t.tables != nil {
+		t.fillShadows(t.tables)
 	}
+}
+
+func (t *Thread) fillShadows(tables []shadow) {
 	m := t.module.program.Module()
-	first := len(t.tables) - len(m.Tables)
+	first := len(tables) - len(m.Tables)
 	for i := range m.Tables {
 		if f, ok := instrument.RefFunc(m.Tables[i].Init); ok {
-			fill(t.tables[first+i].funcs, f+1)
+			fill(tables[first+i].funcs, f+1)
 		}
 	}
 	for i := range m.Elems {
 		e := &m.Elems[i]
-		if e.Mode != wasm.Active || !t.tables[e.Table].kept {
+		if e.Mode != wasm.Active || !tables[e.Table].kept {
 			continue
 		}
 		off := t.constI32(e.Offset)
 		for k := range e.Len() {
-			if int(off)+k < len(t.tables[e.Table].funcs) {
-				t.tables[e.Table].funcs[int(off)+k] = elemNumber(e, k)
+			if int(off)+k < len(tables[e.Table].funcs) {
+				tables[e.Table].funcs[int(off)+k] = elemNumber(e, k)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package wazero
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 
@@ -11,7 +12,8 @@ import (
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
-// siteInfo is what a resume needs to know about a site. It is immutable.
+// siteInfo is what a resume needs to know about a site. It is immutable, but
+// for ran.
 type siteInfo struct {
 	id      instrument.SiteID
 	fn      uint32
@@ -24,6 +26,7 @@ type siteInfo struct {
 	returns []uint64 // per 64-bit word of results that it gives: the bits that mean something
 	size    int64    // of the frame, in the portable measure
 	markers int
+	ran     atomic.Int64 // instructions interpreted from here to the next loop's head
 }
 
 // Ids of entries of functions without sites follow those of all sites.
@@ -50,6 +53,31 @@ func (m *Module) site(id instrument.SiteID) (*siteInfo, error) {
 	}
 	m.mu.Lock()
 	m.sites[id] = s
+	m.mu.Unlock()
+	return s, nil
+}
+
+// A siteName is what a site is called in records that leave the process.
+type siteName struct{ fn, pos uint32 }
+
+// siteAt describes the site of a name.
+func (m *Module) siteAt(fn, pos uint32) (*siteInfo, error) {
+	name := siteName{fn, pos}
+	m.mu.RLock()
+	s := m.named[name]
+	m.mu.RUnlock()
+	if s != nil {
+		return s, nil
+	}
+	site, err := m.program.SiteAt(fn, pos)
+	if err != nil {
+		return nil, err
+	}
+	if s, err = m.site(site.ID); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	m.named[name] = s
 	m.mu.Unlock()
 	return s, nil
 }

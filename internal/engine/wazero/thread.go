@@ -66,6 +66,11 @@ type Thread struct {
 	funcs  map[instrument.SiteID]api.Function
 	tables []shadow // by table; nil funcs where none is kept
 
+	// For the interpreter, made when needed.
+	fixed   []shadow // of tables that cannot change
+	quick   map[uint32]api.Function
+	globals []api.Global
+
 	// The stack. All of it only on the task goroutine.
 	stack     recordStack // taken apart
 	off       recordStack // of the unwind in progress, innermost first
@@ -75,6 +80,7 @@ type Thread struct {
 	results   []uint64 // for the innermost frame, which waits at a call
 	buf       []uint64 // parameters and results of engine calls
 	fetch     []uint64 // values of the record whose continuation is being called
+	calling   bool     // the innermost frame is a call that an interpreted one has just made
 	current   uint32   // function whose frame is at the bottom of the engine's stack
 	dropped   map[engine.Segment]bool
 	fresh     bool // segments are not applied yet
@@ -94,7 +100,7 @@ func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits
 	t := &Thread{
 		module: m, host: host, limits: limits, fresh: true,
 		insts: make(map[wazero.CompiledModule]api.Module), funcs: make(map[instrument.SiteID]api.Function),
-		dropped: make(map[engine.Segment]bool),
+		dropped: make(map[engine.Segment]bool), quick: make(map[uint32]api.Function),
 	}
 	if t.limits.Memory == 0 {
 		t.limits.Memory = memory.MaxSize

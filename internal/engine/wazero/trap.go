@@ -13,23 +13,24 @@ const maxTrapFrames = 64
 // trap ends the run with what the engine says. Frames of the engine's stack
 // come from the text of its error, at most 30 of them, by the names that
 // functions without names have there ("$index"); those below from the records.
-func (t *Thread) trap(err error) (engine.Event, bool) {
+func (t *Thread) trap(err error) (engine.Event, bool) { return t.trapIn(err), true }
+
+// trapIn is trap where functions are between the engine's stack and the records.
+func (t *Thread) trapIn(err error, between ...uint32) engine.Event {
 	t.unwinding = false
 	t.mode.Set(0)
 	t.off.recs, t.off.vals = nil, nil
 	clear(t.funcs)
+	clear(t.quick)
 	message, rest, _ := strings.Cut(err.Error(), "\n")
 	message = strings.TrimPrefix(message, "wasm error: ")
 	if i := strings.Index(message, " (recovered by wazero)"); i >= 0 {
 		message = message[:i]
 	}
 	trap := t.stackTrap(message)
-	trap.Funcs = append(t.nativeFrames(rest), trap.Funcs...)
-	if n := len(trap.Funcs); n > maxTrapFrames {
-		trap.Cut += n - maxTrapFrames
-		trap.Funcs = trap.Funcs[:maxTrapFrames]
-	}
-	return engine.Event{Kind: engine.Trapped, Trap: trap}, true
+	trap.Funcs = append(append(t.nativeFrames(rest), between...), trap.Funcs...)
+	trap.CutTo(maxTrapFrames)
+	return engine.Event{Kind: engine.Trapped, Trap: trap}
 }
 
 // stackTrap makes a trap whose stack is that of the records, and drops them.
