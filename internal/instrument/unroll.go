@@ -21,8 +21,8 @@ import "github.com/stasis-run/stasis/internal/wasm"
 
 // Largest bodies, in bytes, that are emitted four times and twice.
 const (
-	fourfold = 16
-	twofold  = 48
+	fourfold = 24
+	twofold  = 64
 )
 
 // copies is how many times the body of the loop that instruction i opens is

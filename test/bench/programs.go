@@ -28,9 +28,14 @@ var variants = []variant{
 	{"ours", func(b *bench, p *program) (childResult, error) {
 		return b.measure(p, func(s *childSpec) { s.Ours = true })
 	}},
-	{"a stop each 100 ms", func(b *bench, p *program) (childResult, error) {
+	{"a stop each 100 ms, first time", func(b *bench, p *program) (childResult, error) {
 		r, _, err := b.measureStopped(p, stopped{every: stopPeriod})
 		return r, err
+	}},
+	{"a stop each 100 ms, later", func(b *bench, p *program) (childResult, error) {
+		return b.measure(p, func(s *childSpec) {
+			s.Ours, s.Cache, s.StopEvery = true, filepath.Join(b.tmp, "later"), stopPeriod
+		})
 	}},
 	{"Asyncify", func(b *bench, p *program) (childResult, error) {
 		return b.measure(p, func(s *childSpec) { s.File = p.asyncify })
@@ -44,7 +49,7 @@ func (b *bench) runPrograms() error {
 		fmt.Printf("| %s ", v.name)
 	}
 	fmt.Println("| stops |")
-	fmt.Println("|---|---|---|---|---|---|")
+	fmt.Println("|---|---|---|---|---|---|---|")
 	all := make([][][]float64, len(variants))
 	for i := range b.programs {
 		p := &b.programs[i]
@@ -105,10 +110,11 @@ func (b *bench) together(p *program) ([]childResult, error) {
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(max(b, 1)) }
 
-// warmUp fills the cache.
+// warmUp fills the caches.
 func (b *bench) warmUp(p *program) error {
 	for _, change := range []func(*childSpec){
 		func(*childSpec) {}, func(s *childSpec) { s.Ours = true }, func(s *childSpec) { s.File = p.asyncify },
+		func(s *childSpec) { s.Ours, s.Cache, s.StopEvery = true, filepath.Join(b.tmp, "later"), stopPeriod },
 	} {
 		var s childSpec
 		if change(&s); s.File == "" && !s.Ours && p.asyncify == "" {

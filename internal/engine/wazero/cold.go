@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -137,7 +138,9 @@ func (t *Thread) interpret(f *coldFunc, s *siteInfo, vals []uint64) (engine.Even
 		case interp.Trap:
 			return t.trapHere(f.fn, ev.Trap), true
 		case interp.Loop:
-			s = t.siteHere(f, fr)
+			if int(s.pos) != fr.PC+1 { // not the same loop again
+				s = t.siteHere(f, fr)
+			}
 			asked := t.passSafepoint()
 			if !asked && !t.hotAt(f, s) {
 				continue
@@ -157,7 +160,9 @@ func (t *Thread) interpret(f *coldFunc, s *siteInfo, vals []uint64) (engine.Even
 
 // frameOf makes the interpreter's frame of a record.
 func (t *Thread) frameOf(f *coldFunc, s *siteInfo, vals []uint64) *interp.Frame {
-	fr := &interp.Frame{PC: int(s.pos) - 1, Locals: make([]uint64, f.code.NumLocals())}
+	fr := &t.frame
+	fr.PC, fr.Stack = int(s.pos)-1, fr.Stack[:0]
+	fr.Locals = append(fr.Locals[:0], make([]uint64, f.code.NumLocals())...)
 	for i, w := range s.wire {
 		l := s.site.Live[w.Live]
 		if !l.Operand {
@@ -207,7 +212,7 @@ func (t *Thread) putBack(s *siteInfo, fr *interp.Frame) {
 // passSafepoint is a look at a loop's head.
 func (t *Thread) passSafepoint() (asked bool) {
 	if t.count == nil {
-		return t.look.Get() != 0
+		return t.asked.Load()
 	}
 	n := uint32(t.count.Get()) - 1
 	t.count.Set(uint64(n))
@@ -220,55 +225,82 @@ func (t *Thread) left() (engine.Event, bool) {
 	return engine.Event{Kind: engine.Unwound}, true
 }
 
+// A callee is a function as interpreted frames call it.
+type callee struct {
+	fn      uint32
+	params  int
+	returns []uint64     // per result: the bits that mean something
+	call    api.Function // nil: an import
+	words   int          // that the call takes or gives
+}
+
+func (t *Thread) callee(fn uint32) *callee {
+	if c := t.callees[fn]; c != nil {
+		return c
+	}
+	typ, _ := t.module.program.Module().FuncType(fn)
+	c := &callee{fn: fn, params: len(typ.Params), returns: masks(typ.Results)}
+	if int(fn) >= t.module.program.NumImports() {
+		c.call = t.hot.ExportedFunction(instrument.ExportFunc(fn))
+		c.words = c.params + 1 + t.module.program.Markers(fn)
+	}
+	c.words = max(c.words, c.params, len(c.returns))
+	if len(t.callees) >= maxFuncs {
+		clear(t.callees)
+	}
+	t.callees[fn] = c
+	return c
+}
+
 // interpretCall does what is to be done at a call or bulk operation. left is
-// false if the frame goes on at once.
+// false if the frame goes on at once. The callee is compiled code as ever, with
+// the interpreted frame below it: a record once there is need for one.
 func (t *Thread) interpretCall(f *coldFunc, fr *interp.Frame, kind interp.Kind) (ev engine.Event, over, left bool) {
 	if kind == interp.Bulk {
 		ev, over = t.interpretBulk(f, fr)
 		return ev, over, true
 	}
-	fn, trap := t.callee(f, fr, kind)
+	fn, trap := t.called(f, fr, kind)
 	if trap != "" {
 		return t.trapHere(f.fn, trap), true, true
 	}
-	typ, _ := t.module.program.Module().FuncType(fn)
-	at := len(fr.Stack) - len(typ.Params)
-	if kind == interp.Call && t.module.program.Quick(fn) {
-		if ev, over = t.callQuick(f, fr, fn, at, len(typ.Results)); over {
-			return ev, true, true
-		}
-		fr.PC++
-		return ev, false, false
+	c := t.callee(fn)
+	at := len(fr.Stack) - c.params
+	args := fr.Stack[at:]
+	t.buf = append(t.buf[:0], args...)
+	for len(t.buf) < c.words {
+		t.buf = append(t.buf, 0)
 	}
-	if int(fn) >= t.module.program.NumImports() {
-		t.putBack(t.siteHere(f, fr), fr)
-		s, err := t.module.site(t.module.entryID(fn))
-		if err != nil {
-			panic(fmt.Sprintf("engine: %v", err)) // a function of the module
+	unwound := false
+	if c.call == nil {
+		if unwound = t.host.Call(fn, t.buf) == engine.Unwind; unwound {
+			t.pending = &engine.Pending{Import: fn, Args: slices.Clone(args)}
+			t.unwinding = true
 		}
-		t.pushRecord(s, s.fromNatural(fr.Stack[at:]))
-		t.calling = true
-		return engine.Event{}, false, true
+	} else {
+		left := t.limits.Stack - t.used - int64(t.module.program.FrameSize(f.fn))
+		t.buf[c.params] = uint64(uint32(max(0, min(left, segmentSize))))
+		if err := c.call.CallWithStack(&t.ctx, t.buf); err != nil {
+			return t.trapIn(err, f.fn), true, true
+		}
+		unwound = t.unwinding
 	}
-	args := fr.Stack[at:len(fr.Stack):len(fr.Stack)]
-	t.buf = append(append(t.buf[:0], args...), make([]uint64, len(typ.Results))...)
-	if t.host.Call(fn, t.buf) == engine.Unwind {
+	if unwound {
 		t.putBack(t.siteHere(f, fr), fr)
-		t.pending = &engine.Pending{Import: fn, Args: append([]uint64{}, args...)}
-		ev, over = t.left()
+		ev, over = t.unwound()
 		return ev, over, true
 	}
 	fr.Stack = fr.Stack[:at]
-	for i, mask := range masks(typ.Results) {
+	for i, mask := range c.returns {
 		fr.Stack = append(fr.Stack, t.buf[i]&mask)
 	}
 	fr.PC++
 	return engine.Event{}, false, false
 }
 
-// callee is the function that the call at which the frame is calls; the index
+// called is the function that the call at which the frame is calls; the index
 // into a table is taken off the operands.
-func (t *Thread) callee(f *coldFunc, fr *interp.Frame, kind interp.Kind) (fn uint32, trap string) {
+func (t *Thread) called(f *coldFunc, fr *interp.Frame, kind interp.Kind) (fn uint32, trap string) {
 	if kind == interp.Call {
 		fn, _ = f.code.CallAt(fr.PC)
 		return fn, ""
@@ -298,32 +330,6 @@ func (t *Thread) tableFuncs(table uint32) []uint32 {
 		t.fillShadows(t.fixed)
 	}
 	return t.fixed[table].funcs
-}
-
-// callQuick calls a function that has no site: it returns soon, and whole.
-func (t *Thread) callQuick(f *coldFunc, fr *interp.Frame, fn uint32, at, results int) (engine.Event, bool) {
-	q := t.quick[fn]
-	if q == nil {
-		if len(t.quick) >= maxFuncs {
-			clear(t.quick)
-		}
-		q = t.hot.ExportedFunction(instrument.ExportFunc(fn))
-		t.quick[fn] = q
-	}
-	n := len(fr.Stack) - at
-	t.buf = append(t.buf[:0], fr.Stack[at:]...)
-	for len(t.buf) < max(n+1+t.module.program.Markers(fn), results) { // the depth, which it does not look at, too
-		t.buf = append(t.buf, 0)
-	}
-	if err := q.CallWithStack(&t.ctx, t.buf); err != nil {
-		return t.trapIn(err, f.fn), true
-	}
-	typ, _ := t.module.program.Module().FuncType(fn)
-	fr.Stack = fr.Stack[:at]
-	for i, mask := range masks(typ.Results) {
-		fr.Stack = append(fr.Stack, t.buf[i]&mask)
-	}
-	return engine.Event{}, false
 }
 
 // interpretBulk has a large memory operation done in slices, as compiled code

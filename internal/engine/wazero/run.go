@@ -53,7 +53,6 @@ func (t *Thread) resume() (ev engine.Event, done bool) {
 		vals := t.stack.values(top) // stays as it is until something is pushed
 		t.stack.pop()
 		t.used -= s.size
-		t.calling = false
 		return t.interpret(f, s, vals)
 	}
 	f, err := t.function(s)
@@ -64,10 +63,9 @@ func (t *Thread) resume() (ev engine.Event, done bool) {
 	t.stack.pop()
 	t.used -= s.size
 	t.current = s.fn
-	if !t.calling && (s.entry || s.site.Kind == instrument.SiteLoop) {
+	if s.entry || s.site.Kind == instrument.SiteLoop {
 		t.countLess()
 	}
-	t.calling = false
 	return t.invoke(f, s.returns)
 }
 
@@ -173,6 +171,7 @@ func (t *Thread) unwound() (ev engine.Event, done bool) {
 	t.off.recs, t.off.vals = t.off.recs[:0], t.off.vals[:0]
 	if t.pending == nil && top != nil && top.site.Kind != instrument.SiteCall && t.used >= t.limits.Stack {
 		clear(t.funcs) // their stacks have grown
+		clear(t.callees)
 		return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap("stack overflow")}, true
 	}
 	return engine.Event{Kind: engine.Unwound}, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/interp"
 	"github.com/stasis-run/stasis/internal/memory"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
@@ -60,6 +62,7 @@ type Thread struct {
 	hot    api.Module
 	mem    *memory.Linear
 	look   api.MutableGlobal
+	asked  atomic.Bool // look is raised, for the interpreter
 	mode   api.MutableGlobal
 	count  api.MutableGlobal // Options.Counted only
 	insts  map[wazero.CompiledModule]api.Module
@@ -68,7 +71,8 @@ type Thread struct {
 
 	// For the interpreter, made when needed.
 	fixed   []shadow // of tables that cannot change
-	quick   map[uint32]api.Function
+	callees map[uint32]*callee
+	frame   interp.Frame // only one is interpreted at a time
 	globals []api.Global
 
 	// The stack. All of it only on the task goroutine.
@@ -80,7 +84,6 @@ type Thread struct {
 	results   []uint64 // for the innermost frame, which waits at a call
 	buf       []uint64 // parameters and results of engine calls
 	fetch     []uint64 // values of the record whose continuation is being called
-	calling   bool     // the innermost frame is a call that an interpreted one has just made
 	current   uint32   // function whose frame is at the bottom of the engine's stack
 	dropped   map[engine.Segment]bool
 	fresh     bool // segments are not applied yet
@@ -100,7 +103,7 @@ func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits
 	t := &Thread{
 		module: m, host: host, limits: limits, fresh: true,
 		insts: make(map[wazero.CompiledModule]api.Module), funcs: make(map[instrument.SiteID]api.Function),
-		dropped: make(map[engine.Segment]bool), quick: make(map[uint32]api.Function),
+		dropped: make(map[engine.Segment]bool), callees: make(map[uint32]*callee),
 	}
 	if t.limits.Memory == 0 {
 		t.limits.Memory = memory.MaxSize
@@ -228,10 +231,16 @@ type noMemory struct{}
 func (noMemory) Bytes() []byte { return nil }
 
 // Interrupt implements engine.Thread.
-func (t *Thread) Interrupt() { t.look.Set(instrument.LookRaised) }
+func (t *Thread) Interrupt() {
+	t.asked.Store(true)
+	t.look.Set(instrument.LookRaised)
+}
 
 // Clear implements engine.Thread.
-func (t *Thread) Clear() { t.look.Set(0) }
+func (t *Thread) Clear() {
+	t.asked.Store(false)
+	t.look.Set(0)
+}
 
 // Unwinds implements engine.Thread.
 func (t *Thread) Unwinds() uint64 { return t.unwinds }

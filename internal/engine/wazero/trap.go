@@ -21,7 +21,7 @@ func (t *Thread) trapIn(err error, between ...uint32) engine.Event {
 	t.mode.Set(0)
 	t.off.recs, t.off.vals = nil, nil
 	clear(t.funcs)
-	clear(t.quick)
+	clear(t.callees)
 	message, rest, _ := strings.Cut(err.Error(), "\n")
 	message = strings.TrimPrefix(message, "wasm error: ")
 	if i := strings.Index(message, " (recovered by wazero)"); i >= 0 {
