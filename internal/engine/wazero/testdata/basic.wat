@@ -29,6 +29,12 @@
     local.get 1
     local.get 2 i64.trunc_f64_s i64.add
     local.get 3 i64x2.extract_lane 1 i64.add)
+  (func (export "spin") (param i32) (result i32) (local i32)
+    loop $l
+      local.get 1 local.get 0 i32.const 7 i32.mul i32.xor local.set 1
+      local.get 0 i32.const 1 i32.sub local.tee 0 br_if $l
+    end
+    local.get 1)
   (func $nest (export "nest") (param i32) (result i32) (local i32 i32 i32)
     loop $a
       i32.const 0 local.set 2
