@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -34,7 +35,24 @@ func OpenCache(dir string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache %s: %w", dir, err)
 	}
-	return &Cache{dir: dir, native: native}, nil
+	c := &Cache{dir: dir, native: native}
+	c.sweep(time.Now().Add(-abandoned))
+	return c, nil
+}
+
+// abandoned is how old a file aside is of which no writer is alive any more.
+const abandoned = time.Hour
+
+// sweep removes what killed writers left before a time.
+func (c *Cache) sweep(before time.Time) {
+	for _, pattern := range []string{filepath.Join("hot", ".tmp-*"), filepath.Join("wazero-*", "*.tmp")} {
+		names, _ := filepath.Glob(filepath.Join(c.dir, pattern)) // the pattern is well formed
+		for _, n := range names {
+			if st, err := os.Lstat(n); err == nil && st.ModTime().Before(before) {
+				_ = os.Remove(n) // next time, then
+			}
+		}
+	}
 }
 
 // Close frees the code in memory; files stay.

@@ -200,3 +200,35 @@ func TestCacheWriters(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// What killed writers left is removed once no writer can be at it any more.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	if err := runCached(dir); err != nil {
+		t.Fatal(err)
+	}
+	kept := len(files(t, dir))
+	native, _ := filepath.Glob(filepath.Join(dir, "wazero-*"))
+	if len(native) != 1 {
+		t.Fatalf("%d directories of native code", len(native))
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	for _, f := range []string{filepath.Join(dir, "hot", ".tmp-1"), filepath.Join(native[0], "00.1.tmp")} {
+		if err := os.WriteFile(f, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(f, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	young := filepath.Join(dir, "hot", ".tmp-2")
+	if err := os.WriteFile(young, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := runCached(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := files(t, dir); len(got) != kept+1 {
+		t.Errorf("%d files besides the one being written, want %d: %v", len(got)-1, kept, got)
+	}
+}
