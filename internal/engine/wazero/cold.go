@@ -34,11 +34,11 @@ const (
 // A function is worth compiling from the head of a loop on once so many
 // instructions were interpreted from there on: a fixed number, and some for
 // each byte of its code, to which the time of compiling is in proportion. That
-// is about a fifth of the time that compiling takes, so a loop that stays costs
-// a fifth more, and one that does not costs at most that.
+// is less than a tenth of the time that compiling takes, since the next process
+// finds the code in the cache.
 const (
-	hotInstrs  = 50_000
-	hotPerByte = 50
+	hotInstrs  = 20_000
+	hotPerByte = 20
 )
 
 // eventCost is what a call or a look costs beside an instruction.
