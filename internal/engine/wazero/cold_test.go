@@ -65,7 +65,7 @@ func TestColdFrames(t *testing.T) {
 	}{
 		{InterpretCold, "fib", 15, 0},
 		{InterpretNone, "fib", 15, 1}, // the call below the entry at which it stops
-		{InterpretCold, "spin", 1000, 0},
+		{InterpretCold, "spin", 300, 0},
 		{InterpretCold, "spin", 1_000_000, 1},
 		{InterpretAlways, "spin", 1_000_000, 0},
 		{InterpretBriefly, "spin", 1000, 1},
