@@ -75,6 +75,9 @@ const (
 	maxLeave = 8
 )
 
+// fewSites is how many sites a function has that counts as small.
+const fewSites = 8
+
 // save emits the record of a site from the locals that hold its values. last
 // is runtimeLeave0 or runtimeGive0.
 func (e *emitter) save(k int32, last runtimeFunc) {
@@ -98,9 +101,12 @@ func (e *emitter) save(k int32, last runtimeFunc) {
 
 // leave emits the record of a site and returns from the function, with dummies
 // for results. A function of one 32-bit result, as most are, gets its dummy
-// from the host, which takes less code.
+// from the host, which takes less code; not where there is little to save:
+// wazero's registers come out better with a constant in small functions (14
+// points of a recursive fib's run time).
 func (e *emitter) leave(k int32) {
-	if r := e.b.typ.Results; len(r) == 1 && lowered(r[0]) == wasm.I32 {
+	r := e.b.typ.Results
+	if len(r) == 1 && lowered(r[0]) == wasm.I32 && len(e.b.sites) > fewSites {
 		e.save(k, runtimeGive0)
 	} else {
 		e.save(k, runtimeLeave0)

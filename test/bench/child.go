@@ -298,8 +298,9 @@ func (s *childSpec) runOurs(r *childResult) error {
 	return nil
 }
 
-// stopPoll is how often stopEvery looks at the CPU clock.
-const stopPoll = 2 * time.Millisecond
+// stopPoll is how often stopEvery looks at the CPU clock. A look costs 70 µs of
+// CPU, which count.
+const stopPoll = 20 * time.Millisecond
 
 // stopEvery stops all tasks whenever the process has used another d of CPU, and
 // tells how long each stop took to come about. It goes by CPU time since the
