@@ -76,7 +76,7 @@ const (
 )
 
 // fewSites is how many sites a function has that counts as small.
-const fewSites = 8
+const fewSites = 30
 
 // save emits the record of a site from the locals that hold its values. last
 // is runtimeLeave0 or runtimeGive0.
@@ -103,7 +103,7 @@ func (e *emitter) save(k int32, last runtimeFunc) {
 // for results. A function of one 32-bit result, as most are, gets its dummy
 // from the host, which takes less code; not where there is little to save:
 // wazero's registers come out better with a constant in small functions (14
-// points of a recursive fib's run time).
+// points or more of a recursive fib).
 func (e *emitter) leave(k int32) {
 	r := e.b.typ.Results
 	if len(r) == 1 && lowered(r[0]) == wasm.I32 && len(e.b.sites) > fewSites {

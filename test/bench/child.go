@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -45,8 +46,9 @@ type childSpec struct {
 	StopEvery time.Duration
 	Count     int32 // unwind at every so manieth safepoint, to count them
 	Compile   bool  // compile only, and measure that
+	Gated     bool  // it waits at a gate before the guest begins, or the compiling
 
-	pinned bool // run it on the first CPU only
+	gate *gate // that, of the parent
 }
 
 // A childResult is what it measured. Times are of the whole process, in ns,
@@ -63,6 +65,7 @@ type childResult struct {
 const (
 	childVar = "STASIS_BENCH_CHILD" // the childSpec of a process that is a child
 	resultFD = 3                    // where its childResult goes; stdout is the guest's
+	gateFD   = 4                    // Gated: what it waits for the end of
 )
 
 func child(spec string) {
@@ -86,6 +89,22 @@ func child(spec string) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// await has the garbage of loading collected, which is not the guest's, and waits
+// for the others at the gate.
+func (s *childSpec) await() error {
+	runtime.GC()
+	if !s.Gated {
+		return nil
+	}
+	if _, err := syscall.Write(resultFD, []byte("\n")); err != nil {
+		return fmt.Errorf("gate: %w", err)
+	}
+	f := os.NewFile(gateFD, "gate")
+	defer f.Close()
+	_, err := io.Copy(io.Discard, f)
+	return err
 }
 
 // A usage is what a process has used.
@@ -167,6 +186,9 @@ func (s *childSpec) runPlain(r *childResult) error {
 	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	i, err := rt.InstantiateModule(plainMemory(ctx), m, cfg)
 	if err != nil {
+		return err
+	}
+	if err := s.await(); err != nil {
 		return err
 	}
 	begin := used()
@@ -269,6 +291,9 @@ func (s *childSpec) runOurs(r *childResult) error {
 		return err
 	}
 	kernel.OwnCollector()
+	if err := s.await(); err != nil {
+		return err
+	}
 	begin := used()
 	if err := k.Start(); err != nil {
 		return err
@@ -338,6 +363,9 @@ func (s *childSpec) compile(r *childResult) error {
 	runtime.GOMAXPROCS(1) // the collector's work is counted, but not done in idle time
 	if !s.Ours {
 		rt := plain.NewRuntimeWithConfig(ctx, plain.NewRuntimeConfigCompiler().WithCoreFeatures(features))
+		if err := s.await(); err != nil {
+			return err
+		}
 		begin := used()
 		_, err := rt.CompileModule(ctx, b)
 		r.since(begin)
@@ -345,6 +373,9 @@ func (s *childSpec) compile(r *childResult) error {
 	}
 	e, err := wazero.New(ctx, wazero.Options{})
 	if err != nil {
+		return err
+	}
+	if err := s.await(); err != nil {
 		return err
 	}
 	begin := used()

@@ -54,10 +54,13 @@ func (b *bench) runCompile() error {
 // compileBoth compiles a module plain and through the pass, at the same time on
 // one CPU.
 func compileBoth(file string) (plain, ours childResult, err error) {
+	g := newGate(2)
 	var wg sync.WaitGroup
 	var errs [2]error
-	wg.Go(func() { plain, _, errs[0] = (&childSpec{File: file, Compile: true, pinned: true}).run() })
-	wg.Go(func() { ours, _, errs[1] = (&childSpec{File: file, Compile: true, Ours: true, pinned: true}).run() })
+	wg.Go(func() { plain, _, errs[0] = (&childSpec{File: file, Compile: true, Gated: true, gate: g}).run() })
+	wg.Go(func() {
+		ours, _, errs[1] = (&childSpec{File: file, Compile: true, Ours: true, Gated: true, gate: g}).run()
+	})
 	wg.Wait()
 	return plain, ours, errors.Join(errs[:]...)
 }

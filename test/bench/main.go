@@ -20,12 +20,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -73,7 +75,7 @@ type bench struct {
 	quick    bool
 	runs     int
 	tmp      string
-	pinned   bool // runs share one CPU
+	gate     *gate // runs share one CPU, and begin together
 	programs []program
 }
 
@@ -192,7 +194,7 @@ func (b *bench) spec(p *program) (childSpec, error) {
 	if err := p.Place(root); err != nil {
 		return childSpec{}, err
 	}
-	return childSpec{File: p.path, Args: p.args, Env: p.Env, Root: root, Cache: filepath.Join(b.tmp, "cache"), pinned: b.pinned}, nil
+	return childSpec{File: p.path, Args: p.args, Env: p.Env, Root: root, Cache: filepath.Join(b.tmp, "cache"), gate: b.gate, Gated: b.gate != nil}, nil
 }
 
 // measure runs a program in a child and checks what it printed.
@@ -222,7 +224,7 @@ func (s *childSpec) run() (r childResult, stdout []byte, err error) {
 	if err != nil {
 		return r, nil, err
 	}
-	return runSelf[childResult](childVar, string(spec), s.pinned)
+	return runSelf[childResult](childVar, string(spec), s.gate)
 }
 
 // startPinned starts a process on the first CPU that this one may use.
@@ -246,8 +248,34 @@ func startPinned(cmd *exec.Cmd) error {
 	return errors.Join(err, unix.SchedSetaffinity(0, &all))
 }
 
+// A gate holds children that share a CPU until all of them have come so far.
+// Each writes a byte when it has, and waits for the end of a file.
+type gate struct {
+	coming sync.WaitGroup
+	open   chan struct{} // closed when all have come
+}
+
+func newGate(n int) *gate {
+	g := &gate{open: make(chan struct{})}
+	g.coming.Add(n)
+	go func() {
+		g.coming.Wait()
+		close(g.open)
+	}()
+	return g
+}
+
+// pass waits for a child and then for the others. A child that ended instead is
+// not waited for.
+func (g *gate) pass(result io.Reader) error {
+	_, err := result.Read(make([]byte, 1))
+	g.coming.Done()
+	<-g.open
+	return err
+}
+
 // runSelf runs this program as a child and reads its result.
-func runSelf[T any](name, spec string, pinned bool) (r T, stdout []byte, err error) {
+func runSelf[T any](name, spec string, g *gate) (r T, stdout []byte, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return r, nil, err
@@ -261,10 +289,22 @@ func runSelf[T any](name, spec string, pinned bool) (r T, stdout []byte, err err
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), name+"="+spec)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &out, &errs, []*os.File{wr}
-	if pinned {
-		err = startPinned(cmd)
-	} else {
+	if g == nil {
 		err = cmd.Start()
+	} else {
+		hold, release, perr := os.Pipe()
+		if perr != nil {
+			return r, nil, perr
+		}
+		defer release.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, hold)
+		err = startPinned(cmd)
+		hold.Close()
+		wr.Close()
+		if perr := g.pass(rd); err == nil && perr != nil {
+			errs.WriteString("ended before its guest began: ")
+		}
+		release.Close()
 	}
 	wr.Close()
 	if err != nil {

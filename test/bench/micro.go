@@ -56,7 +56,7 @@ func (b *bench) micro(name string) error {
 	if err != nil {
 		return err
 	}
-	_, out, err := runSelf[struct{}](microVar, string(spec), false)
+	_, out, err := runSelf[struct{}](microVar, string(spec), nil)
 	os.Stdout.Write(out)
 	return err
 }

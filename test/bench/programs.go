@@ -95,8 +95,12 @@ func (b *bench) runPrograms() error {
 // one after the other differ by 20 % and more.
 func (b *bench) together(p *program) ([]childResult, error) {
 	out, errs := make([]childResult, len(variants)), make([]error, len(variants))
-	b.pinned = true
-	defer func() { b.pinned = false }()
+	n := len(variants)
+	if p.asyncify == "" {
+		n--
+	}
+	b.gate = newGate(n)
+	defer func() { b.gate = nil }()
 	var wg sync.WaitGroup
 	for k, v := range variants {
 		if v.name == "Asyncify" && p.asyncify == "" {
