@@ -187,7 +187,7 @@ func frames(s microSpec) error {
 		fmt.Printf("| %d | %.1f | %s | %s | %.3f | %.2f |\n", depth, b, us, rs, (u+r-b)/1000, float64(median(top).Nanoseconds())/1000)
 	}
 	cold, err := coldResume()
-	fmt.Printf("\na continuation of a small function, made, compiled, instantiated and run for the first time: %.0f µs\n", float64(cold.Nanoseconds())/1000)
+	fmt.Printf("\na small function goes on at a site for the first time: %.0f µs\n", float64(cold.Nanoseconds())/1000)
 	return err
 }
 
