@@ -79,6 +79,7 @@ func (f *fact) call(m api.Module, fn string, args ...uint64) []uint64 {
 func TestFactGlobalSeenByLoop(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would wait for the loop
 	runtime.GC()                                     // and so would one that is under way
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))  // the loop keeps one
 	f := newFact(t)
 	f.host("touch", nil, func(context.Context, api.Module, []uint64) {})
 	m := f.instance(f.ctx, "globals")
