@@ -262,15 +262,31 @@ func apply2(op uint8, x, y uint64) (v uint64, trap string) {
 	case wasm.OpI64Rotr:
 		return bits.RotateLeft64(x, -int(y&63)), ""
 
-	case wasm.OpI32DivS, wasm.OpI32DivU, wasm.OpI32RemS, wasm.OpI32RemU:
-		return divide32(op, uint32(x), uint32(y))
-	case wasm.OpI64DivS, wasm.OpI64DivU, wasm.OpI64RemS, wasm.OpI64RemU:
-		return divide64(op, x, y)
+	case wasm.OpI32DivS, wasm.OpI32RemS:
+		v, trap := divide(op == uint8(wasm.OpI32RemS), s32(x), s32(y))
+		return ofS32(v), trap
+	case wasm.OpI32DivU, wasm.OpI32RemU:
+		v, trap := divide(op == uint8(wasm.OpI32RemU), uint32(x), uint32(y))
+		return uint64(v), trap
+	case wasm.OpI64DivS, wasm.OpI64RemS:
+		v, trap := divide(op == uint8(wasm.OpI64RemS), s64(x), s64(y))
+		return uint64(v), trap
+	case wasm.OpI64DivU, wasm.OpI64RemU:
+		return divide(op == uint8(wasm.OpI64RemU), x, y)
 
 	case wasm.OpF32Add, wasm.OpF32Sub, wasm.OpF32Mul, wasm.OpF32Div, wasm.OpF32Min, wasm.OpF32Max:
-		return arithmetic32(op, x, y), ""
+		// The operators of 64 bits have the same order.
+		r := arithmetic(wasm.Opcode(op)-wasm.OpF32Add+wasm.OpF64Add, f32(x), f32(y))
+		if r != r {
+			return nan32(x, y), ""
+		}
+		return ofF32(r), ""
 	case wasm.OpF64Add, wasm.OpF64Sub, wasm.OpF64Mul, wasm.OpF64Div, wasm.OpF64Min, wasm.OpF64Max:
-		return arithmetic64(op, x, y), ""
+		r := arithmetic(wasm.Opcode(op), f64(x), f64(y))
+		if r != r {
+			return nan64(x, y), ""
+		}
+		return ofF64(r), ""
 	case wasm.OpF32Copysign:
 		return x&^signBit32 | y&signBit32, ""
 	case wasm.OpF64Copysign:
@@ -280,88 +296,37 @@ func apply2(op uint8, x, y uint64) (v uint64, trap string) {
 	return 0, ""
 }
 
-func divide32(op uint8, x, y uint32) (v uint64, trap string) {
-	if y == 0 {
+// divide is the quotient of two integers, or what remains (rem). The types say
+// whether they have signs.
+func divide[I int32 | uint32 | int64 | uint64](rem bool, x, y I) (v I, trap string) {
+	switch {
+	case y == 0:
 		return 0, trapDivideBy0
+	case rem:
+		return x % y, ""
 	}
-	switch wasm.Opcode(op) {
-	case wasm.OpI32DivS:
-		if x == 1<<31 && y == math.MaxUint32 {
-			return 0, trapOverflow
-		}
-		return ofS32(int32(x) / int32(y)), ""
-	case wasm.OpI32DivU:
-		return uint64(x / y), ""
-	case wasm.OpI32RemS:
-		return ofS32(int32(x) % int32(y)), ""
+	if v = x / y; x < 0 && y < 0 && v < 0 { // the least one by -1
+		return 0, trapOverflow
 	}
-	return uint64(x % y), ""
+	return v, ""
 }
 
-func divide64(op uint8, x, y uint64) (v uint64, trap string) {
-	if y == 0 {
-		return 0, trapDivideBy0
-	}
-	switch wasm.Opcode(op) {
-	case wasm.OpI64DivS:
-		if x == 1<<63 && y == math.MaxUint64 {
-			return 0, trapOverflow
-		}
-		return uint64(int64(x) / int64(y)), ""
-	case wasm.OpI64DivU:
-		return x / y, ""
-	case wasm.OpI64RemS:
-		return uint64(int64(x) % int64(y)), ""
-	}
-	return x % y, ""
-}
-
-// arithmetic32 and arithmetic64 apply the operators of floats that make NaNs.
-// Each result is rounded by itself: bits between two operators keep Go from
-// fusing them where the machine has such instructions.
-func arithmetic32(op uint8, x, y uint64) uint64 {
-	a, b := f32(x), f32(y)
-	var r float32
-	switch wasm.Opcode(op) {
-	case wasm.OpF32Add:
-		r = a + b
-	case wasm.OpF32Sub:
-		r = a - b
-	case wasm.OpF32Mul:
-		r = a * b
-	case wasm.OpF32Div:
-		r = a / b
-	case wasm.OpF32Min:
-		// Go's min knows that -0 is less than 0, and passes NaNs on.
-		r = min(a, b)
-	case wasm.OpF32Max:
-		r = max(a, b)
-	}
-	if r != r {
-		return nan32(x, y)
-	}
-	return ofF32(r)
-}
-
-func arithmetic64(op uint8, x, y uint64) uint64 {
-	a, b := f64(x), f64(y)
-	var r float64
-	switch wasm.Opcode(op) {
+// arithmetic applies the operators of floats that make NaNs; op is that of 64
+// bits. Each result is rounded by itself: bits between two operators keep Go
+// from fusing them where the machine has such instructions.
+func arithmetic[F float32 | float64](op wasm.Opcode, x, y F) F {
+	switch op {
 	case wasm.OpF64Add:
-		r = a + b
+		return x + y
 	case wasm.OpF64Sub:
-		r = a - b
+		return x - y
 	case wasm.OpF64Mul:
-		r = a * b
+		return x * y
 	case wasm.OpF64Div:
-		r = a / b
+		return x / y
 	case wasm.OpF64Min:
-		r = min(a, b)
-	case wasm.OpF64Max:
-		r = max(a, b)
+		// Go's min knows that -0 is less than 0, and passes NaNs on.
+		return min(x, y)
 	}
-	if r != r {
-		return nan64(x, y)
-	}
-	return ofF64(r)
+	return max(x, y)
 }
