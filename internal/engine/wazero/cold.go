@@ -123,9 +123,10 @@ func (t *Thread) hotAt(f *coldFunc, s *siteInfo) bool {
 	return s.site.Kind == instrument.SiteLoop && s.ran.Load() >= f.hot
 }
 
-// interpret goes on with a frame that was taken from the stack. It returns when
-// the frame has: its results are for the next frame; when another one is to
-// run first: both are on the stack; or when the run is over.
+// interpret goes on with a frame that was taken from the stack; what it calls
+// is called directly. It returns when the frame has, whose results are for the
+// next one; when compiled code is to take over from a loop's head or a bulk
+// operation, the frame being on the stack again; or when the run is over.
 func (t *Thread) interpret(f *coldFunc, s *siteInfo, vals []uint64) (engine.Event, bool) {
 	fr := t.frameOf(f, s, vals)
 	for {
@@ -147,7 +148,7 @@ func (t *Thread) interpret(f *coldFunc, s *siteInfo, vals []uint64) (engine.Even
 			}
 			t.putBack(s, fr)
 			if asked {
-				return t.left()
+				return t.unwound()
 			}
 			return engine.Event{}, false
 		default:
@@ -163,21 +164,16 @@ func (t *Thread) frameOf(f *coldFunc, s *siteInfo, vals []uint64) *interp.Frame 
 	fr := &t.frame
 	fr.PC, fr.Stack = int(s.pos)-1, fr.Stack[:0]
 	fr.Locals = append(fr.Locals[:0], make([]uint64, f.code.NumLocals())...)
-	for i, w := range s.wire {
+	for i, w := range s.wire { // operands come in another order than on the stack
 		l := s.site.Live[w.Live]
 		if !l.Operand {
 			fr.Locals[l.Index] = vals[i]
+			continue
 		}
-	}
-	for _, l := range s.site.Live {
-		if l.Operand {
-			fr.Stack = append(fr.Stack, 0)
+		if n := int(l.Index) + 1 - len(fr.Stack); n > 0 {
+			fr.Stack = append(fr.Stack, make([]uint64, n)...)
 		}
-	}
-	for i, w := range s.wire {
-		if l := s.site.Live[w.Live]; l.Operand {
-			fr.Stack[l.Index] = vals[i]
-		}
+		fr.Stack[l.Index] = vals[i]
 	}
 	if s.site.Kind == instrument.SiteCall {
 		fr.PC++
@@ -217,12 +213,6 @@ func (t *Thread) passSafepoint() (asked bool) {
 	n := uint32(t.count.Get()) - 1
 	t.count.Set(uint64(n))
 	return n == 0
-}
-
-// left is the end of a run whose stack is records already.
-func (t *Thread) left() (engine.Event, bool) {
-	t.unwinds++
-	return engine.Event{Kind: engine.Unwound}, true
 }
 
 // A callee is a function as interpreted frames call it.
