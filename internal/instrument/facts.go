@@ -53,7 +53,7 @@ func NewFrom(b []byte, opts Options, facts []byte) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := newProgram(m, sha256.Sum256(b), opts)
+	p := newProgram(m, wasm.NewWalker(m), sha256.Sum256(b), opts)
 	r := factReader{b: facts}
 	if r.uint() != uint64(len(m.Code)) {
 		return nil, errFacts

@@ -63,7 +63,8 @@ type Options struct {
 	PeelLimit int
 }
 
-// DefaultPeelLimit is chosen by BenchmarkResume; see RATIONALE.md.
+// DefaultPeelLimit is chosen by what `go run ./test/bench -only peel` measures;
+// see RATIONALE.md.
 const DefaultPeelLimit = 4096
 
 // entrySite reports whether the entry is a site.
@@ -87,10 +88,11 @@ func New(b []byte, opts Options) (*Program, error) {
 	if err := checkSupported(m); err != nil {
 		return nil, err
 	}
-	if _, err := wasm.ValidateOutside(m); err != nil {
+	walker, err := wasm.ValidateOutside(m)
+	if err != nil {
 		return nil, err
 	}
-	p := newProgram(m, sha256.Sum256(b), opts)
+	p := newProgram(m, walker, sha256.Sum256(b), opts)
 	p.findTaken()
 	if err := p.survey(); err != nil {
 		return nil, err
@@ -98,14 +100,14 @@ func New(b []byte, opts Options) (*Program, error) {
 	return p, nil
 }
 
-func newProgram(m *wasm.Module, digest [32]byte, opts Options) *Program {
+func newProgram(m *wasm.Module, walker *wasm.Walker, digest [32]byte, opts Options) *Program {
 	if opts.PeelLimit == 0 {
 		opts.PeelLimit = DefaultPeelLimit
 	}
 	return &Program{
 		mod:     m,
 		spaces:  m.Spaces(),
-		walker:  wasm.NewWalker(m),
+		walker:  walker,
 		digest:  digest,
 		opts:    opts,
 		imports: m.NumImports(wasm.ExternFunc),
