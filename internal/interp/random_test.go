@@ -182,7 +182,7 @@ func (x *mixed) instantiate(h *wasmgen.Host) error {
 	env := x.r.NewHostModuleBuilder("env")
 	for _, f := range wasmgen.HostFuncs() {
 		call := api.GoFunc(func(_ context.Context, stack []uint64) { f.Call(h, stack) })
-		env.NewFunctionBuilder().WithGoFunction(call, hostTypes(f.Params), hostTypes(f.Results)).Export(f.Name)
+		env.NewFunctionBuilder().WithGoFunction(call, plain.Types(f.Params), plain.Types(f.Results)).Export(f.Name)
 	}
 	if _, err := env.Instantiate(x.ctx); err != nil {
 		return err
@@ -195,17 +195,6 @@ func (x *mixed) instantiate(h *wasmgen.Host) error {
 		x.globals = append(x.globals, x.mod.ExportedGlobal(fmt.Sprintf("g%d", i)))
 	}
 	return nil
-}
-
-func hostTypes(s string) []api.ValueType {
-	ts := make([]api.ValueType, len(s))
-	for i, l := range s {
-		ts[i] = map[rune]api.ValueType{
-			'i': api.ValueTypeI32, 'j': api.ValueTypeI64, 'f': api.ValueTypeF32,
-			'd': api.ValueTypeF64, 'x': api.ValueTypeExternref,
-		}[l]
-	}
-	return ts
 }
 
 // withDoors is a copy of m with an export for each function, and one for each

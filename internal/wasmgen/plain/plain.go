@@ -44,7 +44,7 @@ func instantiate(ctx context.Context, r wazero.Runtime, wasm []byte, h *wasmgen.
 	env := r.NewHostModuleBuilder("env")
 	for _, f := range wasmgen.HostFuncs() {
 		call := api.GoFunc(func(_ context.Context, stack []uint64) { f.Call(h, stack) })
-		env.NewFunctionBuilder().WithGoFunction(call, types(f.Params), types(f.Results)).Export(f.Name)
+		env.NewFunctionBuilder().WithGoFunction(call, Types(f.Params), Types(f.Results)).Export(f.Name)
 	}
 	if _, err := env.Instantiate(ctx); err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func instantiate(ctx context.Context, r wazero.Runtime, wasm []byte, h *wasmgen.
 	return &instance{r, m, map[string]api.Function{}}, nil
 }
 
-// types reads the letters of a signature's half.
-func types(s string) []api.ValueType {
+// Types reads the letters of half a signature of a wasmgen.HostFunc.
+func Types(s string) []api.ValueType {
 	ts := make([]api.ValueType, len(s))
 	for i, l := range s {
 		ts[i] = map[rune]api.ValueType{
