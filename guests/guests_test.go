@@ -97,7 +97,7 @@ func TestGuests(t *testing.T) {
 				t.Skip("a large download: run with -extra")
 			}
 			if testing.Short() && !small[g.Name] {
-				t.Skip("a large program")
+				t.Skip("a large program: run without -short")
 			}
 			module := get(t, guests.Path, g.Name)
 			quick := run(t, &g, module, g.QuickArgs)

@@ -177,6 +177,7 @@ func TestCacheWriters(t *testing.T) {
 			}
 			killed = append(killed, c)
 		}
+		// A sleep on purpose: writers are to be killed at any moment of theirs.
 		time.Sleep(time.Duration(20+17*i) * time.Millisecond)
 		for _, c := range killed {
 			if err := c.Process.Kill(); err != nil {
