@@ -15,6 +15,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/faultfs"
 	"github.com/stasis-run/stasis/internal/image"
@@ -47,17 +48,11 @@ func newBench(t testing.TB) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.Close() })
 	b, err := os.ReadFile("testdata/sum.wasm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := e.Compile(t.Context(), b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	return &bench{e, m, b}
+	return &bench{e, enginetest.Compile(t, e, b), b}
 }
 
 func options() kernel.Options {

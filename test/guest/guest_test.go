@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/instrument"
 )
@@ -209,19 +210,7 @@ func compile(t *testing.T, b []byte, o wazero.Options) engine.Module {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := e.Compile(context.Background(), b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return m
+	return enginetest.Compile(t, e, b)
 }
 
 // stepsOf spreads at most limit stops over n: each, if there are no more.

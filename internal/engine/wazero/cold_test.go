@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/instrument"
 )
 
@@ -27,12 +28,7 @@ func runCold(t *testing.T, how Interpret, every int32, export string, arg uint64
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
-	m, err := e.Compile(ctx, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
+	m := enginetest.Compile(t, e, b)
 	th, err := m.New(ctx, silent{}, engine.Limits{}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/instrument"
 )
@@ -65,29 +66,18 @@ func runToEnd(t *testing.T, th engine.Thread, e *env, between func(engine.Thread
 	}
 }
 
-func compile(t *testing.T, file string, opts instrument.Options) engine.Module {
+// compile compiles testdata/basic.wat.
+func compile(t *testing.T, opts wazero.Options) engine.Module {
 	t.Helper()
-	b, err := os.ReadFile(file)
+	b, err := os.ReadFile("testdata/basic.wasm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := wazero.New(context.Background(), wazero.Options{Pass: opts})
+	e, err := wazero.New(context.Background(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := e.Compile(context.Background(), b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return m
+	return enginetest.Compile(t, e, b)
 }
 
 // call runs an export with an unwind at every n-th safepoint (0: none); save
@@ -133,25 +123,49 @@ func call(t *testing.T, m engine.Module, name string, args []uint64, every int32
 	return out
 }
 
+// modes are the ways in which frames go on.
+var modes = []struct {
+	name      string
+	interpret wazero.Interpret
+}{
+	{"cold interpreted", wazero.InterpretCold},
+	{"compiled", wazero.InterpretNone},
+	{"briefly interpreted", wazero.InterpretBriefly},
+	{"interpreted", wazero.InterpretAlways},
+}
+
 func TestUnwindChangesNothing(t *testing.T) {
-	calls := []struct {
-		name string
-		args []uint64
-	}{
-		{"fib", []uint64{12}}, {"sum", []uint64{50}}, {"nest", []uint64{6}}, {"deep", []uint64{500}},
-		{"fill", []uint64{5000}}, {"trap", []uint64{70000}},
+	plain := compile(t, wazero.Options{})
+	want := make(map[string]string)
+	for _, c := range basicCalls {
+		want[c.name] = call(t, plain, c.name, c.args, 0, false)
+		t.Logf("%s: %s", c.name, strings.TrimSpace(want[c.name]))
 	}
-	plain := compile(t, "testdata/basic.wasm", instrument.Options{})
-	for _, peel := range []int{-1, 0} {
-		counted := compile(t, "testdata/basic.wasm", instrument.Options{Counted: true, PeelLimit: peel})
-		for _, c := range calls {
-			want := call(t, plain, c.name, c.args, 0, false)
-			t.Logf("%s: %s", c.name, strings.TrimSpace(want))
-			for _, every := range []int32{0, 1, 2, 3, 7} {
-				for _, save := range []bool{false, true} {
-					if got := call(t, counted, c.name, c.args, every, save); got != want {
-						t.Errorf("peel %d: %s: every %d, save %v: got %s, want %s", peel, c.name, every, save, got, want)
-					}
+	for _, mode := range modes {
+		for _, peel := range []int{-1, 0} {
+			t.Run(fmt.Sprintf("%s, peel %d", mode.name, peel), func(t *testing.T) {
+				m := compile(t, wazero.Options{Pass: instrument.Options{Counted: true, PeelLimit: peel}, Interpret: mode.interpret})
+				unwindEverywhere(t, m, want)
+			})
+		}
+	}
+}
+
+// basicCalls are calls of testdata/basic.wat.
+var basicCalls = []struct {
+	name string
+	args []uint64
+}{
+	{"fib", []uint64{12}}, {"sum", []uint64{50}}, {"nest", []uint64{6}}, {"deep", []uint64{500}},
+	{"fill", []uint64{5000}}, {"trap", []uint64{70000}},
+}
+
+func unwindEverywhere(t *testing.T, m engine.Module, want map[string]string) {
+	for _, c := range basicCalls {
+		for _, every := range []int32{0, 1, 2, 3, 7} {
+			for _, save := range []bool{false, true} {
+				if got := call(t, m, c.name, c.args, every, save); got != want[c.name] {
+					t.Errorf("%s: every %d, save %v: got %s, want %s", c.name, every, save, got, want[c.name])
 				}
 			}
 		}
