@@ -30,8 +30,8 @@ type passHost struct {
 	saves      int
 }
 
-func newPassHost(ctx context.Context, o instrument.Options, plan func() enginetest.Plan, limits engine.Limits) (*passHost, error) {
-	e, err := wazero.New(ctx, wazero.Options{Pass: o})
+func newPassHost(ctx context.Context, o wazero.Options, plan func() enginetest.Plan, limits engine.Limits) (*passHost, error) {
+	e, err := wazero.New(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -170,26 +170,35 @@ func (i *passInstance) Global(name string) ([]uint64, error) {
 // stopPlans are the ways in which the tests run: untouched, stopped at every
 // safepoint and before every call of the host, and at random, saved and woken.
 // There stacks are small: runaway recursion is saved with all its frames again
-// and again.
+// and again. Frames go on in compiled code, in the interpreter, and in one after
+// the other.
 var stopPlans = []struct {
-	name   string
-	pass   instrument.Options
-	limits engine.Limits
-	plan   func() enginetest.Plan
-	short  []string // suites with -short
+	name      string
+	pass      instrument.Options
+	interpret wazero.Interpret
+	limits    engine.Limits
+	plan      func() enginetest.Plan
+	short     []string // suites with -short
 }{
 	{name: "untouched", short: []string{"extended-const", "typed-function-references"}, plan: func() enginetest.Plan { return enginetest.Plan{} }},
 	{
-		name: "every", short: []string{"v1", "tail-call", "extended-const"}, pass: instrument.Options{Counted: true, PeelLimit: -1}, limits: engine.Limits{Stack: 1 << 20},
-		plan: func() enginetest.Plan { return enginetest.Plan{Every: 1, Calls: true} },
+		name: "every", short: []string{"v1", "tail-call", "extended-const"}, pass: instrument.Options{Counted: true, PeelLimit: -1},
+		interpret: wazero.InterpretNone, limits: engine.Limits{Stack: 1 << 20}, plan: stopEvery,
 	},
 	{
-		name: "random", short: []string{"tail-call", "extended-const"}, pass: instrument.Options{Counted: true}, limits: engine.Limits{Stack: 256 << 10},
+		name: "every, interpreted", short: []string{"v1", "tail-call", "extended-const"}, pass: instrument.Options{Counted: true},
+		interpret: wazero.InterpretAlways, limits: engine.Limits{Stack: 1 << 20}, plan: stopEvery,
+	},
+	{
+		name: "random", short: []string{"tail-call", "extended-const"}, pass: instrument.Options{Counted: true},
+		interpret: wazero.InterpretBriefly, limits: engine.Limits{Stack: 256 << 10},
 		plan: func() enginetest.Plan {
 			return enginetest.Plan{Every: 4, Random: rand.New(rand.NewPCG(3, 5)), Save: 3}
 		},
 	},
 }
+
+func stopEvery() enginetest.Plan { return enginetest.Plan{Every: 1, Calls: true} }
 
 // allSuites are those of what the pass can stop.
 var allSuites = []string{"v1", "v2", "tail-call", "extended-const", "typed-function-references"}
@@ -211,7 +220,7 @@ func TestSpecThroughThePass(t *testing.T) {
 				Suites:   suites,
 				Deadline: 5 * time.Minute,
 				New: func(ctx context.Context, suite string) (Host, error) {
-					return newPassHost(ctx, p.pass, plan, p.limits)
+					return newPassHost(ctx, wazero.Options{Pass: p.pass, Interpret: p.interpret}, plan, p.limits)
 				},
 				Skip: PassRules,
 				Want: map[string]Counts{
