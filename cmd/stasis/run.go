@@ -128,7 +128,7 @@ The exit code is the program's; 128+n if signal n ended it, 134 after a trap,
 			if err != nil {
 				return fmt.Errorf("run: %w", err)
 			}
-			if cfg.File, err = moduleFile(args[0]); err != nil {
+			if cfg.File, err = existing("run", args[0], false, "name a .wasm file"); err != nil {
 				return err
 			}
 			if cfg.Env, err = expandEnv(env); err != nil {
@@ -174,20 +174,25 @@ func expandEnv(env []string) (out []string, err error) {
 	return out, nil
 }
 
-// moduleFile checks that a file can be a module.
-func moduleFile(name string) (string, error) {
+// existing is the absolute path of a file or directory that op is given; hint
+// says what to do if it is not there or something else.
+func existing(op, name string, dir bool, hint string) (string, error) {
 	path, err := filepath.Abs(name)
 	if err != nil {
 		return "", err
 	}
+	noun, kind := "file", "regular file"
+	if dir {
+		noun, kind = "directory", "directory"
+	}
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", &exitError{exitNotFound, fmt.Errorf("run %s: no such file (name a .wasm file)", name)}
+		return "", &exitError{exitNotFound, fmt.Errorf("%s %s: no such %s (%s)", op, name, noun, hint)}
 	case err != nil:
-		return "", &exitError{exitCannot, fmt.Errorf("run %s: %w", name, err)}
-	case !st.Mode().IsRegular():
-		return "", &exitError{exitCannot, fmt.Errorf("run %s: it is not a regular file (name a .wasm file)", name)}
+		return "", &exitError{exitCannot, fmt.Errorf("%s %s: %w", op, name, err)}
+	case st.IsDir() != dir, !dir && !st.Mode().IsRegular():
+		return "", &exitError{exitCannot, fmt.Errorf("%s %s: it is not a %s (%s)", op, name, kind, hint)}
 	}
 	return path, nil
 }

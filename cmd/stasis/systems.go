@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,7 +84,7 @@ and listening sockets, has to be granted again by --dir and --listen.`,
 			if err != nil {
 				return fmt.Errorf("restore: %w", err)
 			}
-			if cfg.Image, err = imageDir(args[0]); err != nil {
+			if cfg.Image, err = existing("restore: image", args[0], true, "name what checkpoint has written"); err != nil {
 				return err
 			}
 			info := sandbox.Info{Name: cfg.Name, Image: cfg.Image, Detach: g.detach}
@@ -94,24 +93,6 @@ and listening sockets, has to be granted again by --dir and --listen.`,
 	}
 	g.add(c)
 	return c
-}
-
-// imageDir checks that a directory can be an image.
-func imageDir(name string) (string, error) {
-	path, err := filepath.Abs(name)
-	if err != nil {
-		return "", err
-	}
-	st, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", &exitError{exitNotFound, fmt.Errorf("restore: image %s: no such directory (name what checkpoint has written)", name)}
-	case err != nil:
-		return "", &exitError{exitCannot, fmt.Errorf("restore: image %s: %w", name, err)}
-	case !st.IsDir():
-		return "", &exitError{exitCannot, fmt.Errorf("restore: image %s: it is not a directory (name what checkpoint has written)", name)}
-	}
-	return path, nil
 }
 
 func psCommand() *cobra.Command {
