@@ -84,13 +84,27 @@ func TestFactGlobalSeenByLoop(t *testing.T) {
 	f.host("touch", nil, func(context.Context, api.Module, []uint64) {})
 	m := f.instance(f.ctx, "globals")
 	g := m.ExportedGlobal("g").(api.MutableGlobal)
+	began := make(chan bool, 1)
 	go func() {
-		time.Sleep(30 * time.Millisecond)
+		began <- moves(m.ExportedMemory("mem"))
 		g.Set(1)
 	}()
 	if r := f.call(m, "spin", 20_000_000_000); uint32(r[0]) != 1 {
 		t.Error("a loop did not see that a global was set")
 	}
+	if !<-began {
+		t.Error("the loop was not seen to run")
+	}
+}
+
+// moves waits until the first word of a memory is not zero any more.
+func moves(m api.Memory) bool {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); runtime.Gosched() {
+		if n, _ := m.ReadUint64Le(0); n != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // A global is read anew after a call (mode).
