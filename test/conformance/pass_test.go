@@ -26,8 +26,6 @@ type passHost struct {
 	limits     engine.Limits
 	registered map[string]*passInstance
 	instances  []*passInstance
-	stops      int
-	saves      int
 }
 
 func newPassHost(ctx context.Context, o wazero.Options, plan func() enginetest.Plan, limits engine.Limits) (*passHost, error) {
@@ -125,16 +123,19 @@ func sameSig(am *wasm.Module, a wasm.FuncType, bm *wasm.Module, b wasm.FuncType)
 
 func (h *passHost) Register(name string, i Instance) { h.registered[name] = i.(*passInstance) }
 
+// Report says how often the instances were stopped so far.
 func (h *passHost) Report() string {
-	return fmt.Sprintf("%d stops, %d saved and woken", h.stops, h.saves)
+	stops, saves := 0, 0
+	for _, i := range h.instances {
+		n, m := i.driver.Stops()
+		stops, saves = stops+n, saves+m
+	}
+	return fmt.Sprintf("%d stops, %d saved and woken", stops, saves)
 }
 
 func (h *passHost) Close() error {
 	var errs []error
 	for _, i := range h.instances {
-		stops, saves := i.driver.Stops()
-		h.stops += stops
-		h.saves += saves
 		errs = append(errs, i.driver.Close(), i.module.Close())
 	}
 	return errors.Join(append(errs, h.engine.Close())...)
