@@ -72,7 +72,7 @@ func world(t testing.TB, root *memfs.FS) checkpoint.World {
 	return w
 }
 
-// boot makes a system that calls sum with rounds.
+// boot starts a system that calls sum with rounds.
 func (b *bench) boot(t testing.TB, rounds uint64) (*kernel.Kernel, checkpoint.World) {
 	t.Helper()
 	w := world(t, nil)
@@ -89,6 +89,9 @@ func (b *bench) boot(t testing.TB, rounds uint64) (*kernel.Kernel, checkpoint.Wo
 		Args: []string{"sum"}, Files: fds, Entry: "sum", EntryArgs: []uint64{rounds},
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return k, w
@@ -142,9 +145,6 @@ func TestRoundTrip(t *testing.T) {
 	b := newBench(t)
 	k, w := b.boot(t, rounds)
 	defer k.Close()
-	if err := k.Start(); err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	st, err := checkpoint.Save(t.Context(), k, w, b.options(dir+"/0", true))
 	if err != nil || st.Frames == 0 || st.Memory != 64<<10 {
@@ -187,9 +187,6 @@ func TestFaults(t *testing.T) {
 	b := newBench(t)
 	k, w := b.boot(t, rounds)
 	defer k.Close()
-	if err := k.Start(); err != nil {
-		t.Fatal(err)
-	}
 	for at := 0; ; at++ {
 		dir := t.TempDir()
 		o := b.options(filepath.Join(dir, "image"), true)
@@ -221,9 +218,6 @@ func (b *bench) undisturbed(t *testing.T) uint64 {
 	t.Helper()
 	k, _ := b.boot(t, rounds)
 	defer k.Close()
-	if err := k.Start(); err != nil {
-		t.Fatal(err)
-	}
 	return result(t, k)
 }
 
@@ -232,9 +226,6 @@ func savedState(t testing.TB, b *bench) (*image.Image, []byte) {
 	t.Helper()
 	k, w := b.boot(t, 1<<30)
 	defer k.Close()
-	if err := k.Start(); err != nil {
-		t.Fatal(err)
-	}
 	dir := filepath.Join(t.TempDir(), "image")
 	if _, err := checkpoint.Save(context.Background(), k, w, b.options(dir, false)); err != nil {
 		t.Fatal(err)

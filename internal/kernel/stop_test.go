@@ -274,30 +274,30 @@ func TestGroupStopAmongExternalStops(t *testing.T) {
 			w := begun(t, g.step)
 			r := rand.New(rand.NewPCG(1, 2))
 			for range 50 {
-				var o []byte
-				sets, tasks := 0, 0
-				for len(o) < 40 {
-					switch c := "BEbeSC"[r.IntN(6)]; {
-					case c == 'B':
-						sets++
-						o = append(o, c)
-					case c == 'E' && sets > 0:
-						sets--
-						o = append(o, c)
-					case c == 'b':
-						tasks++
-						o = append(o, c)
-					case c == 'e' && tasks > 0:
-						tasks--
-						o = append(o, c)
-					case c == 'S' || c == 'C':
-						o = append(o, c)
-					}
-				}
-				w.play(string(o), g.free)
+				w.play(randomOrdering(r, 40), g.free)
 			}
 		})
 	}
+}
+
+// randomOrdering draws n events; no stop ends that has not begun.
+func randomOrdering(r *rand.Rand, n int) string {
+	var o []byte
+	open := map[byte]int{} // by the letter of the end
+	for len(o) < n {
+		c := "BEbeSC"[r.IntN(6)]
+		switch c {
+		case 'B', 'b':
+			open[c-'B'+'E']++
+		case 'E', 'e':
+			if open[c] == 0 {
+				continue
+			}
+			open[c]--
+		}
+		o = append(o, c)
+	}
+	return string(o)
 }
 
 // A call that stops its own process is not interrupted by that: it is done

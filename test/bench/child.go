@@ -136,21 +136,9 @@ func plainMemory(ctx context.Context) context.Context {
 		if err != nil {
 			panic(err)
 		}
-		return plainLinear{l}
+		return wazero.Linear{Linear: l}
 	}))
 }
-
-type plainLinear struct{ *memory.Linear }
-
-func (l plainLinear) Reallocate(size uint64) []byte {
-	b, err := l.Resize(size)
-	if err != nil {
-		return nil
-	}
-	return b
-}
-
-func (l plainLinear) Free() {}
 
 func (s *childSpec) runPlain(r *childResult) error {
 	ctx := context.Background()

@@ -84,17 +84,21 @@ func (h *ticks) Call(uint32, []uint64) engine.Action {
 	return engine.Return
 }
 
-func microThread(h engine.Host) (engine.Module, engine.Thread, error) {
+func compileMicro(withTick bool) (engine.Module, error) {
 	ctx := context.Background()
 	e, err := wazero.New(ctx, wazero.Options{})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m, err := e.Compile(ctx, microModule(true))
+	return e.Compile(ctx, microModule(withTick))
+}
+
+func microThread(h engine.Host) (engine.Module, engine.Thread, error) {
+	m, err := compileMicro(true)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := m.New(ctx, h, engine.Limits{Stack: 1 << 30}, nil)
+	t, err := m.New(context.Background(), h, engine.Limits{Stack: 1 << 30}, nil)
 	return m, t, err
 }
 
@@ -275,18 +279,13 @@ func loops(s microSpec) error {
 
 // boot starts a kernel with a guest that loops for ever.
 func boot() (*kernel.Kernel, *watched, error) {
-	ctx := context.Background()
-	e, err := wazero.New(ctx, wazero.Options{})
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := e.Compile(ctx, microModule(false))
+	m, err := compileMicro(false)
 	if err != nil {
 		return nil, nil, err
 	}
 	w := &watched{Module: m}
 	k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(nil)})
-	if _, err := k.CreateProcess(ctx, w, kernel.ProcessOptions{Args: []string{"loop"}, Files: vfs.NewFDTable(3), Entry: "_start"}); err != nil {
+	if _, err := k.CreateProcess(context.Background(), w, kernel.ProcessOptions{Args: []string{"loop"}, Files: vfs.NewFDTable(3), Entry: "_start"}); err != nil {
 		return nil, nil, err
 	}
 	kernel.OwnCollector()

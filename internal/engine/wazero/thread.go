@@ -185,10 +185,11 @@ func (t *Thread) resolve(name string) api.Module {
 	return nil
 }
 
-// linear makes a memory.Linear fit wazero, which takes nil for a failure.
-type linear struct{ *memory.Linear }
+// A Linear makes a memory.Linear fit wazero, which takes nil for a failure.
+type Linear struct{ *memory.Linear }
 
-func (l linear) Reallocate(size uint64) []byte {
+// Reallocate implements experimental.LinearMemory.
+func (l Linear) Reallocate(size uint64) []byte {
 	b, err := l.Resize(size)
 	if err != nil {
 		return nil
@@ -197,9 +198,9 @@ func (l linear) Reallocate(size uint64) []byte {
 }
 
 // Free is called when the instance is closed; Thread.Close unmaps.
-func (l linear) Free() {}
+func (l Linear) Free() {}
 
-func (t *Thread) allocate(_, _ uint64) experimental.LinearMemory { return linear{t.mem} }
+func (t *Thread) allocate(_, _ uint64) experimental.LinearMemory { return Linear{t.mem} }
 
 // Close implements engine.Thread.
 func (t *Thread) Close() error {
