@@ -1,0 +1,214 @@
+// Package control is how commands and running systems talk: frames over a unix
+// socket, one call a connection.
+//
+// A frame is its length in four bytes, little-endian, and a message in
+// protobuf's encoding, with descriptors that go along as SCM_RIGHTS. The first
+// frame is a Call, which names the version of its sender; what follows depends
+// on the operation. Messages only ever gain fields, and operations are only
+// ever added: an older system answers a call that it does not know with the
+// kind Unsupported and its own version.
+package control
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stasis-run/stasis/internal/protostruct"
+)
+
+// Version is the protocol's version: the highest that this program speaks. It
+// speaks all below.
+const Version = 1
+
+const (
+	maxFrame = 1 << 20 // bytes of a message
+	maxFDs   = 16      // descriptors with a message
+)
+
+// A Conn is one end of a connection. Send and Receive may each be used by one
+// goroutine at a time.
+type Conn struct {
+	c *net.UnixConn
+
+	sending sync.Mutex
+	in      []byte     // bytes that have come and are not decoded yet
+	files   []*os.File // descriptors that have come with them
+}
+
+// NewConn takes over a connected socket.
+func NewConn(c *net.UnixConn) *Conn { return &Conn{c: c} }
+
+// FileConn takes over a descriptor of a connected unix socket.
+func FileConn(f *os.File) (*Conn, error) {
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		c.Close()
+		return nil, errors.New("not a unix socket")
+	}
+	return NewConn(u), nil
+}
+
+// Pair makes two connected ends: one for this process, and one to be inherited.
+func Pair() (*Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	theirs := os.NewFile(uintptr(fds[1]), "control")
+	ours, err := FileConn(os.NewFile(uintptr(fds[0]), "control"))
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// Close closes the connection.
+func (c *Conn) Close() error { return c.c.Close() }
+
+// Deadline bounds all sending and receiving; the zero time is none.
+func (c *Conn) Deadline(t time.Time) { _ = c.c.SetDeadline(t) } // fails on closed connections only
+
+// Patience bounds the sending that begins from now on.
+func (c *Conn) Patience(d time.Duration) { _ = c.c.SetWriteDeadline(time.Now().Add(d)) } // the same
+
+// Until closes the connection when ctx is done, and until the function it
+// returns is called.
+func (c *Conn) Until(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { c.c.Close() })
+}
+
+// Peer is the uid of the process at the other end (SO_PEERCRED, unix(7)).
+func (c *Conn) Peer() (uid uint32, err error) {
+	raw, err := c.c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var sockErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, sockErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err = errors.Join(err, sockErr); err != nil {
+		return 0, fmt.Errorf("peer credentials: %w", err)
+	}
+	return cred.Uid, nil
+}
+
+// Send sends a message, and duplicates of files with it. Several goroutines may
+// send.
+func (c *Conn) Send(msg any, files ...*os.File) error {
+	b, err := protostruct.Marshal(msg)
+	if err != nil {
+		return err
+	}
+	if len(b) > maxFrame || len(files) > maxFDs {
+		return fmt.Errorf("message of %d bytes and %d files, at most %d and %d", len(b), len(files), maxFrame, maxFDs)
+	}
+	frame := append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
+	var oob []byte
+	if len(files) > 0 {
+		fds := make([]int, len(files))
+		for i, f := range files {
+			fds[i] = int(f.Fd())
+		}
+		oob = unix.UnixRights(fds...)
+	}
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	n, _, err := c.c.WriteMsgUnix(frame, oob, nil)
+	if err == nil && n < len(frame) {
+		_, err = c.c.Write(frame[n:])
+	}
+	return err
+}
+
+// Receive receives a message into msg. The files that came along are the
+// caller's. io.EOF says that the other side has closed.
+func (c *Conn) Receive(msg any) (files []*os.File, err error) {
+	for {
+		if len(c.in) >= 4 {
+			n := int(binary.LittleEndian.Uint32(c.in))
+			if n > maxFrame {
+				return nil, fmt.Errorf("message of %d bytes, at most %d", n, maxFrame)
+			}
+			if len(c.in) >= 4+n {
+				b := c.in[4 : 4+n : 4+n]
+				c.in = c.in[4+n:]
+				files, c.files = c.files, nil
+				if err := protostruct.Unmarshal(b, msg); err != nil {
+					closeAll(files)
+					return nil, err
+				}
+				return files, nil
+			}
+		}
+		if err := c.more(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// more reads what has come.
+func (c *Conn) more() error {
+	buf := make([]byte, 16<<10)
+	oob := make([]byte, unix.CmsgSpace(4*maxFDs))
+	n, oobn, flags, _, err := c.c.ReadMsgUnix(buf, oob)
+	files, fdErr := parseRights(oob[:oobn])
+	c.files = append(c.files, files...)
+	switch {
+	case err != nil:
+		return err
+	case fdErr != nil:
+		return fdErr
+	case flags&unix.MSG_CTRUNC != 0 || len(c.files) > maxFDs:
+		return errors.New("too many descriptors with a message")
+	case n == 0 && len(c.in) > 0:
+		return io.ErrUnexpectedEOF
+	case n == 0:
+		return io.EOF
+	}
+	c.in = append(c.in, buf[:n]...)
+	return nil
+}
+
+func parseRights(oob []byte) (files []*os.File, err error) {
+	if len(oob) == 0 {
+		return nil, nil
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	for i := range msgs {
+		fds, err := unix.ParseUnixRights(&msgs[i])
+		if err != nil {
+			continue // another sort of message
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), "received"))
+		}
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}

@@ -1,0 +1,227 @@
+package sandbox
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/hostfile"
+	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
+)
+
+// A console is where a guest's standard streams come from and go to. All output
+// goes into the log. Besides, there are three sorts:
+//
+//   - direct: the streams are descriptors of whoever started the system;
+//   - streams: clients attach over the control socket and leave again;
+//   - a terminal: the same, with a terminal of the kernel's own between.
+type console struct {
+	log    *logWriter
+	direct [3]*os.File // nil unless direct
+	stdin  bool        // the guest has an input
+	null   *os.File
+
+	tty    *ttyfs.Terminal // nil without
+	input  *io.PipeWriter  // of streams; nil without stdin
+	inputR *io.PipeReader
+	pump   sync.WaitGroup
+
+	mu      sync.Mutex
+	clients map[*client]struct{} // protected by mu
+	ended   bool                 // protected by mu
+}
+
+// A client is somebody who is attached.
+type client struct {
+	conn *control.Conn
+	gone chan struct{} // closed when it is attached no more
+	once sync.Once
+}
+
+func (c *client) leave() { c.once.Do(func() { close(c.gone) }) }
+
+// clientPatience is how long a client may not read before it is let go: output
+// waits for those who are attached, as with docker, but not for ever.
+const clientPatience = 30 * time.Second
+
+func newConsole(log *logWriter, stdin bool) (*console, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	return &console{log: log, stdin: stdin, null: null, clients: make(map[*client]struct{})}, nil
+}
+
+// useDirect has the guest use descriptors of ours.
+func (c *console) useDirect(files [3]*os.File) { c.direct = files }
+
+// useStreams has the guest use what clients send and receive.
+func (c *console) useStreams() { c.inputR, c.input = io.Pipe() }
+
+// useTerminal has the guest use a terminal, whose keys send it signals.
+func (c *console) useTerminal(size *control.Size, signal func(int32)) {
+	o := ttyfs.Options{Signal: signal, Tee: func(p []byte) { c.broadcast("tty", p) }}
+	if size != nil {
+		o.Size = winsize(size)
+	}
+	c.tty = ttyfs.New(o)
+}
+
+func winsize(s *control.Size) ttyfs.Winsize {
+	return ttyfs.Winsize{Rows: uint16(min(s.Rows, 1<<16-1)), Cols: uint16(min(s.Cols, 1<<16-1))}
+}
+
+// file is the guest's file of a standard stream.
+func (c *console) file(p *hostfile.Poller, name string) (vfs.File, error) {
+	switch {
+	case c.tty != nil:
+		return c.tty.File(name), nil
+	case name == "stdin" && !c.stdin:
+		return hostfile.Inherit(p, int(c.null.Fd()), name)
+	case c.direct[0] != nil:
+		return c.directFile(p, name)
+	case name == "stdin":
+		return hostfile.NewReader(name, c.inputR), nil
+	}
+	return hostfile.NewWriter(name, &output{c, name}), nil
+}
+
+func (c *console) directFile(p *hostfile.Poller, name string) (vfs.File, error) {
+	i := map[string]int{"stdin": 0, "stdout": 1, "stderr": 2}[name]
+	f, err := hostfile.Inherit(p, int(c.direct[i].Fd()), name)
+	if err != nil || name == "stdin" {
+		return f, err
+	}
+	if t, ok := f.(interface{ Tee(func([]byte)) }); ok {
+		t.Tee(func(b []byte) { c.log.write(name, b) })
+	}
+	return f, nil
+}
+
+// An output is a stream's way to the log and the clients.
+type output struct {
+	c    *console
+	name string
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.c.broadcast(o.name, p)
+	return len(p), nil
+}
+
+// broadcast gives output to the log and to all who are attached.
+func (c *console) broadcast(stream string, p []byte) {
+	c.log.write(stream, p)
+	msg := control.Stream{Stdout: p}
+	if stream == "stderr" {
+		msg = control.Stream{Stderr: p}
+	}
+	for _, cl := range c.attached() {
+		cl.conn.Patience(clientPatience)
+		if err := cl.conn.Send(msg); err != nil {
+			cl.leave()
+		}
+	}
+}
+
+func (c *console) attached() []*client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*client, 0, len(c.clients))
+	for cl := range c.clients {
+		all = append(all, cl)
+	}
+	return all
+}
+
+// print writes what is not the guest's own, such as results of --invoke, where
+// its output goes.
+func (c *console) print(s string) error {
+	if s == "" {
+		return nil
+	}
+	if c.direct[1] == nil {
+		c.broadcast("stdout", []byte(s))
+		return nil
+	}
+	c.log.write("stdout", []byte(s))
+	_, err := io.WriteString(c.direct[1], s)
+	return err
+}
+
+var errEnded = errors.New("the system has ended")
+
+// attach serves a client until it leaves, or the system ends. signal is called
+// with what it sends the guest.
+func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32)) error {
+	cl := &client{conn: conn, gone: make(chan struct{})}
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return errEnded
+	}
+	c.clients[cl] = struct{}{}
+	c.mu.Unlock()
+	if a.Size != nil && c.tty != nil {
+		c.tty.Resize(winsize(a.Size))
+	}
+	go func() {
+		defer cl.leave()
+		c.receive(cl, a.Stdin, signal)
+	}()
+	<-cl.gone
+	c.mu.Lock()
+	delete(c.clients, cl)
+	c.mu.Unlock()
+	return nil
+}
+
+// receive takes what a client sends.
+func (c *console) receive(cl *client, stdin bool, signal func(int32)) {
+	for {
+		var m control.Stream
+		files, err := cl.conn.Receive(&m)
+		for _, f := range files {
+			f.Close()
+		}
+		if err != nil {
+			return
+		}
+		switch {
+		case m.Size != nil && c.tty != nil:
+			c.tty.Resize(winsize(m.Size))
+		case m.Signal != 0:
+			signal(m.Signal)
+		case !stdin:
+		case len(m.Stdin) > 0 && c.tty != nil:
+			c.tty.Input(m.Stdin)
+		case len(m.Stdin) > 0 && c.input != nil && c.stdin:
+			if _, err := c.input.Write(m.Stdin); err != nil {
+				stdin = false // nobody will read it
+			}
+		case m.EOF && c.input != nil && c.tty == nil:
+			c.input.Close()
+		}
+	}
+}
+
+// end tells clients that nothing follows, and lets them go.
+func (c *console) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	for _, cl := range c.attached() {
+		cl.conn.Patience(time.Second)
+		_ = cl.conn.Send(control.Stream{Ended: true}) // it may have gone
+		cl.leave()
+	}
+	if c.input != nil {
+		c.input.Close()
+		c.inputR.Close()
+	}
+	c.null.Close()
+}
