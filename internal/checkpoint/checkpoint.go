@@ -8,7 +8,6 @@ package checkpoint
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -16,7 +15,9 @@ import (
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/kernel"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
 
@@ -27,13 +28,13 @@ type World struct {
 	Root      *memfs.FS
 }
 
-// State is all that a state file holds. It is written as JSON until the image
-// format is settled.
+// State is all that a state file holds. Its encoding is doc/state.proto:
+// see package protostruct.
 type State struct {
-	Kernel *kernel.State
-	Files  *vfs.State
-	FDs    *vfs.FDTableState
-	Root   *memfs.State
+	Kernel *kernel.State     `pb:"1"`
+	Files  *vfs.State        `pb:"2"`
+	FDs    *vfs.FDTableState `pb:"3"`
+	Root   *memfs.State      `pb:"4"`
 }
 
 // Stats says what a checkpoint did.
@@ -103,7 +104,7 @@ func save(ctx context.Context, k *kernel.Kernel, w World, o Options, stop *kerne
 	if err := out.Memory(0, mem); err != nil {
 		return s, err
 	}
-	b, err := json.Marshal(st)
+	b, err := protostruct.Marshal(st)
 	if err != nil {
 		return s, fmt.Errorf("state: %w", err)
 	}
@@ -147,12 +148,15 @@ func needs(st *State) []image.Need {
 	}
 	seen := make(map[string]bool)
 	for _, f := range st.Files.Files {
-		var named struct{ Name string }
-		if f.Object.Kind != "listener" || json.Unmarshal(f.Object.Data, &named) != nil || seen[named.Name] {
+		if f.Object.Kind != hostfile.KindListener {
 			continue
 		}
-		seen[named.Name] = true
-		out = append(out, image.Need{Kind: image.NeedListener, Name: named.Name})
+		var l hostfile.State
+		if protostruct.Unmarshal(f.Object.Data, &l) != nil || seen[l.Name] {
+			continue
+		}
+		seen[l.Name] = true
+		out = append(out, image.Need{Kind: image.NeedListener, Name: l.Name})
 	}
 	return out
 }
@@ -160,7 +164,7 @@ func needs(st *State) []image.Need {
 // maxState bounds a state file, in bytes.
 const maxState = 4 << 30
 
-// Open reads the state of an image.
+// Open reads the state of an image, which keeps the bytes that it was read from.
 func Open(im *image.Image) (*State, error) {
 	b, err := im.State()
 	if err != nil {
@@ -170,7 +174,7 @@ func Open(im *image.Image) (*State, error) {
 		return nil, fmt.Errorf("state: %d bytes, at most %d are read", len(b), int64(maxState))
 	}
 	st := new(State)
-	if err := json.Unmarshal(b, st); err != nil {
+	if err := protostruct.Unmarshal(b, st); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	if st.Kernel == nil || st.Files == nil || st.FDs == nil || st.Root == nil || len(st.Kernel.Processes) == 0 {

@@ -21,13 +21,14 @@ const module = "github.com/stasis-run/stasis/"
 // an error: a new package says where it belongs.
 var rules = map[string]string{
 	// Leaves.
-	"internal/abi":        "",
-	"internal/waiter":     "",
-	"internal/ktime":      "",
-	"internal/invariants": "",
-	"internal/wasm":       "",
-	"internal/memory":     "golang.org/x/sys/unix",
-	"internal/image":      "golang.org/x/sys/unix", // bytes only: files come through its own interface
+	"internal/abi":         "",
+	"internal/waiter":      "",
+	"internal/ktime":       "",
+	"internal/invariants":  "",
+	"internal/wasm":        "",
+	"internal/memory":      "golang.org/x/sys/unix",
+	"internal/protostruct": "google.golang.org/protobuf/encoding/protowire",
+	"internal/image":       "golang.org/x/sys/unix", // bytes only: files come through its own interface
 
 	// Modules and engines.
 	"internal/instrument":        "internal/wasm",
@@ -37,26 +38,27 @@ var rules = map[string]string{
 	"internal/engine/enginetest": "internal/engine internal/wasm",
 
 	// Files.
-	"internal/vfs":          "internal/abi internal/waiter",
-	"internal/vfs/memfs":    "internal/abi internal/waiter internal/vfs",
-	"internal/vfs/pipefs":   "internal/abi internal/waiter internal/vfs",
-	"internal/vfs/hostfile": "internal/abi internal/waiter internal/vfs golang.org/x/sys/unix",
-	"internal/vfs/hostfs":   "internal/abi internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
-	"internal/vfs/vfstest":  "internal/abi internal/waiter internal/vfs",
+	"internal/vfs":          "internal/abi internal/protostruct internal/waiter",
+	"internal/vfs/memfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/pipefs":   "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/hostfile": "internal/abi internal/protostruct internal/waiter internal/vfs golang.org/x/sys/unix",
+	"internal/vfs/hostfs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
+	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
 
 	// The kernel knows engines as an interface only, and no system call.
 	"internal/kernel":          "internal/abi internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
 	"internal/syscalls/wasip1": "internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
-	"internal/checkpoint":      "internal/abi internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/memfs internal/wasm",
+	"internal/checkpoint":      "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
 
 	// The rim.
 	"internal/sandbox": "internal/abi internal/checkpoint internal/engine/... internal/image internal/instrument internal/kernel internal/ktime internal/memory internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix",
 	"cmd/stasis":       "internal/abi internal/sandbox internal/image internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
 
 	// For tests.
-	"internal/faultfs":       "internal/image",
-	"internal/wasmgen":       "internal/wasm",
-	"internal/wasmgen/plain": "internal/wasmgen github.com/tetratelabs/wazero/...",
+	"internal/faultfs":               "internal/image",
+	"internal/protostruct/prototest": "",
+	"internal/wasmgen":               "internal/wasm",
+	"internal/wasmgen/plain":         "internal/wasmgen github.com/tetratelabs/wazero/...",
 }
 
 // free are for tests, measurements and showing, and may import what they like; nothing
@@ -64,7 +66,7 @@ var rules = map[string]string{
 var free = []string{"cmd/demo", "guests", "internal/deps", "test"}
 
 // suites are imported by tests, and by what is free, only.
-var suites = []string{"internal/engine/enginetest", "internal/vfs/vfstest", "internal/faultfs", "internal/wasmgen"}
+var suites = []string{"internal/engine/enginetest", "internal/vfs/vfstest", "internal/faultfs", "internal/protostruct/prototest", "internal/wasmgen"}
 
 type pkg struct {
 	ImportPath                         string

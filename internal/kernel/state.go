@@ -13,26 +13,26 @@ import (
 // State is all of a kernel that is saved, but for the memories of its threads
 // and what the vfs package saves itself.
 type State struct {
-	Clocks    ktime.State
-	LastID    TaskID
-	Processes []ProcessState
+	Clocks    ktime.State    `pb:"1"`
+	LastID    TaskID         `pb:"2"`
+	Processes []ProcessState `pb:"3"`
 }
 
 // ProcessState is a process.
 type ProcessState struct {
-	Module [32]byte // digest of what it runs
-	Args   []string
-	Env    []string
-	Tasks  []TaskState // the leader first
+	Module [32]byte    `pb:"1"` // digest of what it runs
+	Args   []string    `pb:"2"`
+	Env    []string    `pb:"3"`
+	Tasks  []TaskState `pb:"4"` // the leader first
 }
 
 // TaskState is a task.
 type TaskState struct {
-	ID        TaskID
-	Thread    *engine.State
-	Restart   Restart
-	CPU       int64 // ns
-	GroupStop int32 // signal of the group stop it is in, or 0
+	ID        TaskID        `pb:"1"`
+	Thread    *engine.State `pb:"2"`
+	Restart   Restart       `pb:"3"`
+	CPU       int64         `pb:"4"` // ns
+	GroupStop int32         `pb:"5"` // signal of the group stop it is in, or 0
 }
 
 // ErrExiting says that a kernel cannot be saved since its process is on its

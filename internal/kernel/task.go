@@ -49,9 +49,9 @@ type Task struct {
 // A Restart is what a system call may not do twice. The zero value is that of a
 // call that is made for the first time.
 type Restart struct {
-	Set      bool  // the call has begun before
-	Deadline int64 // ns of the monotonic clock; Never if there is none
-	Done     int64 // bytes done
+	Set      bool  `pb:"1"` // the call has begun before
+	Deadline int64 `pb:"2"` // ns of the monotonic clock; Never if there is none
+	Done     int64 `pb:"3"` // bytes done
 }
 
 // Never is a deadline that does not come.

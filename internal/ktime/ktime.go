@@ -118,9 +118,9 @@ type Clocks struct {
 
 // State is what of clocks is saved: their readings, in ns.
 type State struct {
-	Monotonic int64
-	Boot      int64
-	Wall      int64 // when they were read, to add the time in between to Boot
+	Monotonic int64 `pb:"1"`
+	Boot      int64 `pb:"2"`
+	Wall      int64 `pb:"3"` // when they were read, to add the time in between to Boot
 }
 
 // NewClocks makes clocks that begin at 0.

@@ -7,11 +7,9 @@ package guest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +18,7 @@ import (
 	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/protostruct"
 )
 
 // maxStops is how many safepoints of a guest are tried one by one, and how
@@ -130,19 +129,19 @@ func (x *machine) wake() {
 	copy(x.thread.Memory().Bytes(), memory)
 }
 
-// recode has a state written and read as JSON.
+// recode has a state written and read as in an image.
 func recode(t *testing.T, st *engine.State) *engine.State {
 	t.Helper()
-	b, err := json.Marshal(st)
+	b, err := protostruct.Marshal(st)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := new(engine.State)
-	if err := json.Unmarshal(b, out); err != nil {
+	if err := protostruct.Unmarshal(b, out); err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(st, out) {
-		t.Fatalf("a state does not survive JSON: %+v, %+v", st, out)
+	if again, err := protostruct.Marshal(out); err != nil || !bytes.Equal(again, b) {
+		t.Fatalf("a state does not survive its encoding: %+v, %+v, %v", st, out, err)
 	}
 	return out
 }

@@ -2,7 +2,6 @@ package hostfs
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -240,8 +240,10 @@ func TestUnlinkedWriteOnly(t *testing.T) {
 	g.ns.UnlinkAt(g.root, "log")
 	st, err := save(t, g, f)
 	must(t, err)
-	if !bytes.Contains(st.Files[0].Object.Data, []byte("bGluZXM=")) {
-		t.Errorf("state is %s", st.Files[0].Object.Data)
+	var s State
+	must(t, protostruct.Unmarshal(st.Files[0].Object.Data, &s))
+	if string(s.Content) != "lines" {
+		t.Errorf("state is %+v", s)
 	}
 }
 
@@ -349,18 +351,22 @@ func TestBadState(t *testing.T) {
 		{Type: abi.FiletypeRegularFile, Path: "f", Size: 1, Seen: 2},
 		{Type: abi.FiletypeRegularFile, Path: "f", Content: []byte("x")},
 		{Type: abi.FiletypeRegularFile, Path: "f", Unlinked: true, Size: 5, Content: []byte("x")},
-		{Type: abi.FiletypeDirectory, Path: ".", Cookies: map[string]uint64{"a": 1, "b": 1}, LastCookie: 1},
-		{Type: abi.FiletypeDirectory, Path: ".", Cookies: map[string]uint64{"a": 2}, LastCookie: 1},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"a", 1}, {"b", 1}}, LastCookie: 1},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"a", 2}}, LastCookie: 1},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"a", 0}}, LastCookie: 1},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"a", 1}, {"a", 2}}, LastCookie: 2},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"../a", 1}}, LastCookie: 2},
+		{Type: abi.FiletypeDirectory, Path: ".", LastCookie: 1<<62 + 1},
 	} {
-		data, err := json.Marshal(s)
+		data, err := protostruct.Marshal(s)
 		must(t, err)
 		if f, err := g.fs.RestoreFile(nil, data); err == nil {
-			t.Errorf("%s was accepted", data)
+			t.Errorf("%+v was accepted", s)
 			f.Close()
 		}
 	}
-	if _, err := g.fs.RestoreFile(nil, []byte("{")); err == nil {
-		t.Error("bad JSON was accepted")
+	if _, err := g.fs.RestoreFile(nil, []byte("\x0a")); err == nil {
+		t.Error("a bad encoding was accepted")
 	}
 }
 
