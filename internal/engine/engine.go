@@ -114,9 +114,10 @@ type Event struct {
 	Trap    *Trap
 }
 
-// A Thread runs the guest code of one task. Only Interrupt and Interrupted may
-// be called from another goroutine than the one that calls Run, and only under
-// a lock of the caller's that Clear is called under as well.
+// A Thread runs the guest code of one task. Only Interrupt may be called from
+// another goroutine than the one that calls Run, and only under a lock of the
+// caller's that Clear is called under as well; so may Memory, for its length,
+// until Close.
 type Thread interface {
 	// Start puts a call of a function on the stack, which must be empty; on
 	// that of a new thread, a call of the module's own start function above it.
@@ -165,7 +166,8 @@ const ModuleStart = ^uint32(0)
 
 // A Memory is a linear memory. Its bytes stay where they are while it grows.
 type Memory interface {
-	// Bytes is the whole memory as it is now.
+	// Bytes is the whole memory as it is now, also for another goroutine while
+	// guest code runs; what is in it is the guest's then.
 	Bytes() []byte
 }
 

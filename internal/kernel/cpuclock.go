@@ -23,6 +23,7 @@ type cpuClock struct {
 	since   int64 // host time from which on the task's time is not in total yet; protected by mu
 	running bool  // protected by mu
 	seen    int64 // the highest reading so far; protected by mu
+	charged int64 // what the quota knows of; protected by mu
 }
 
 func (c *cpuClock) begin(src ktime.Source) {
@@ -61,6 +62,22 @@ func (c *cpuClock) advance(now, num, den int64) {
 		c.total += (now - c.since) * num / den
 		c.since = now
 	}
+}
+
+// charge is how far the clock has come since the last charge.
+func (c *cpuClock) charge() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.total - c.charged
+	c.charged = c.total
+	return d
+}
+
+// restore sets the clock of a task that does not run yet.
+func (c *cpuClock) restore(total int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total, c.charged = total, total
 }
 
 // isRunning reports whether the clock advances by itself.
@@ -102,7 +119,7 @@ func newTicker(k *Kernel) *ticker { return &ticker{k: k} }
 func (x *ticker) start() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.armLocked(slackPeriod)
+	x.armLocked(x.k.firstTick())
 }
 
 func (x *ticker) armLocked(d time.Duration) {
@@ -122,10 +139,7 @@ func (x *ticker) armLocked(d time.Duration) {
 
 func (x *ticker) tick(passed time.Duration) {
 	defer x.firing.Done()
-	next := slackPeriod
-	if x.k.advanceClocks() {
-		next = tickPeriod
-	}
+	next := x.k.account()
 	x.mu.Lock()
 	x.ticks++
 	x.idle += passed
@@ -151,23 +165,20 @@ func (x *ticker) close() {
 	x.firing.Wait()
 }
 
-// advanceClocks brings the CPU clocks up to date. When more tasks run than
-// there are CPUs, each gets its share; it reports whether that is so.
-func (k *Kernel) advanceClocks() (shared bool) {
-	now := k.clocks.Source().Mono()
-	tasks := k.tasks.All()
-	running := int64(0)
+// advanceClocks brings the CPU clocks up to date, and counts the tasks that
+// run. When they are more than there are CPUs, each gets its share.
+func (k *Kernel) advanceClocks(now int64, tasks []*Task) (running int64) {
 	for _, t := range tasks {
 		if t.cpu.isRunning() {
 			running++
 		}
 	}
 	num, den := int64(1), int64(1)
-	if cpus := int64(k.cpus()); running > cpus {
+	if cpus := int64(k.cpus); running > cpus {
 		num, den = cpus, running
 	}
 	for _, t := range tasks {
 		t.cpu.advance(now, num, den)
 	}
-	return den > num
+	return running
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/ktime"
@@ -16,10 +18,24 @@ import (
 type Options struct {
 	Calls  *CallTable    // the system calls that guests may import
 	Source ktime.Source  // nil is the host's clock
-	Random io.Reader     // what random_get reads; nil is crypto/rand
+	Random io.Reader     // random bytes for guests; nil is crypto/rand
 	Limits engine.Limits // of each thread
 	Log    *slog.Logger  // nil discards
-	CPUs   int           // CPU time per wall time that guests get at most; 0 is one per host CPU
+
+	// Seed, if not nil, has guests see the random bytes that follow from it and
+	// nothing else, in place of Random. They go on in a restored system, which
+	// another Seed begins anew.
+	Seed *uint64
+
+	// Wall is the wall clock that guests see.
+	Wall ktime.Wall
+
+	// CPUTime is what each process may use, as RLIMIT_CPU has it; 0 is no limit.
+	// A process that has used it ends by SIGXCPU.
+	CPUTime time.Duration
+
+	// CPUs is how many CPUs the system gets at most; 0 is no limit.
+	CPUs MilliCPUs
 }
 
 // A Kernel is one compute system's world. Many can live in one host process.
@@ -29,6 +45,9 @@ type Kernel struct {
 	tasks  *TaskSet
 	ticker *ticker
 	log    *slog.Logger
+	random random
+	quota  quota
+	cpus   int // of the host; immutable
 
 	mu      sync.Mutex
 	init    *ThreadGroup // the first process; protected by mu
@@ -43,7 +62,9 @@ func New(opts Options) *Kernel {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	k := &Kernel{opts: opts, clocks: ktime.NewClocks(opts.Source), log: opts.Log}
+	k := &Kernel{opts: opts, clocks: ktime.NewClocks(opts.Source, opts.Wall), log: opts.Log, cpus: runtime.NumCPU()}
+	k.random.begin(opts)
+	k.quota.share = opts.CPUs.share()
 	k.clocks.Freeze()
 	k.tasks = newTaskSet(k)
 	k.ticker = newTicker(k)

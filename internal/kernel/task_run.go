@@ -43,7 +43,7 @@ func (t *Task) lookAround() bool {
 			t.state = Exiting
 			return false
 		}
-		if s.stops == 0 && t.stops == 0 && t.internal == nil {
+		if !t.heldLocked() && !s.throttled {
 			break
 		}
 		if t.state != Stopped {
