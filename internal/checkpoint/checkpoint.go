@@ -10,6 +10,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/engine"
@@ -21,20 +23,19 @@ import (
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
 
-// A World is what a system has besides its kernel: its tree of files, whose
-// root is Root.
+// A World is what a system has besides its kernel: its tree of files. The file
+// systems in memory that are mounted in it are saved with the system.
 type World struct {
 	Namespace *vfs.Namespace
-	Root      *memfs.FS
 }
 
 // State is all that a state file holds. Its encoding is doc/state.proto:
 // see package protostruct.
 type State struct {
-	Kernel *kernel.State     `pb:"1"`
-	Files  *vfs.State        `pb:"2"`
-	FDs    *vfs.FDTableState `pb:"3"`
-	Root   *memfs.State      `pb:"4"`
+	Kernel *kernel.State      `pb:"1"`
+	Files  *vfs.State         `pb:"2"`
+	FDs    *vfs.FDTableState  `pb:"3"`
+	Mounts []memfs.MountState `pb:"4"` // those in memory; the root among them
 }
 
 // Stats says what a checkpoint did.
@@ -44,16 +45,20 @@ type Stats struct {
 	Total      time.Duration
 	Frames     int
 	Memory     int64 // bytes of guest memory
+
+	PagesScanned, PagesWritten int64 // of image.PageSize
+	BytesWritten               int64
 }
 
 // Options describe a checkpoint.
 type Options struct {
-	Dir     string            // where the image goes; must not exist
-	Leave   bool              // let the system run on
-	Module  []byte            // what the process runs
-	Info    map[string]string // for people
-	Version string            // of this program
-	FS      image.FS
+	Create  func(name string) (image.File, error) // makes the files of the image
+	Publish func() error                          // makes what was written an image; nil is nothing to do
+	Leave   bool                                  // let the system run on
+	Thin    bool                                  // leave the module out
+	DropEnv []string                              // names of variables that stay out
+	Module  []byte                                // what the process runs
+	Config  image.Config                          // what is known of it before
 }
 
 // stopTimeout bounds the wait for tasks to come to their safepoints.
@@ -63,57 +68,131 @@ const stopTimeout = 30 * time.Second
 // stay stopped after success, for the caller to end; on failure they run on as
 // if nothing had happened.
 func Save(ctx context.Context, k *kernel.Kernel, w World, o Options) (Stats, error) {
-	begin := time.Now()
-	out, err := image.Create(o.FS, o.Dir)
-	if err != nil {
-		return Stats{}, err
-	}
-	stop := k.Tasks().BeginExternalStop()
-	st, err := save(ctx, k, w, o, stop, out, begin)
-	if err != nil {
-		stop.End()
-		return st, errors.Join(err, out.Abort())
-	}
-	if o.Leave {
-		stop.End()
-	}
-	st.Total = time.Since(begin)
-	return st, nil
+	s := saving{k: k, world: w, o: o, out: image.NewWriter(o.Create), begin: time.Now()}
+	defer s.out.Close()
+	err := s.save(ctx)
+	s.stats.Total = time.Since(s.begin)
+	return s.stats, err
 }
 
-func save(ctx context.Context, k *kernel.Kernel, w World, o Options, stop *kernel.ExternalStop, out *image.Writer, begin time.Time) (Stats, error) {
+// A saving is a checkpoint under way.
+type saving struct {
+	k      *kernel.Kernel
+	world  World
+	o      Options
+	out    *image.Writer
+	begin  time.Time
+	atRest time.Time
+	stats  Stats
+}
+
+func (s *saving) save(ctx context.Context) error {
+	if err := s.writeModule(); err != nil { // it does not change: the guest need not stand still for it
+		return err
+	}
+	s.begin = time.Now()
+	stop := s.k.Tasks().BeginExternalStop()
+	ended := false
+	end := func() {
+		if !ended {
+			ended = true
+			s.stats.Stopped = time.Since(s.atRest)
+			stop.End()
+		}
+	}
+	config, err := s.writeStopped(ctx, stop)
+	if err == nil && s.o.Leave {
+		end()
+	}
+	if err == nil {
+		err = s.finish(config)
+	}
+	if err != nil {
+		end()
+		return err
+	}
+	if !ended {
+		s.stats.Stopped = time.Since(s.atRest)
+	}
+	return nil
+}
+
+func (s *saving) writeModule() error {
+	g := s.k.Init()
+	if g == nil {
+		return kernel.ErrExiting
+	}
+	if s.o.Thin {
+		return nil
+	}
+	return s.out.Module(g.Module().Digest(), s.o.Module)
+}
+
+// writeStopped writes all that changes while the guest runs.
+func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (image.Config, error) {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	var s Stats
+	s.atRest = time.Now()
 	if err := stop.Wait(ctx); err != nil {
-		return s, err
+		return image.Config{}, err
 	}
-	atRest := time.Now()
-	s.TimeToStop = atRest.Sub(begin)
-	st, err := capture(k, w)
+	s.atRest = time.Now()
+	s.stats.TimeToStop = s.atRest.Sub(s.begin)
+	st, err := capture(s.k, s.world)
 	if err != nil {
-		return s, err
+		return image.Config{}, err
 	}
-	g := k.Init()
-	mem := g.SavedMemory()
-	s.Memory = int64(len(mem))
-	s.Frames = len(st.Kernel.Processes[0].Tasks[0].Thread.Frames)
-	if err := out.Module(g.Module().Digest(), o.Module); err != nil {
-		return s, err
-	}
-	if err := out.Memory(0, mem); err != nil {
-		return s, err
+	config := s.o.Config
+	config.Lost = append(config.Lost, st.dropEnv(s.o.DropEnv)...)
+	mem := s.k.Init().SavedMemory()
+	s.stats.Memory = int64(len(mem))
+	s.stats.Frames = len(st.Kernel.Processes[0].Tasks[0].Thread.Frames)
+	if err := s.out.Memory(0, mem); err != nil {
+		return config, err
 	}
 	b, err := protostruct.Marshal(st)
 	if err != nil {
-		return s, fmt.Errorf("state: %w", err)
+		return config, fmt.Errorf("state: %w", err)
 	}
-	if err := out.State(b); err != nil {
-		return s, err
+	config.Needs, config.Processes = needs(st), len(st.Kernel.Processes)
+	return config, s.out.State(b)
+}
+
+// finish makes an image of what is written. The guest may run on meanwhile.
+func (s *saving) finish(config image.Config) error {
+	config.Created = time.Now().UTC()
+	if s.o.Thin {
+		digest := s.k.Init().Module().Digest()
+		config.Requires = append(config.Requires, image.FeatureThin)
+		config.Modules = []image.ModuleInfo{{Digest: hex.EncodeToString(digest[:]), Size: int64(len(s.o.Module))}}
 	}
-	err = out.Commit(image.Config{Created: time.Now(), Stasis: o.Version, Needs: needs(st), Info: o.Info})
-	s.Stopped = time.Since(atRest)
-	return s, err
+	if _, err := s.out.Finish(config); err != nil {
+		return err
+	}
+	w := s.out.Stats()
+	s.stats.PagesScanned, s.stats.PagesWritten, s.stats.BytesWritten = w.PagesScanned, w.PagesWritten, w.BytesWritten
+	if s.o.Publish == nil {
+		return nil
+	}
+	return s.o.Publish()
+}
+
+// dropEnv leaves variables out of the environments, and tells which.
+func (st *State) dropEnv(names []string) (dropped []string) {
+	for i := range st.Kernel.Processes {
+		p := &st.Kernel.Processes[i]
+		var kept []string
+		for _, e := range p.Env {
+			name, _, _ := strings.Cut(e, "=")
+			if slices.Contains(names, name) {
+				dropped = append(dropped, "environment "+name)
+				continue
+			}
+			kept = append(kept, e)
+		}
+		p.Env = kept
+	}
+	return dropped
 }
 
 // capture describes a system at rest.
@@ -127,7 +206,7 @@ func capture(k *kernel.Kernel, w World) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &State{Kernel: ks, Files: saver.State(), FDs: fds, Root: w.Root.Save()}
+	st := &State{Kernel: ks, Files: saver.State(), FDs: fds, Mounts: memfs.SaveMounts(w.Namespace)}
 	if k.Init().Exiting() { // it may have closed files while they were looked at
 		return nil, kernel.ErrExiting
 	}
@@ -137,8 +216,12 @@ func capture(k *kernel.Kernel, w World) (*State, error) {
 // needs lists what a restore has to be granted.
 func needs(st *State) []image.Need {
 	var out []image.Need
+	inside := make(map[string]bool)
+	for _, m := range st.Mounts {
+		inside[m.Guest] = true
+	}
 	for _, m := range st.Files.Mounts {
-		if m.Guest != "/" {
+		if !inside[m.Guest] {
 			n := image.Need{Kind: image.NeedMount, Name: m.Guest}
 			if m.ReadOnly {
 				n.Detail = "read-only"
@@ -177,13 +260,18 @@ func Open(im *image.Image) (*State, error) {
 	if err := protostruct.Unmarshal(b, st); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	if st.Kernel == nil || st.Files == nil || st.FDs == nil || st.Root == nil || len(st.Kernel.Processes) == 0 {
+	if st.Kernel == nil || st.Files == nil || st.FDs == nil || len(st.Mounts) == 0 || len(st.Kernel.Processes) == 0 {
 		return nil, errors.New("state: parts are missing")
 	}
 	if im.Memories() != 1 {
 		return nil, fmt.Errorf("%d memories; this version restores one", im.Memories())
 	}
 	return st, nil
+}
+
+// MemoryMounts makes the file systems in memory of a saved system.
+func (st *State) MemoryMounts(wall func() int64) ([]vfs.Mount, error) {
+	return memfs.RestoreMounts(st.Mounts, memfs.Options{Now: wall})
 }
 
 // ModuleOf reads the module of the first process.

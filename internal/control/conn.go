@@ -17,6 +17,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -75,6 +76,53 @@ func Pair() (*Conn, *os.File, error) {
 		return nil, nil, err
 	}
 	return ours, theirs, nil
+}
+
+// Listen makes a listening socket that only its owner may connect to. However
+// long its path, it fits a socket's address.
+func Listen(path string) (*os.File, error) {
+	var f *os.File
+	err := through(path, func(short string) error {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		f = os.NewFile(uintptr(fd), "control")
+		return errors.Join(unix.Fchmod(fd, 0o600), unix.Bind(fd, &unix.SockaddrUnix{Name: short}), unix.Listen(fd, 64))
+	})
+	if err != nil && f != nil {
+		f.Close()
+	}
+	return f, err
+}
+
+// Dial connects to a listening socket.
+func Dial(ctx context.Context, path string) (*Conn, error) {
+	var c net.Conn
+	err := through(path, func(short string) (err error) {
+		var d net.Dialer
+		c, err = d.DialContext(ctx, "unix", short)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(c.(*net.UnixConn)), nil
+}
+
+// through calls f with a name of path that is short enough for a socket's
+// address: by a descriptor of its directory, if need be.
+func through(path string, f func(short string) error) error {
+	const most = 107 // unix(7)
+	if len(path) <= most {
+		return f(path)
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return f(fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), filepath.Base(path)))
 }
 
 // Close closes the connection.

@@ -292,4 +292,3 @@ func (v *server) close() {
 	v.mu.Unlock()
 	v.wg.Wait()
 }
-

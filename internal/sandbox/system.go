@@ -24,7 +24,6 @@ import (
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
 	"github.com/stasis-run/stasis/internal/vfs"
-	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
 
 // Version is the program's version.
@@ -140,12 +139,16 @@ func (s *System) compile(ctx context.Context) (err error) {
 }
 
 func (s *System) kernelOptions() (kernel.Options, error) {
-	wall, err := ktime.ParseWall(s.opts.Spec.Clock)
+	var wall ktime.Wall // a restored system's own
+	var err error
+	if s.opts.Spec.Clock != "" {
+		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
+	}
 	return kernel.Options{
 		Calls:   kernel.NewCallTable(wasip1.Calls(wasip1.Options{})),
 		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
 		CPUTime: s.opts.Spec.CPUTime,
-		Quota:   s.opts.Spec.CPUs,
+		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
 		Seed:    s.opts.Spec.Seed,
 		Wall:    wall,
 	}, err
@@ -161,7 +164,7 @@ func (s *System) stress() kernel.Stress {
 
 func (s *System) bootModule(ctx context.Context) (err error) {
 	sp := &s.opts.Spec
-	if s.world, err = newWorld(sp, s.opts.Granted, nil, nil); err != nil {
+	if s.world, err = newWorld(sp, s.opts.Granted, nil); err != nil {
 		return err
 	}
 	fds, err := s.world.newFiles()
@@ -243,11 +246,11 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 }
 
 func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
-	root, tmp, err := checkpoint.Roots(st, ktime.Host.Wall)
+	mounts, err := st.MemoryMounts(ktime.Host.Wall)
 	if err != nil {
 		return err
 	}
-	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, root, tmp); err != nil {
+	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, mounts); err != nil {
 		return err
 	}
 	ko, err := s.kernelOptions()

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -36,9 +35,10 @@ type world struct {
 	hosts  []*hostfs.FS
 }
 
-// newWorld makes the tree of files that s describes. root is the root file
-// system and tmp those of s.Tmpfs that were saved, by path; nil makes empty ones.
-func newWorld(s *spec.Spec, given Granted, root *memfs.FS, tmp map[string]*memfs.FS) (w *world, err error) {
+// newWorld makes the tree of files that s describes. saved are the file systems
+// in memory of a system that is restored; they take the place of those that s
+// describes. Nil makes new ones.
+func newWorld(s *spec.Spec, given Granted, saved []vfs.Mount) (w *world, err error) {
 	w = &world{spec: s, given: given}
 	defer func() {
 		if err != nil {
@@ -48,70 +48,45 @@ func newWorld(s *spec.Spec, given Granted, root *memfs.FS, tmp map[string]*memfs
 	if w.poller, err = hostfile.NewPoller(); err != nil {
 		return w, err
 	}
-	if root == nil {
-		root = memfs.New(memfs.Options{Now: ktime.Host.Wall})
-	}
-	w.Root, w.Tmpfs = root, make(map[string]*memfs.FS)
-	w.Namespace = vfs.NewNamespace(ktime.Host.Wall)
-	if err := w.makeMountPoints(root); err != nil {
-		return w, err
-	}
-	if err := w.Namespace.Mount(vfs.Mount{Guest: "/", FS: root, ReadOnly: s.ReadOnly}); err != nil {
-		return w, err
+	mounts := saved
+	if mounts == nil {
+		mounts = newMounts(s)
 	}
 	for i, d := range s.Dirs {
-		if err := w.mountDir(d, given.Dirs[i]); err != nil {
+		m, err := w.dir(d, given.Dirs[i])
+		if err != nil {
 			return w, err
 		}
+		mounts = append(mounts, m)
 	}
+	w.Namespace = vfs.NewNamespace(ktime.Host.Wall)
+	return w, w.Namespace.MountAll(mounts)
+}
+
+// newMounts are the file systems in memory of a new system.
+func newMounts(s *spec.Spec) []vfs.Mount {
+	now := ktime.Host.Wall
+	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: now}), ReadOnly: s.ReadOnly}}
 	for _, t := range s.Tmpfs {
-		fs := tmp[t.Guest]
-		if fs == nil {
-			fs = memfs.New(memfs.Options{Now: ktime.Host.Wall, Bytes: t.Size})
-		}
-		w.Tmpfs[t.Guest] = fs
-		if err := w.Namespace.Mount(vfs.Mount{Guest: t.Guest, FS: fs}); err != nil {
-			return w, fmt.Errorf("--tmpfs %s: %w", t.Guest, err)
-		}
+		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: memfs.New(memfs.Options{Now: now, Bytes: t.Size})})
 	}
-	return w, nil
+	return mounts
 }
 
-// makeMountPoints makes the directories that others are mounted on: the root
-// may be one that nothing can be made in afterwards.
-func (w *world) makeMountPoints(root *memfs.FS) error {
-	var errs []error
-	add := func(guest string) {
-		if errno := root.MakeMountPoint(strings.TrimPrefix(guest, "/")); errno != abi.OK {
-			errs = append(errs, fmt.Errorf("mount %s: making the directory: %w", guest, errno))
-		}
-	}
-	for _, d := range w.spec.Dirs {
-		add(d.Guest)
-	}
-	for _, t := range w.spec.Tmpfs {
-		add(t.Guest)
-	}
-	return errors.Join(errs...)
-}
-
-func (w *world) mountDir(d spec.Dir, f *os.File) error {
+// dir makes a host directory a mount.
+func (w *world) dir(d spec.Dir, f *os.File) (m vfs.Mount, err error) {
 	policy := hostfs.Reopen
 	if w.spec.Files != "" {
-		var err error
 		if policy, err = hostfs.ParsePolicy(w.spec.Files); err != nil {
-			return err
+			return m, err
 		}
 	}
 	fs, err := hostfs.OpenFD(int(f.Fd()), d.Host, hostfs.Options{ReadOnly: d.ReadOnly, Policy: policy})
 	if err != nil {
-		return fmt.Errorf("--dir %s: %w", d.Host, cause(err))
+		return m, fmt.Errorf("--dir %s: %w", d.Host, cause(err))
 	}
 	w.hosts = append(w.hosts, fs)
-	if err := w.Namespace.Mount(vfs.Mount{Guest: d.Guest, FS: fs, ReadOnly: d.ReadOnly}); err != nil {
-		return fmt.Errorf("--dir %s: %w", d.Host, err)
-	}
-	return nil
+	return vfs.Mount{Guest: d.Guest, FS: fs, ReadOnly: d.ReadOnly}, nil
 }
 
 func (w *world) close() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,4 +38,22 @@ func isFree(f *os.File) (bool, error) {
 		return false, fmt.Errorf("lock: %w", err)
 	}
 	return l.Type == unix.F_UNLCK, nil
+}
+
+// Claim takes a lock of its own, by name, which lasts as long as somebody holds
+// the file. It fails with ErrRunning if somebody does.
+func (s *Store) Claim(name string) (*os.File, error) {
+	dir := filepath.Join(s.run, "claims")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryLock(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }

@@ -8,9 +8,9 @@ import (
 
 // MountState is a file system with its place in a guest's tree.
 type MountState struct {
-	Guest    string `json:"guest"`
-	ReadOnly bool   `json:"readOnly,omitempty"`
-	FS       *State `json:"fs"`
+	Guest    string `pb:"1"`
+	ReadOnly bool   `pb:"2"`
+	FS       *State `pb:"3"`
 }
 
 // SaveMounts saves each FS that is mounted in n, in order of their guest paths.
