@@ -25,6 +25,8 @@ var rules = map[string]string{
 	"internal/waiter":     "",
 	"internal/ktime":      "",
 	"internal/invariants": "",
+	"internal/detachkeys": "",
+	"internal/hostterm":   "golang.org/x/sys/unix",
 	"internal/wasm":       "",
 	"internal/memory":     "golang.org/x/sys/unix",
 	"internal/image":      "golang.org/x/sys/unix", // bytes only: files come through its own interface
@@ -40,6 +42,7 @@ var rules = map[string]string{
 	"internal/vfs":          "internal/abi internal/waiter",
 	"internal/vfs/memfs":    "internal/abi internal/waiter internal/vfs",
 	"internal/vfs/pipefs":   "internal/abi internal/waiter internal/vfs",
+	"internal/vfs/ttyfs":    "internal/abi internal/waiter internal/vfs",
 	"internal/vfs/hostfile": "internal/abi internal/waiter internal/vfs golang.org/x/sys/unix",
 	"internal/vfs/hostfs":   "internal/abi internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
 	"internal/vfs/vfstest":  "internal/abi internal/waiter internal/vfs",
@@ -51,7 +54,7 @@ var rules = map[string]string{
 
 	// The rim.
 	"internal/sandbox": "internal/abi internal/checkpoint internal/engine/... internal/image internal/instrument internal/kernel internal/ktime internal/memory internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix",
-	"cmd/stasis":       "internal/abi internal/sandbox internal/image internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
+	"cmd/stasis":       "internal/abi internal/detachkeys internal/hostterm internal/sandbox internal/image internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
 
 	// For tests.
 	"internal/faultfs":       "internal/image",
