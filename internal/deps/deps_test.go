@@ -29,6 +29,8 @@ var rules = map[string]string{
 	"internal/memory":      "golang.org/x/sys/unix",
 	"internal/protostruct": "google.golang.org/protobuf/encoding/protowire",
 	"internal/image":       "golang.org/x/sys/unix", // bytes only: files come through its own interface
+	"internal/detachkeys":  "",
+	"internal/hostterm":    "golang.org/x/sys/unix",
 
 	// Modules and engines.
 	"internal/instrument":        "internal/wasm",
@@ -44,6 +46,7 @@ var rules = map[string]string{
 	"internal/vfs/hostfile": "internal/abi internal/protostruct internal/waiter internal/vfs golang.org/x/sys/unix",
 	"internal/vfs/hostfs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
 	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/ttyfs":    "internal/abi internal/waiter internal/vfs",
 
 	// The kernel knows engines as an interface only, and no system call.
 	"internal/kernel":          "internal/abi internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
@@ -52,7 +55,7 @@ var rules = map[string]string{
 
 	// The rim.
 	"internal/sandbox": "internal/abi internal/checkpoint internal/engine/... internal/image internal/instrument internal/kernel internal/ktime internal/memory internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix",
-	"cmd/stasis":       "internal/abi internal/sandbox internal/image internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
+	"cmd/stasis":       "internal/abi internal/detachkeys internal/hostterm internal/sandbox internal/image internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
 
 	// For tests.
 	"internal/faultfs":               "internal/image",
