@@ -15,6 +15,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
@@ -63,15 +64,20 @@ const stopTimeout = 30 * time.Second
 // if nothing had happened.
 func Save(ctx context.Context, k *kernel.Kernel, w World, o Options) (Stats, error) {
 	begin := time.Now()
-	out, err := image.Create(o.FS, o.Dir)
+	draft, err := image.Create(o.FS, o.Dir)
 	if err != nil {
 		return Stats{}, err
 	}
+	out := image.NewWriter(draft.File)
+	defer out.Close()
 	stop := k.Tasks().BeginExternalStop()
 	st, err := save(ctx, k, w, o, stop, out, begin)
+	if err == nil {
+		err = draft.Publish()
+	}
 	if err != nil {
 		stop.End()
-		return st, errors.Join(err, out.Abort())
+		return st, errors.Join(err, draft.Abort())
 	}
 	if o.Leave {
 		stop.End()
@@ -97,22 +103,33 @@ func save(ctx context.Context, k *kernel.Kernel, w World, o Options, stop *kerne
 	mem := g.SavedMemory()
 	s.Memory = int64(len(mem))
 	s.Frames = len(st.Kernel.Processes[0].Tasks[0].Thread.Frames)
-	if err := out.Module(g.Module().Digest(), o.Module); err != nil {
-		return s, err
+	if err := write(out, g.Module().Digest(), o.Module, mem, st); err != nil {
+		return s, fmt.Errorf("image %s: %w", o.Dir, err)
+	}
+	_, err = out.Finish(image.Config{
+		Created: time.Now(), Stasis: o.Version, Pass: instrument.Version,
+		Processes: len(st.Kernel.Processes), Needs: needs(st), Info: o.Info,
+	})
+	s.Stopped = time.Since(atRest)
+	if err != nil {
+		err = fmt.Errorf("image %s: %w", o.Dir, err)
+	}
+	return s, err
+}
+
+// write writes what only a system at rest has.
+func write(out *image.Writer, digest [32]byte, module, mem []byte, st *State) error {
+	if err := out.Module(digest, module); err != nil {
+		return err
 	}
 	if err := out.Memory(0, mem); err != nil {
-		return s, err
+		return err
 	}
 	b, err := json.Marshal(st)
 	if err != nil {
-		return s, fmt.Errorf("state: %w", err)
+		return fmt.Errorf("state: %w", err)
 	}
-	if err := out.State(b); err != nil {
-		return s, err
-	}
-	err = out.Commit(image.Config{Created: time.Now(), Stasis: o.Version, Needs: needs(st), Info: o.Info})
-	s.Stopped = time.Since(atRest)
-	return s, err
+	return out.State(b)
 }
 
 // capture describes a system at rest.

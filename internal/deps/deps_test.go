@@ -47,7 +47,7 @@ var rules = map[string]string{
 	// The kernel knows engines as an interface only, and no system call.
 	"internal/kernel":          "internal/abi internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
 	"internal/syscalls/wasip1": "internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
-	"internal/checkpoint":      "internal/abi internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/memfs internal/wasm",
+	"internal/checkpoint":      "internal/abi internal/engine internal/image internal/instrument internal/kernel internal/ktime internal/vfs internal/vfs/memfs internal/wasm",
 
 	// The rim.
 	"internal/sandbox": "internal/abi internal/checkpoint internal/engine/... internal/image internal/instrument internal/kernel internal/ktime internal/memory internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix",

@@ -199,7 +199,7 @@ func CannotRun(err error) bool {
 	}
 	for _, is := range []error{
 		engine.ErrUnsupported, wasm.ErrUnsupported, instrument.ErrUnsupported,
-		image.ErrCorrupt, image.ErrVersion, image.ErrUnfinished,
+		image.ErrCorrupt, image.ErrVersion, image.ErrUnfinished, image.ErrUnsafe,
 	} {
 		if errors.Is(err, is) {
 			return true

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -323,7 +324,7 @@ func (s *System) saveOptions(dir string, leave bool) checkpoint.Options {
 	return checkpoint.Options{
 		Dir: dir, Leave: leave, Module: s.module, Version: Version, FS: image.OS,
 		Info: map[string]string{
-			"name": s.config.Name, "program": s.config.File, "args": strings.Join(s.config.Args, " "),
+			"name": s.config.Name, "program": filepath.Base(s.config.File),
 			"module": hex.EncodeToString(digest(s.code)),
 		},
 	}
