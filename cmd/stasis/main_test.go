@@ -228,8 +228,9 @@ func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(flip(ts.MkAbs(args[0]), at))
 }
 
-// flipall DIR changes each file of an image, at its start, middle and end, one
-// at a time; none of these images may be restored.
+// flipall DIR changes each file of an image, at its start, middle and end (of a
+// pages file, in the first, middle and last page stored), one at a time; none
+// of these images may be restored.
 func cmdFlipAll(ts *testscript.TestScript, _ bool, args []string) {
 	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*"))
 	ts.Check(err)
@@ -239,7 +240,11 @@ func cmdFlipAll(ts *testscript.TestScript, _ bool, args []string) {
 	for _, f := range files {
 		st, err := os.Stat(f)
 		ts.Check(err)
-		for _, at := range []int{0, int(st.Size() / 2), int(st.Size()) - 1} {
+		places := []int{0, int(st.Size() / 2), int(st.Size()) - 1}
+		if strings.HasPrefix(filepath.Base(f), "pages-") {
+			places = storedBytes(ts, f)
+		}
+		for _, at := range places {
 			if st.Size() == 0 {
 				continue
 			}
@@ -252,6 +257,23 @@ func cmdFlipAll(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(flip(f, at))
 		}
 	}
+}
+
+// storedBytes returns where in a pages file its first, middle and last bytes
+// are that are not zero.
+func storedBytes(ts *testscript.TestScript, file string) []int {
+	b, err := os.ReadFile(file)
+	ts.Check(err)
+	var all []int
+	for i, c := range b {
+		if c != 0 {
+			all = append(all, i)
+		}
+	}
+	if len(all) == 0 {
+		ts.Fatalf("%s is all zero", file)
+	}
+	return []int{all[0], all[len(all)/2], all[len(all)-1]}
 }
 
 // TestInfoIsReadable keeps what others read of the store: info.json.

@@ -248,20 +248,25 @@ func withState(t testing.TB, b *bench, text []byte) (*image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := image.Create(image.OS, filepath.Join(dir, "i"))
+	draft, err := image.Create(image.OS, filepath.Join(dir, "i"))
 	if err != nil {
 		return nil, err
 	}
+	out := image.NewWriter(draft.File)
+	defer out.Close()
 	err = errors.Join(
 		out.Module(b.code.Digest(), b.module),
 		out.Memory(0, make([]byte, 64<<10)),
 		out.State(text),
 	)
 	if err == nil {
-		err = out.Commit(image.Config{Created: time.Unix(1, 0), Stasis: "test"})
+		_, err = out.Finish(image.Config{Created: time.Unix(1, 0), Stasis: "test"})
+	}
+	if err == nil {
+		err = draft.Publish()
 	}
 	if err != nil {
-		return nil, errors.Join(err, out.Abort())
+		return nil, errors.Join(err, draft.Abort())
 	}
 	return image.Open(image.OS, filepath.Join(dir, "i"))
 }

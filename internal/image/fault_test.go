@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +15,7 @@ import (
 	"github.com/stasis-run/stasis/internal/image"
 )
 
-var faultMems = [][]byte{pagesAt(20, 2, 5, 6), pagesAt(1)}
+var faultMems = [][]byte{pagesAt(20, 2, 5, 6, 19), pagesAt(1)}
 
 // Whatever fails while an image is written, and whatever is lost with the
 // power: it is there whole, or not at all.
@@ -95,7 +96,7 @@ func TestFullDiskText(t *testing.T) {
 	})
 	fsys := faultfs.New(image.OS, &faultfs.Fault{At: at, Kind: faultfs.Full})
 	err := write(fsys, "py", faultMems...)
-	if want := "image py: memory 0: write pages-0: no space left on device"; err == nil || err.Error() != want {
+	if want := "memory 0: write pages-0: no space left on device"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -113,7 +114,8 @@ func TestReadFaultAtEveryOperation(t *testing.T) {
 		im, err := image.Open(fsys, dir)
 		if err == nil {
 			_, err1 := im.State()
-			err = errors.Join(err1, im.FillMemory(0, make([]byte, im.MemorySize(0))), im.Close())
+			_, err2 := im.Module(sha256.Sum256(testModule))
+			err = errors.Join(err1, err2, im.FillMemory(0, make([]byte, im.MemorySize(0))), im.Verify(), im.Close())
 		}
 		if errors.Is(err, image.ErrCorrupt) {
 			t.Errorf("%s: a bad disk is taken for a bad image: %v", op, err)
@@ -127,7 +129,7 @@ func TestReadFaultAtEveryOperation(t *testing.T) {
 // Clean must not take away what somebody is writing.
 func TestCleanLeavesWriters(t *testing.T) {
 	parent := t.TempDir()
-	w, err := image.Create(image.OS, filepath.Join(parent, "py"))
+	d, err := image.Create(image.OS, filepath.Join(parent, "py"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,13 +142,17 @@ func TestCleanLeavesWriters(t *testing.T) {
 	if got := names(t, parent); len(got) != 3 || slices.Contains(got, ".x.tmp-0123456789abcdef") {
 		t.Errorf("left: %q", got)
 	}
+	w := image.NewWriter(d.File)
 	if err := writeParts(w, faultMems); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Commit(testConfig); err != nil {
+	if _, err := w.Finish(testConfig); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Abort(); err != nil {
+	if err := d.Publish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Abort(); err != nil {
 		t.Fatal(err)
 	}
 	read(t, image.OS, filepath.Join(parent, "py"), faultMems...)

@@ -95,6 +95,8 @@ func remedy(err error) string {
 		return "restore it with the stasis that wrote it"
 	case is(image.ErrCorrupt):
 		return "it is no image, or damaged or incomplete: use an intact copy"
+	case is(image.ErrUnsafe):
+		return "" // it says so itself
 	case is(image.ErrExists):
 		return "choose another --image-path, or remove that one"
 	case is(unix.ENOSPC, unix.EDQUOT):
