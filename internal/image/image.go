@@ -55,6 +55,9 @@ func isTemp(base string) bool {
 	return i > 1 && base[0] == '.' && isHex(base[i+len(tempMark):], tempRandom)
 }
 
+// NewGeneration makes the id of an image: 128 random bits.
+func NewGeneration() string { return randomHex(16) }
+
 func randomHex(n int) string {
 	b := make([]byte, n)
 	rand.Read(b) // never fails, says its documentation

@@ -9,6 +9,14 @@ type Stats struct {
 	Memory int64         // bytes of the linear memories of processes that are not gone
 }
 
+// Living is how many tasks are not dead.
+func (s Stats) Living() (n int) {
+	for _, tasks := range s.Tasks[:Dead] {
+		n += tasks
+	}
+	return n
+}
+
 // Stats tells how the system does. It costs a lock and a few reads for each
 // task, and asks nothing of the guests.
 func (k *Kernel) Stats() Stats {

@@ -211,9 +211,9 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 func (o *opening) openGrants() error {
 	s := &o.plan.System.Spec
 	for i, d := range s.Dirs {
-		f, err := os.OpenFile(d.Host, unix.O_PATH|unix.O_DIRECTORY, 0)
+		f, err := openDir(d)
 		if err != nil {
-			return fault.Advise(fault.KindOf(sandbox.Advise(err)), fmt.Errorf("--dir %s: %w", d.Host, errors.Unwrap(err)), "name a directory that exists")
+			return err
 		}
 		o.add(sandbox.RoleDir+strconv.Itoa(i), f)
 		if err := o.claim(d, f); err != nil {
@@ -228,6 +228,45 @@ func (o *opening) openGrants() error {
 		o.add(sandbox.RoleListen+l, f)
 	}
 	return nil
+}
+
+func openDir(d spec.Dir) (*os.File, error) {
+	f, err := os.OpenFile(d.Host, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fault.Advise(fault.KindOf(sandbox.Advise(err)), fmt.Errorf("--dir %s: %w", d.Host, errors.Unwrap(err)), "name a directory that exists")
+	}
+	return f, nil
+}
+
+// OpenGrants opens what of the host a system in this process is given. It is
+// released when the system has been built.
+func OpenGrants(s *spec.Spec) (g sandbox.Granted, release func(), err error) {
+	g.Listen = make(map[string]*os.File)
+	release = func() {
+		for _, f := range g.Dirs {
+			f.Close()
+		}
+		for _, f := range g.Listen {
+			f.Close()
+		}
+	}
+	for _, d := range s.Dirs {
+		f, err := openDir(d)
+		if err != nil {
+			release()
+			return g, nil, err
+		}
+		g.Dirs = append(g.Dirs, f)
+	}
+	for _, l := range s.Listen {
+		f, err := listen(l)
+		if err != nil {
+			release()
+			return g, nil, fmt.Errorf("listen %s: %w", l, err)
+		}
+		g.Listen[l] = f
+	}
+	return g, release, nil
 }
 
 // claim refuses that two systems of one image write to one directory: each

@@ -50,7 +50,7 @@ func kindOf(err error) fault.Kind {
 		return fault.Refused
 	case errors.As(err, &memory):
 		return fault.Exhausted
-	case isAny(err, image.ErrCorrupt, image.ErrUnfinished):
+	case isAny(err, image.ErrCorrupt, image.ErrUnfinished, image.ErrUnsafe):
 		return fault.Corrupt
 	case isAny(err, image.ErrVersion):
 		return fault.Unsupported

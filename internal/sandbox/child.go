@@ -135,7 +135,7 @@ func (h *host) signal(sig int32) {
 
 // granted sorts out what the system is given of the host.
 func (h *host) granted() (Granted, error) {
-	g := Granted{Listen: make(map[string]*os.File), Stdio: h.console.file}
+	g := Granted{Listen: make(map[string]*os.File), Stdio: h.console.file, Terminal: h.console.terminal}
 	for i := range h.setup.Spec.Dirs {
 		role := RoleDir + strconv.Itoa(i)
 		if err := h.files.need(role); err != nil {

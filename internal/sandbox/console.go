@@ -7,10 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
+	"github.com/stasis-run/stasis/internal/waiter"
 )
 
 // A console is where a guest's standard streams come from and go to. All output
@@ -26,6 +29,8 @@ type console struct {
 	null   *os.File
 
 	tty    *ttyfs.Terminal // nil without
+	shown  chan struct{}   // the terminal has output
+	quit   chan struct{}   // closed at the end
 	input  *io.PipeWriter  // of streams; nil without stdin
 	inputR *io.PipeReader
 	pump   sync.WaitGroup
@@ -64,11 +69,58 @@ func (c *console) useStreams() { c.inputR, c.input = io.Pipe() }
 
 // useTerminal has the guest use a terminal, whose keys send it signals.
 func (c *console) useTerminal(size *control.Size, signal func(int32)) {
-	o := ttyfs.Options{Signal: signal, Tee: func(p []byte) { c.broadcast("tty", p) }}
+	o := ttyfs.Options{Name: ttyName, Tee: func(p []byte) { c.log.write("tty", p) }}
+	o.Signal = func(sig abi.Signal) {
+		if sig != abi.SIGTSTP { // nobody is there to continue it: it is an orphaned process group (setpgid(2))
+			signal(int32(sig))
+		}
+	}
 	if size != nil {
 		o.Size = winsize(size)
 	}
 	c.tty = ttyfs.New(o)
+	c.tty.SetDiscard(true) // until somebody attaches
+	c.shown = make(chan struct{}, 1)
+	c.quit = make(chan struct{})
+	c.pump.Go(c.show)
+}
+
+// ttyName is the name under which the terminal is saved.
+const ttyName = "tty"
+
+// show gives the terminal's output to those who are attached.
+func (c *console) show() {
+	e := waiter.NewEntry(waiter.In, func(waiter.EventMask) {
+		select {
+		case c.shown <- struct{}{}:
+		default:
+		}
+	})
+	c.tty.Master().Register(e)
+	defer c.tty.Master().Unregister(e)
+	buf := make([]byte, 16<<10)
+	for {
+		if n := c.tty.ReadOutput(buf); n > 0 {
+			c.send(control.Stream{Stdout: buf[:n]})
+			continue
+		}
+		select {
+		case <-c.shown:
+		case <-c.quit:
+			for n := c.tty.ReadOutput(buf); n > 0; n = c.tty.ReadOutput(buf) {
+				c.send(control.Stream{Stdout: buf[:n]})
+			}
+			return
+		}
+	}
+}
+
+// terminal is the terminal that a saved system goes on with.
+func (c *console) terminal(name string) (*ttyfs.Terminal, error) {
+	if name != ttyName {
+		return nil, nil
+	}
+	return c.tty, nil
 }
 
 func winsize(s *control.Size) ttyfs.Winsize {
@@ -79,7 +131,7 @@ func winsize(s *control.Size) ttyfs.Winsize {
 func (c *console) file(p *hostfile.Poller, name string) (vfs.File, error) {
 	switch {
 	case c.tty != nil:
-		return c.tty.File(name), nil
+		return c.tty.Open(), nil
 	case name == "stdin" && !c.stdin:
 		return hostfile.Inherit(p, int(c.null.Fd()), name)
 	case c.direct[0] != nil:
@@ -120,6 +172,11 @@ func (c *console) broadcast(stream string, p []byte) {
 	if stream == "stderr" {
 		msg = control.Stream{Stderr: p}
 	}
+	c.send(msg)
+}
+
+// send gives something to all who are attached.
+func (c *console) send(msg control.Stream) {
 	for _, cl := range c.attached() {
 		cl.conn.Patience(clientPatience)
 		if err := cl.conn.Send(msg); err != nil {
@@ -165,6 +222,9 @@ func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32
 		return errEnded
 	}
 	c.clients[cl] = struct{}{}
+	if c.tty != nil {
+		c.tty.SetDiscard(false)
+	}
 	c.mu.Unlock()
 	if a.Size != nil && c.tty != nil {
 		c.tty.Resize(winsize(a.Size))
@@ -176,7 +236,19 @@ func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32
 	<-cl.gone
 	c.mu.Lock()
 	delete(c.clients, cl)
+	if c.tty != nil && len(c.clients) == 0 {
+		c.tty.SetDiscard(true)
+	}
 	c.mu.Unlock()
+	return nil
+}
+
+// resize sets the size of the terminal.
+func (c *console) resize(s *control.Size) error {
+	if c.tty == nil || s == nil {
+		return fault.New(fault.WrongState, "the system has no terminal")
+	}
+	c.tty.Resize(winsize(s))
 	return nil
 }
 
@@ -214,6 +286,10 @@ func (c *console) end() {
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
+	if c.tty != nil {
+		close(c.quit)
+		c.pump.Wait()
+	}
 	for _, cl := range c.attached() {
 		cl.conn.Patience(time.Second)
 		_ = cl.conn.Send(control.Stream{Ended: true}) // it may have gone

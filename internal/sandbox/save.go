@@ -28,7 +28,6 @@ type Save struct {
 	DropEnv    []string
 	Create     func(name string) (image.File, error)
 	Publish    func() error // makes what was written an image
-	Progress   func(done, total int64)
 }
 
 // Begin numbers an attempt.
@@ -81,15 +80,22 @@ func (s *System) saveOptions(v Save) checkpoint.Options {
 	}
 	return checkpoint.Options{
 		Create: v.Create, Publish: v.Publish, Leave: v.Leave, Thin: v.Thin, DropEnv: v.DropEnv, Module: s.module,
-		Progress: v.Progress,
 		Config: image.Config{
 			Generation: v.Generation, Attempt: int64(v.Attempt), Stasis: Version, Pass: instrument.Version, Limits: limits,
 			Info: map[string]string{
-				"system": s.opts.Name, "program": path.Base(s.Kernel().Init().Program()),
+				"system": s.opts.Name, "program": s.program(),
 				"module": hex.EncodeToString(digest[:]),
 			},
 		},
 	}
+}
+
+// program is the name of what runs, without its directory.
+func (s *System) program() string {
+	if g := s.Kernel().Init(); g != nil && len(g.Args()) > 0 {
+		return path.Base(g.Args()[0])
+	}
+	return path.Base(s.opts.Spec.Module)
 }
 
 // Saved is the image that the system was saved to for good, or "".

@@ -163,7 +163,7 @@ func (v *server) status() (*control.Status, error) {
 	now := time.Now().UnixNano()
 	st := k.Stats()
 	out := &control.Status{
-		State: v.sys.State(), Time: now, CPU: st.CPU, Memory: st.Memory, Tasks: int32(st.Tasks),
+		State: v.sys.State(), Time: now, CPU: st.CPU, Memory: st.Memory, Tasks: int32(st.Living()),
 		OpenFDs: int32(k.Init().Files().Len()), Attached: int32(len(v.console.attached())),
 		Attempts: int32(v.sys.Attempts()), Args: k.Init().Args(),
 	}
@@ -210,9 +210,7 @@ func (v *server) checkpoint(c *control.Conn, o *control.Checkpoint) {
 	}
 	_ = send(control.CheckpointAnswer{Stats: &st}) // the image is there, whoever hears of it
 	if !o.Leave {
-		if k := v.sys.Kernel(); k != nil {
-			k.Init().Terminate()
-		}
+		v.sys.Terminate()
 	}
 }
 
@@ -232,7 +230,6 @@ func (v *server) save(c *control.Conn, o *control.Checkpoint, n uint64, gen stri
 			}
 			return image.NewFile(f), nil
 		},
-		Progress: func(done, total int64) { _ = send(control.CheckpointAnswer{Done: done, Total: total}) }, // or it has gone: see Create
 		Publish: func() error {
 			if err := send(control.CheckpointAnswer{Written: true}); err != nil {
 				return clientGone(err)

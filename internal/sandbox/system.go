@@ -273,6 +273,8 @@ func grantFlag(m *vfs.MissingError) string {
 		return "--dir HOST:" + m.Name
 	case "listener":
 		return "--listen " + m.Name
+	case "terminal":
+		return "-t"
 	}
 	return "-i"
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
+	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 )
 
 // maxFDs is how many fds a process may have open.
@@ -24,6 +25,8 @@ type Granted struct {
 	Dirs   []*os.File          // of Spec.Dirs, in order
 	Listen map[string]*os.File // listening sockets of Spec.Listen
 	Stdio  func(p *hostfile.Poller, name string) (vfs.File, error)
+
+	Terminal func(name string) (*ttyfs.Terminal, error) // for a saved system that has one; nil is none
 }
 
 // A world is what of the host a system has.
@@ -123,7 +126,14 @@ func (w *world) listener(name string) (vfs.File, error) {
 
 // kinds restores the files that belong to no mount.
 func (w *world) kinds() map[string]vfs.RestoreFunc {
-	return hostfile.Restorers(w.stdio, w.listener)
+	kinds := hostfile.Restorers(w.stdio, w.listener)
+	kinds[ttyfs.Kind] = ttyfs.Restore(func(name string) (*ttyfs.Terminal, error) {
+		if w.given.Terminal == nil {
+			return nil, nil
+		}
+		return w.given.Terminal(name)
+	})
+	return kinds
 }
 
 // newFiles makes the fds of a new process: the standard streams, the root and

@@ -1,10 +1,10 @@
 package ttyfs
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/waiter"
 )
@@ -15,48 +15,48 @@ const Kind = "terminal"
 
 // State is a terminal: an object of vfs.State.
 type State struct {
-	Name string `json:"name,omitempty" pb:"1"`
-	Ino  uint64 `json:"ino,omitempty" pb:"2"`
+	Name string `pb:"1"`
+	Ino  uint64 `pb:"2"`
 
 	// Its Termios and Winsize.
-	Iflag  uint32 `json:"iflag" pb:"3"`
-	Oflag  uint32 `json:"oflag" pb:"4"`
-	Cflag  uint32 `json:"cflag" pb:"5"`
-	Lflag  uint32 `json:"lflag" pb:"6"`
-	Line   uint32 `json:"line,omitempty" pb:"7"`
-	Cc     []byte `json:"cc" pb:"8"` // NCCS
-	Ispeed uint32 `json:"ispeed" pb:"9"`
-	Ospeed uint32 `json:"ospeed" pb:"10"`
-	Rows   uint32 `json:"rows,omitempty" pb:"11"`
-	Cols   uint32 `json:"cols,omitempty" pb:"12"`
-	XPixel uint32 `json:"xpixel,omitempty" pb:"13"`
-	YPixel uint32 `json:"ypixel,omitempty" pb:"14"`
+	Iflag  uint32 `pb:"3"`
+	Oflag  uint32 `pb:"4"`
+	Cflag  uint32 `pb:"5"`
+	Lflag  uint32 `pb:"6"`
+	Line   uint32 `pb:"7"`
+	Cc     []byte `pb:"8"` // NCCS
+	Ispeed uint32 `pb:"9"`
+	Ospeed uint32 `pb:"10"`
+	Rows   uint32 `pb:"11"`
+	Cols   uint32 `pb:"12"`
+	XPixel uint32 `pb:"13"`
+	YPixel uint32 `pb:"14"`
 
 	// Input is what has not been read; a line that VEOF has ended ends with
 	// NUL.
-	Input []byte   `json:"input,omitempty" pb:"15"`
-	Ends  []uint32 `json:"ends,omitempty" pb:"16"` // indices in Input of the ends of lines, ascending
+	Input []byte   `pb:"15"`
+	Ends  []uint32 `pb:"16"` // indices in Input of the ends of lines, ascending
 
 	// Canon is the index in Input where the line begins that is being typed,
 	// plus 1; 0 is before Input.
-	Canon   uint32 `json:"canon" pb:"17"`
-	Lnext   bool   `json:"lnext,omitempty" pb:"18"`
-	Erasing bool   `json:"erasing,omitempty" pb:"19"`
+	Canon   uint32 `pb:"17"`
+	Lnext   bool   `pb:"18"`
+	Erasing bool   `pb:"19"`
 
 	// Output is what has not been shown. Tee has got it.
-	Output      []byte   `json:"output,omitempty" pb:"20"`
-	Stopped     bool     `json:"stopped,omitempty" pb:"21"`
-	Column      uint32   `json:"column,omitempty" pb:"22"`
-	CanonColumn uint32   `json:"canonColumn,omitempty" pb:"23"`
-	Echoes      []uint32 `json:"echoes,omitempty" pb:"24"`    // those that found no room: kind<<8 + byte
-	EchoesOld   uint32   `json:"echoesOld,omitempty" pb:"25"` // how much of them has waited, in Linux's bytes
+	Output      []byte   `pb:"20"`
+	Stopped     bool     `pb:"21"`
+	Column      uint32   `pb:"22"`
+	CanonColumn uint32   `pb:"23"`
+	Echoes      []uint32 `pb:"24"` // those that found no room: kind<<8 + byte
+	EchoesOld   uint32   `pb:"25"` // how much of them has waited, in Linux's bytes
 
-	HungUp bool `json:"hungUp,omitempty" pb:"26"`
+	HungUp bool `pb:"26"`
 }
 
 // FileState is a file on a terminal: a file of vfs.State.
 type FileState struct {
-	Terminal vfs.ObjectID `json:"terminal" pb:"1"`
+	Terminal vfs.ObjectID `pb:"1"`
 }
 
 var errBadState = errors.New("bad state")
@@ -108,7 +108,7 @@ type Provider func(name string) (*Terminal, error)
 func Restore(p Provider) vfs.RestoreFunc {
 	return func(r *vfs.Restorer, data []byte) (vfs.File, error) {
 		var s FileState
-		if err := json.Unmarshal(data, &s); err != nil {
+		if err := protostruct.Unmarshal(data, &s); err != nil {
 			return nil, fmt.Errorf("terminal: %w", err)
 		}
 		t, err := r.Object(s.Terminal, Kind, func(data []byte) (any, error) { return restoreTerminal(p, data) })
@@ -121,7 +121,7 @@ func Restore(p Provider) vfs.RestoreFunc {
 
 func restoreTerminal(p Provider, data []byte) (*Terminal, error) {
 	var s State
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := protostruct.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("terminal: %w", err)
 	}
 	t, err := p(s.Name)

@@ -1,0 +1,218 @@
+package stasis
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/stasis-run/stasis/internal/codecache"
+	"github.com/stasis-run/stasis/internal/launch"
+	"github.com/stasis-run/stasis/internal/store"
+)
+
+// A Host is where systems are kept and run. The zero value is this user's.
+type Host struct {
+	// Home is the directory of all state. The default is $STASIS_HOME, or for
+	// root /var/lib/stasis and /run/stasis, or below $XDG_STATE_HOME and
+	// $XDG_RUNTIME_DIR.
+	Home string
+
+	// Executable is the program that host processes are started from. The
+	// default is this one if it called SandboxMain, else stasis in the PATH.
+	Executable string
+
+	// Cache is the directory of compiled code. The default is below
+	// $XDG_CACHE_HOME. NoCache does without.
+	Cache   string
+	NoCache bool
+
+	// Jail is JailOn by default.
+	Jail Jail
+
+	// Progress is told what takes long: "compiling", "saving", "restoring".
+	// done is nil at the begin and called at the end.
+	Progress func(what string) (done func())
+
+	once  sync.Once
+	store *store.Store
+	err   error
+}
+
+// open opens the store.
+func (h *Host) open() (*store.Store, error) {
+	h.once.Do(func() {
+		if h.Home != "" {
+			h.store, h.err = store.Open(h.Home)
+		} else {
+			h.store, h.err = store.Default()
+		}
+	})
+	return h.store, h.err
+}
+
+// CacheDir is the directory of compiled code, or "" if there is none.
+func (h *Host) CacheDir() string {
+	if h.NoCache {
+		return ""
+	}
+	if h.Cache != "" {
+		return h.Cache
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "stasis", "code")
+}
+
+// cache opens the cache of compiled code; nil is none.
+func (h *Host) cache() *codecache.Cache {
+	dir := h.CacheDir()
+	if dir == "" {
+		return nil
+	}
+	c, err := codecache.Open(dir)
+	if err != nil {
+		return nil // it costs time, later
+	}
+	return c
+}
+
+func (h *Host) executable() (string, error) {
+	if h.Executable != "" {
+		return filepath.Abs(h.Executable)
+	}
+	return launch.Executable(selfHosting)
+}
+
+func (h *Host) jail() string {
+	if h.Jail == "" {
+		return string(JailOn)
+	}
+	return string(h.Jail)
+}
+
+// progress tells that something begins, and returns what tells its end.
+func (h *Host) progress(what string) func() {
+	if h.Progress == nil {
+		return func() {}
+	}
+	return h.Progress(what)
+}
+
+// New makes a system that does not run yet.
+func (h *Host) New(ctx context.Context, o Options) (*System, error) {
+	if o.Name == "" {
+		o.Name = "s" + store.RandomID(4)
+	}
+	o.Spec.Version = SpecVersion
+	if err := o.Spec.Check(); err != nil {
+		return nil, failed("create", o.Name, invalid(err))
+	}
+	if o.Isolation == InProcess {
+		return h.newEmbedded(o), nil
+	}
+	st, err := h.open()
+	if err != nil {
+		return nil, failed("create", o.Name, err)
+	}
+	e, err := st.Create(o.Name, store.System{ID: store.RandomID(8), Created: time.Now(), Owner: os.Getuid(), Spec: o.Spec})
+	if err != nil {
+		return nil, failed("create", "", err)
+	}
+	e.Release()
+	return &System{host: h, entry: e, opts: o}, nil
+}
+
+// Run makes a system and starts it.
+func (h *Host) Run(ctx context.Context, o Options) (*System, error) {
+	s, err := h.New(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Start(ctx); err != nil {
+		_ = s.Remove(ctx, RemoveOptions{Force: true}) // it never ran
+		return nil, err
+	}
+	return s, nil
+}
+
+// Open finds a system by its name, or by its id or the start of one.
+func (h *Host) Open(ctx context.Context, name string) (*System, error) {
+	st, err := h.open()
+	if err != nil {
+		return nil, failed("open", name, err)
+	}
+	e, err := st.Get(name)
+	if err != nil {
+		return nil, failed("open", "", err)
+	}
+	sys, err := e.System()
+	if err != nil {
+		return nil, failed("open", name, err)
+	}
+	return &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}}, nil
+}
+
+// A Query says which systems List lists. The zero value is all.
+type Query struct {
+	Running bool              // only those that run
+	Labels  map[string]string // that have these labels; an empty value is any
+}
+
+func (q *Query) matches(e *store.Entry, s *store.System) bool {
+	if q.Running && !e.Running() {
+		return false
+	}
+	for k, want := range q.Labels {
+		if got, ok := s.Spec.Labels[k]; !ok || want != "" && got != want {
+			return false
+		}
+	}
+	return true
+}
+
+// List lists systems by name.
+func (h *Host) List(ctx context.Context, q Query) ([]*System, error) {
+	st, err := h.open()
+	if err != nil {
+		return nil, failed("list", "", err)
+	}
+	st.Sweep()
+	entries, err := st.List()
+	if err != nil {
+		return nil, failed("list", "", err)
+	}
+	var out []*System
+	for _, e := range entries {
+		sys, err := e.System()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return nil, failed("list", e.Name(), err)
+		}
+		if q.matches(e, &sys) {
+			out = append(out, &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}})
+		}
+	}
+	return out, nil
+}
+
+// Run, New, Open and List are those of this user's Host.
+func Run(ctx context.Context, o Options) (*System, error) { return defaultHost.Run(ctx, o) }
+
+// New is the default Host's.
+func New(ctx context.Context, o Options) (*System, error) { return defaultHost.New(ctx, o) }
+
+// Open is the default Host's.
+func Open(ctx context.Context, name string) (*System, error) { return defaultHost.Open(ctx, name) }
+
+// List is the default Host's.
+func List(ctx context.Context, q Query) ([]*System, error) { return defaultHost.List(ctx, q) }
+
+var defaultHost = &Host{}

@@ -1,0 +1,77 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/spec"
+)
+
+// CompileCommand is the first argument of a process that compiles a module.
+const CompileCommand = "compile-child"
+
+// A CompileSetup is what such a process is told. The module is descriptor
+// SetupFD+1.
+type CompileSetup struct {
+	Out     string `pb:"1"` // an empty directory, to be filled with code
+	Jail    string `pb:"2"`
+	Counted bool   `pb:"3"` // for tests of guests
+}
+
+// CompileMain is the process that compiles a module: hostile bytes in, code out,
+// and nothing else of the host.
+func CompileMain() {
+	unix.CloseOnExec(SetupFD)
+	conn, err := control.FileConn(os.NewFile(SetupFD, "setup"))
+	var setup CompileSetup
+	if err == nil {
+		_, err = conn.Receive(&setup)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "stasis: %s is not for users\n", CompileCommand)
+		os.Exit(CodeFailed)
+	}
+	layers, err := compileJailed(&setup)
+	if conn.Send(Report{Fault: control.FaultOf(Advise(err)), Jail: layers}) != nil || err != nil {
+		os.Exit(CodeFailed)
+	}
+}
+
+func compileJailed(setup *CompileSetup) (layers []Layer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = bug(p)
+		}
+	}()
+	if layers, err = shutCompiler(setup); err != nil {
+		return layers, err
+	}
+	b, err := ReadModule(os.NewFile(SetupFD+1, "module"))
+	if err != nil {
+		return layers, err
+	}
+	cache, err := wazero.OpenCache(setup.Out)
+	if err != nil {
+		return layers, err
+	}
+	s := spec.Spec{}
+	if setup.Counted {
+		s.StressUnwind = 1
+	}
+	ctx := context.Background()
+	e, err := wazero.New(ctx, EngineOptions(cache, &s))
+	if err != nil {
+		return layers, err
+	}
+	m, err := e.Compile(ctx, b)
+	if err == nil {
+		err = m.Close()
+	}
+	return layers, errors.Join(err, e.Close(), cache.Close())
+}

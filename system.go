@@ -1,0 +1,388 @@
+package stasis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/fault"
+	"github.com/stasis-run/stasis/internal/launch"
+	"github.com/stasis-run/stasis/internal/store"
+)
+
+// A State is what a system does.
+type State string
+
+// The states of a system.
+const (
+	StateCreated    State = "created"    // it has not run yet
+	StateStarting   State = "starting"   // its process is being built
+	StateRunning    State = "running"    // it computes
+	StateBlocked    State = "blocked"    // it waits for something
+	StateStopped    State = "stopped"    // by SIGSTOP, until SIGCONT
+	StatePaused     State = "paused"     // by Pause, until Resume
+	StateExited     State = "exited"     // its latest run has ended
+	StateSaved      State = "saved"      // it was saved and ended
+	StateUnexpected State = "unexpected" // its process ended without a word
+)
+
+// Running reports whether a process hosts the system.
+func (s State) Running() bool {
+	switch s {
+	case StateStarting, StateRunning, StateBlocked, StateStopped, StatePaused:
+		return true
+	}
+	return false
+}
+
+// A System is a handle of one compute system. Close frees the handle and stops
+// nothing, unless the system is InProcess.
+type System struct {
+	host     *Host
+	opts     Options
+	entry    *store.Entry
+	embedded *embedded // of a system InProcess; else nil
+
+	mu      sync.Mutex
+	process *launch.Process // of a run that this handle started, until it is attached to or left; protected by mu
+	closed  bool            // protected by mu
+}
+
+// Name is the system's name.
+func (s *System) Name() string {
+	if s.embedded != nil {
+		return s.opts.Name
+	}
+	return s.entry.Name()
+}
+
+// fail makes an error of this system.
+func (s *System) fail(op string, err error) error { return failed(op, s.Name(), err) }
+
+var errClosed = fault.New(fault.Closed, "the handle has been closed")
+
+// check refuses a closed handle.
+func (s *System) check() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errClosed
+	}
+	return nil
+}
+
+// Close frees the handle. It may be called again.
+func (s *System) Close() error {
+	s.mu.Lock()
+	p := s.process
+	s.process = nil
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if p != nil && !s.opts.Foreground {
+		p.Release()
+	} else if p != nil {
+		p.Conn.Close() // the system ends
+		p.Wait()
+	}
+	if s.embedded != nil && !closed {
+		return s.fail("close", s.embedded.close())
+	}
+	return nil
+}
+
+// Start starts a system that does not run. One that has run begins anew; one
+// made from an image is woken. When it returns nil, the system runs.
+func (s *System) Start(ctx context.Context) error {
+	if err := s.check(); err != nil {
+		return s.fail("start", err)
+	}
+	if s.embedded != nil {
+		return s.fail("start", s.embedded.start(ctx))
+	}
+	op := "start"
+	if s.opts.Image != "" {
+		op = "restore"
+	}
+	return s.fail(op, s.start(ctx))
+}
+
+func (s *System) start(ctx context.Context) error {
+	if err := s.entry.Hold(); err != nil {
+		return err
+	}
+	defer s.entry.Release() // it is the process's then
+	sys, err := s.entry.System()
+	if err != nil {
+		return err
+	}
+	exe, err := s.host.executable()
+	if err != nil {
+		return err
+	}
+	st, err := s.host.open()
+	if err != nil {
+		return err
+	}
+	plan := &launch.Plan{
+		Store: st, Entry: s.entry, System: sys, Executable: exe, Cache: s.host.cache(), Jail: s.host.jail(),
+		Foreground: s.opts.Foreground, Compiling: s.compiling(),
+	}
+	if s.opts.stdio() && !sys.Spec.TTY {
+		plan.Stdio = [3]*os.File{s.opts.Stdin, s.opts.Stdout, s.opts.Stderr}
+	}
+	if s.opts.Attached {
+		plan.Attach = &control.Attach{Stdin: sys.Spec.Stdin || sys.Spec.TTY, Size: s.opts.Size}
+	}
+	p, err := launch.Start(ctx, plan)
+	if err != nil {
+		return err
+	}
+	if !s.opts.Foreground && !s.opts.Attached {
+		p.Release()
+		return nil
+	}
+	s.mu.Lock()
+	s.process = p
+	s.mu.Unlock()
+	return nil
+}
+
+// compiling tells the host's Progress when code is compiled.
+func (s *System) compiling() func(begin bool) {
+	var done func()
+	return func(begin bool) {
+		if begin {
+			done = s.host.progress("compiling")
+		} else if done != nil {
+			done()
+		}
+	}
+}
+
+// dialTimeout bounds the wait for a system that is being built to listen.
+const dialTimeout = 30 * time.Second
+
+var errEnded = fault.Advise(fault.AlreadyStopped, errors.New("the system has ended"), "see how with: stasis wait")
+
+// dial connects to the running system.
+func (s *System) dial(ctx context.Context) (*control.Conn, error) {
+	sys, err := s.entry.System()
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.host.open()
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(dialTimeout); ; {
+		c, err := control.Dial(ctx, st.Socket(sys.ID))
+		switch {
+		case err == nil:
+			return c, nil
+		case !s.entry.Running():
+			return nil, s.ended()
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case time.Now().After(end):
+			return nil, fmt.Errorf("it does not answer: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// ended says why a system does not answer.
+func (s *System) ended() error {
+	_, err := s.entry.LastRun()
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.Advise(fault.WrongState, errors.New("the system has not been started"), "start it with: stasis start %s", s.Name())
+	}
+	return fault.Advise(fault.AlreadyStopped, errors.New("the system has ended"), "see how with: stasis wait %s", s.Name())
+}
+
+// call asks the running system for something.
+func (s *System) call(ctx context.Context, call control.Call) (control.Answer, error) {
+	var a control.Answer
+	if err := s.check(); err != nil {
+		return a, err
+	}
+	c, err := s.dial(ctx)
+	if err != nil {
+		return a, err
+	}
+	defer c.Close()
+	defer c.Until(ctx)()
+	call.Version = control.Version
+	if err := c.Send(call); err == nil {
+		_, err = c.Receive(&a)
+		if err == nil {
+			return a, a.Fault.Err()
+		}
+	}
+	if ctx.Err() != nil {
+		return a, ctx.Err()
+	}
+	if !s.entry.Running() {
+		return a, s.ended()
+	}
+	return a, fault.Advise(fault.UnexpectedExit, errors.New("it has ended before it replied"), "see how with: stasis wait %s", s.Name())
+}
+
+// Pause stops all tasks until Resume, and returns when they are at rest. A
+// paused system can be saved.
+func (s *System) Pause(ctx context.Context) error {
+	if s.embedded != nil {
+		return s.fail("pause", s.embedded.pause(ctx))
+	}
+	_, err := s.call(ctx, control.Call{Op: control.OpPause})
+	return s.fail("pause", err)
+}
+
+// Resume ends a Pause.
+func (s *System) Resume(ctx context.Context) error {
+	if s.embedded != nil {
+		return s.fail("resume", s.embedded.resume())
+	}
+	_, err := s.call(ctx, control.Call{Op: control.OpResume})
+	return s.fail("resume", err)
+}
+
+// Signal sends the init process a signal, by its number in Linux (signal(7)).
+func (s *System) Signal(ctx context.Context, sig int32) error {
+	if sig < 0 || sig > 64 {
+		return s.fail("signal", fault.New(fault.Invalid, "signal %d: signals are 1 to 64", sig))
+	}
+	if s.embedded != nil {
+		return s.fail("signal", s.embedded.signal(sig))
+	}
+	_, err := s.call(ctx, control.Call{Op: control.OpSignal, Signal: sig})
+	return s.fail("signal", err)
+}
+
+// ResizeTTY sets the size of the system's terminal.
+func (s *System) ResizeTTY(ctx context.Context, size Size) error {
+	if s.embedded != nil {
+		return s.fail("resize", s.embedded.resize(size))
+	}
+	_, err := s.call(ctx, control.Call{Op: control.OpResize, Size: &size})
+	return s.fail("resize", err)
+}
+
+// Signals that Shutdown and Terminate send.
+const (
+	sigkill = 9
+	sigterm = 15
+)
+
+// Shutdown sends SIGTERM, and SIGKILL if the system has not ended after grace;
+// it returns when it has. On a system that does not run it succeeds.
+func (s *System) Shutdown(ctx context.Context, grace time.Duration) error {
+	if err := s.end(ctx, sigterm, grace); err != nil {
+		return s.fail("stop", err)
+	}
+	return s.fail("stop", s.end(ctx, sigkill, killPatience))
+}
+
+// killPatience is how long a system may take to end by SIGKILL.
+const killPatience = 30 * time.Second
+
+// Terminate ends the system at once, and returns when it has ended. On a system
+// that does not run it succeeds.
+func (s *System) Terminate(ctx context.Context) error {
+	return s.fail("terminate", s.end(ctx, sigkill, killPatience))
+}
+
+// end sends a signal and waits for a while until the system has ended; that it
+// has not is no error.
+func (s *System) end(ctx context.Context, sig int32, patience time.Duration) error {
+	if s.embedded == nil && !s.entry.Running() {
+		return nil
+	}
+	if err := s.Signal(ctx, sig); err != nil {
+		if k := KindOf(err); k == AlreadyStopped || k == WrongState || k == UnexpectedExit {
+			err = nil
+		}
+		if err != nil {
+			return errors.Unwrap(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := s.Wait(ctx)
+	if KindOf(err) == Timeout || KindOf(err) == NotFound {
+		return nil
+	}
+	return err
+}
+
+// Wait waits until the run that goes on has ended, and tells how; of a system
+// that does not run, how its latest run ended. Its error says whether waiting
+// worked.
+func (s *System) Wait(ctx context.Context) (Exit, error) {
+	if err := s.check(); err != nil {
+		return Exit{}, s.fail("wait", err)
+	}
+	if s.embedded != nil {
+		x, err := s.embedded.wait(ctx)
+		return x, s.fail("wait", err)
+	}
+	x, err := s.entry.Wait(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.ended()
+	}
+	return x, s.fail("wait", err)
+}
+
+// Attempts lists the system's checkpoints, failed ones too, oldest first.
+func (s *System) Attempts() ([]Attempt, error) {
+	if s.embedded != nil {
+		return s.embedded.attempts(), nil
+	}
+	all, err := s.entry.Attempts()
+	return all, s.fail("attempts", err)
+}
+
+// RemoveOptions say how a system is removed.
+type RemoveOptions struct {
+	Force bool // end it first, if it runs
+}
+
+// Remove removes the system and all that is known of it, its images excepted.
+func (s *System) Remove(ctx context.Context, o RemoveOptions) error {
+	if s.embedded != nil {
+		return s.Close()
+	}
+	if o.Force {
+		if err := s.Terminate(ctx); err != nil {
+			return err
+		}
+	}
+	err := s.entry.Hold()
+	if errors.Is(err, store.ErrRunning) {
+		err = fault.Advise(fault.WrongState, store.ErrRunning, "end it with: stasis kill %s, or remove it with rm -f", s.Name())
+	}
+	if err == nil {
+		err = s.entry.Remove()
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil // somebody else has
+	}
+	return s.fail("remove", err)
+}
+
+// Rename gives the system another name.
+func (s *System) Rename(ctx context.Context, name string) error {
+	if s.embedded != nil {
+		return s.fail("rename", fault.New(fault.Unsupported, "a system in process has no name for others"))
+	}
+	old := s.Name()
+	return failed("rename", old, s.entry.Rename(name))
+}
