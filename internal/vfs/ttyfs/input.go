@@ -168,7 +168,7 @@ func (t *Terminal) editLocked(c byte) bool {
 	switch {
 	case c == cc[VERASE]:
 		t.eraseLocked(eraseChar)
-	case c == cc[VWERASE] && iexten:
+	case c == cc[VWERASE] && (iexten || c == cc[VKILL]): // so Linux has it if the two are one
 		t.eraseLocked(eraseWord)
 	case c == cc[VKILL]:
 		t.killLocked()
