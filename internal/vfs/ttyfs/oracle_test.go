@@ -244,15 +244,13 @@ func randomTermios(r *rand.Rand, canonical bool) Termios {
 func script(r *rand.Rand) []step {
 	canonical := r.IntN(3) > 0
 	steps := []step{{op: "set", tio: randomTermios(r, canonical), act: TCSANow}}
-	tio := steps[0].tio
 	later := r.IntN(2) == 0
 	for range 1 + r.IntN(8) {
 		if r.IntN(4) == 0 {
 			steps = append(steps, step{op: "write", text: text(r, r.IntN(10))})
 		}
 		if !later && r.IntN(5) == 0 {
-			tio = randomTermios(r, r.IntN(3) > 0)
-			steps = append(steps, step{op: "set", tio: tio, act: Action(r.IntN(3))})
+			steps = append(steps, step{op: "set", tio: randomTermios(r, r.IntN(3) > 0), act: Action(r.IntN(3))})
 		}
 		steps = append(steps, step{op: "type", text: text(r, 1+r.IntN(12))})
 		if !later {
