@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
-
-	"github.com/stasis-run/stasis/internal/abi"
 )
 
 // FuzzTerminal does what ops say: each is a letter, how much of what follows it
@@ -15,7 +13,7 @@ func FuzzTerminal(f *testing.F) {
 	f.Add([]byte("t\x06hello\nr\x10w\x05a\tb\ncs\x08\x02\x00\x00\x00\x00\x00\x00\x00o\xff"))
 	f.Add([]byte("t\x08\x13abc\x7f\x04\x16\x11w\x02ab\x01h\x00"))
 	f.Fuzz(func(t *testing.T, ops []byte) {
-		term := New(Options{Signal: func(abi.Signal) {}})
+		term := New(Options{Signal: func(int32) {}})
 		file := term.Open().(*file)
 		for len(ops) > 1 {
 			op, n := ops[0], int(ops[1])

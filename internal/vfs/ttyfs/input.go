@@ -105,13 +105,13 @@ func (t *Terminal) specialLocked(c byte) {
 	if t.tio.lflag(ISIG) {
 		switch c {
 		case cc[VINTR]:
-			t.signalLocked(abi.SIGINT, c)
+			t.signalLocked(sigInt, c)
 			return
 		case cc[VQUIT]:
-			t.signalLocked(abi.SIGQUIT, c)
+			t.signalLocked(sigQuit, c)
 			return
 		case cc[VSUSP]:
-			t.signalLocked(abi.SIGTSTP, c)
+			t.signalLocked(sigTstp, c)
 			return
 		}
 	}
@@ -142,8 +142,8 @@ func (t *Terminal) specialLocked(c byte) {
 
 // signalLocked is a signal character. It discards what was typed and what was
 // not shown yet, and ends a stop.
-func (t *Terminal) signalLocked(s abi.Signal, c byte) {
-	t.pending = append(t.pending, s)
+func (t *Terminal) signalLocked(sig int32, c byte) {
+	t.pending = append(t.pending, sig)
 	if !t.tio.lflag(NOFLSH) {
 		t.echoes = echoes{}
 		t.dropOutputLocked()
@@ -168,7 +168,7 @@ func (t *Terminal) editLocked(c byte) bool {
 	switch {
 	case c == cc[VERASE]:
 		t.eraseLocked(eraseChar)
-	case c == cc[VWERASE] && iexten:
+	case c == cc[VWERASE] && (iexten || c == cc[VKILL]): // so Linux has it if the two are one
 		t.eraseLocked(eraseWord)
 	case c == cc[VKILL]:
 		t.killLocked()

@@ -33,14 +33,25 @@ type Options struct {
 
 	Size Winsize
 
-	// Signal sends a signal to whom the terminal belongs; nil sends none. It
-	// is called without locks, by Input, Resize and Hangup.
-	Signal func(abi.Signal)
+	// Signal sends a signal, by Linux's number as the kernel counts, to whom
+	// the terminal belongs; nil sends none. It is called without locks, by
+	// Input, Resize and Hangup.
+	Signal func(sig int32)
 
 	// Tee gets all output, as it goes to the client, once and in order; nil
 	// is nobody. It must not call the Terminal, nor keep the slice.
 	Tee func([]byte)
 }
+
+// The signals that a terminal sends, by Linux's numbers. Abi's are WASI's.
+const (
+	sigHup   = 1
+	sigInt   = 2
+	sigQuit  = 3
+	sigCont  = 18
+	sigTstp  = 20
+	sigWinch = 28
+)
 
 // cell is a byte of the input queue, with lineEnd if it ends a line. A line
 // that VEOF has ended ends with NUL, which is not read.
@@ -53,21 +64,21 @@ const (
 
 // A Terminal is the line discipline and its buffers.
 type Terminal struct {
-	name   string           // immutable
-	ino    uint64           // immutable but for a restore
-	signal func(abi.Signal) // immutable, maybe nil
-	tee    func([]byte)     // immutable, maybe nil
+	name   string       // immutable
+	ino    uint64       // immutable but for a restore
+	signal func(int32)  // immutable, maybe nil
+	tee    func([]byte) // immutable, maybe nil
 
 	guest  waiter.Queue // who waits on the guest's files
 	master waiter.Queue // who waits on Master
 
 	mu      sync.Mutex
-	tio     Termios      // protected by mu, as are all that follow
-	special [256]bool    // of tio
-	size    Winsize      //
-	hungUp  bool         // for good
-	discard bool         // nobody shows the output
-	pending []abi.Signal // to be sent when mu is released
+	tio     Termios   // protected by mu, as are all that follow
+	special [256]bool // of tio
+	size    Winsize   //
+	hungUp  bool      // for good
+	discard bool      // nobody shows the output
+	pending []int32   // to be sent when mu is released
 
 	// Input. Canon is where the line begins that is being typed: what is
 	// before it can be read, if ICANON is set. Without ICANON it is where the
@@ -190,7 +201,7 @@ func (t *Terminal) Resize(ws Winsize) {
 	defer t.unlock()
 	if ws != t.size {
 		t.size = ws
-		t.pending = append(t.pending, abi.SIGWINCH)
+		t.pending = append(t.pending, sigWinch)
 	}
 }
 
@@ -212,7 +223,7 @@ func (t *Terminal) Hangup() {
 	t.hungUp = true
 	t.flushInputLocked()
 	t.echoes = echoes{}
-	t.pending = append(t.pending, abi.SIGHUP, abi.SIGCONT)
+	t.pending = append(t.pending, sigHup, sigCont)
 	t.guest.Notify(waiter.In | waiter.Out | waiter.Err | waiter.Hup)
 	t.master.Notify(waiter.Hup)
 }

@@ -100,8 +100,8 @@ func raw() Termios {
 }
 
 func TestSignals(t *testing.T) {
-	var got []abi.Signal
-	term := New(Options{Signal: func(s abi.Signal) { got = append(got, s) }, Size: Winsize{Rows: 24, Cols: 80}})
+	var got []int32
+	term := New(Options{Signal: func(s int32) { got = append(got, s) }, Size: Winsize{Rows: 24, Cols: 80}})
 	term.Input([]byte("\x03\x1c\x1a"))
 	term.Resize(Winsize{Rows: 24, Cols: 80})
 	term.Resize(Winsize{Rows: 25, Cols: 80})
@@ -110,7 +110,7 @@ func TestSignals(t *testing.T) {
 	term.Input([]byte("line\n"))
 	term.Hangup()
 	term.Hangup()
-	all := []abi.Signal{abi.SIGINT, abi.SIGQUIT, abi.SIGTSTP, abi.SIGWINCH, abi.SIGHUP, abi.SIGCONT}
+	all := []int32{sigInt, sigQuit, sigTstp, sigWinch, sigHup, sigCont}
 	if !slices.Equal(got, all) {
 		t.Errorf("signals %v, want %v", got, all)
 	}
@@ -382,7 +382,7 @@ func TestConcurrent(t *testing.T) {
 	teed := 0
 	term := New(Options{
 		Termios: &tio,
-		Signal:  func(abi.Signal) { mu.Lock(); signals++; mu.Unlock() },
+		Signal:  func(int32) { mu.Lock(); signals++; mu.Unlock() },
 		Tee:     func(p []byte) { teed += len(p) },
 	})
 	block := func(s waiter.Source, mask waiter.EventMask, try func() bool) {
