@@ -5,6 +5,8 @@
 // running system but its memory.
 package checkpoint
 
+//go:generate go test -count=1 -run TestSchema|TestFieldsStay . -update
+
 import (
 	"context"
 	"encoding/hex"
