@@ -30,8 +30,8 @@ type World struct {
 	Root      *memfs.FS
 }
 
-// State is all that a state file holds. Its encoding is doc/state.proto:
-// see package protostruct.
+// State is all that a state file holds. doc/state.proto is made from it: a new
+// field takes a new number.
 type State struct {
 	Kernel *kernel.State     `pb:"1"`
 	Files  *vfs.State        `pb:"2"`

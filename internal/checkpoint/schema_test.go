@@ -80,9 +80,11 @@ func TestSchema(t *testing.T) {
 		fmt.Fprintf(&b, "//\t%-27s %s\n", o.kinds, fields[0].Message)
 	}
 	b.WriteString("//\n// Made from the structs in internal by go generate; do not edit.\n\n")
-	if err := protostruct.Schema(&b, "stasis.image.v1", roots()...); err != nil {
+	var schema bytes.Buffer
+	if err := protostruct.Schema(&schema, "stasis.image.v1", roots()...); err != nil {
 		t.Fatal(err)
 	}
+	b.WriteString(commented(t, schema.String()))
 	if *update {
 		if err := os.WriteFile(schemaFile, b.Bytes(), 0o666); err != nil {
 			t.Fatal(err)
@@ -95,6 +97,83 @@ func TestSchema(t *testing.T) {
 	if !bytes.Equal(got, b.Bytes()) {
 		t.Errorf("doc/state.proto is not what the structs say: go generate ./internal/checkpoint")
 	}
+}
+
+// commented puts the structs' comments into a schema.
+func commented(t *testing.T, schema string) string {
+	t.Helper()
+	comments := structComments(t)
+	var out strings.Builder
+	message := ""
+	for line := range strings.Lines(schema) {
+		line = strings.TrimSuffix(line, "\n")
+		w := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "message "):
+			message = w[1]
+			for c := range strings.Lines(comments[message].above) {
+				fmt.Fprintf(&out, "// %s", c)
+			}
+		case strings.HasPrefix(line, "  ") && w[0] != "reserved":
+			number, note, _ := strings.Cut(line[strings.LastIndex(line, " = ")+3:], ";")
+			c := comments[message+" "+number]
+			for above := range strings.Lines(c.above) {
+				fmt.Fprintf(&out, "  // %s", above)
+			}
+			if c.beside != "" && note != "" {
+				line += "; " + c.beside
+			} else if c.beside != "" {
+				line += " // " + c.beside
+			}
+		}
+		fmt.Fprintln(&out, line)
+	}
+	return out.String()
+}
+
+// A comment is what stands above a struct or a field, and beside it.
+type comment struct{ above, beside string }
+
+// structComments finds the comments of all structs in internal by the names of
+// their messages, and those of fields by that and the number.
+func structComments(t *testing.T) map[string]comment {
+	t.Helper()
+	out := make(map[string]comment)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, decl := range f.Decls {
+			g, ok := decl.(*ast.GenDecl)
+			if !ok || g.Tok != token.TYPE || len(g.Specs) != 1 {
+				continue
+			}
+			spec := g.Specs[0].(*ast.TypeSpec)
+			st, ok := spec.Type.(*ast.StructType)
+			if !ok {
+				continue
+			}
+			message := strings.ToUpper(f.Name.Name[:1]) + f.Name.Name[1:] + spec.Name.Name
+			out[message] = comment{above: g.Doc.Text()}
+			for _, field := range st.Fields.List {
+				if field.Tag == nil {
+					continue
+				}
+				tag, _ := strconv.Unquote(field.Tag.Value)
+				number, _, _ := strings.Cut(reflect.StructTag(tag).Get("pb"), ",")
+				out[message+" "+number] = comment{field.Doc.Text(), strings.TrimSpace(field.Comment.Text())}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // TestFieldsStay: testdata/fields.txt has all fields that there have ever been.
