@@ -5,6 +5,8 @@
 // running system but its memory.
 package checkpoint
 
+//go:generate go test -count=1 -run TestSchema|TestFieldsStay . -update
+
 import (
 	"context"
 	"encoding/hex"
@@ -29,8 +31,8 @@ type World struct {
 	Namespace *vfs.Namespace
 }
 
-// State is all that a state file holds. Its encoding is doc/state.proto:
-// see package protostruct.
+// State is all that a state file holds. doc/state.proto is made from it: a new
+// field takes a new number.
 type State struct {
 	Kernel *kernel.State      `pb:"1"`
 	Files  *vfs.State         `pb:"2"`

@@ -174,7 +174,7 @@ type Memory interface {
 // A State is all of a thread but its memory, in terms of the original module.
 type State struct {
 	Frames  []Frame   `pb:"1"` // outermost first
-	Pending *Pending  `pb:"2"`
+	Pending *Pending  `pb:"2"` // nil if nothing is waited for
 	Globals []Global  `pb:"3"` // mutable ones that the module defines, ascending
 	Tables  []Table   `pb:"4"` // those that may differ from what the segments made of them
 	Dropped []Segment `pb:"5"`
@@ -194,7 +194,7 @@ type Frame struct {
 
 // A Slot is a live local, or operand stack slot, and its value.
 type Slot struct {
-	Operand bool   `pb:"1"`
+	Operand bool   `pb:"1"` // a slot of the operand stack, counted from the bottom
 	Index   uint32 `pb:"2"`
 	Value   Value  `pb:"3"`
 }
@@ -202,7 +202,7 @@ type Slot struct {
 // A Value is a wasm value. Function references are function indices plus one,
 // 0 is null; other references are the host's numbers.
 type Value struct {
-	Type wasm.ValType `pb:"1"`
+	Type wasm.ValType `pb:"1"` // as in a module: 0x7f is an i32
 	Lo   uint64       `pb:"2"`
 	Hi   uint64       `pb:"3"` // the upper half of a v128
 }

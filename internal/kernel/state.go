@@ -14,7 +14,7 @@ import (
 // and what the vfs package saves itself.
 type State struct {
 	Clocks    ktime.State    `pb:"1"`
-	LastID    TaskID         `pb:"2"`
+	LastID    TaskID         `pb:"2"` // the highest that a task has had
 	Processes []ProcessState `pb:"3"`
 	Random    []byte         `pb:"4"` // the generator of a seeded system's random bytes, as math/rand/v2's ChaCha8 marshals; or none
 }

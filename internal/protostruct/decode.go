@@ -51,7 +51,7 @@ func Unmarshal(b []byte, v any) error {
 	}
 	rv.SetZero()
 	var d decoder
-	if err := d.message(p, b, rv); err != nil {
+	if err := d.message(p, b, value{rv.Addr().UnsafePointer()}); err != nil {
 		rv.SetZero()
 		return err
 	}
@@ -65,7 +65,7 @@ type decoder struct {
 }
 
 // message reads a message into v, which is zero.
-func (d *decoder) message(p *plan, b []byte, v reflect.Value) *Error {
+func (d *decoder) message(p *plan, b []byte, v value) *Error {
 	base := len(d.counts)
 	if p.repeated {
 		if err := d.count(p, b); err != nil {
@@ -103,15 +103,16 @@ func (d *decoder) message(p *plan, b []byte, v reflect.Value) *Error {
 			return errorf("%w", parseError(n)).in(f.name)
 		}
 		b = b[n:]
-		fv := v.Field(f.index)
+		fv := v.field(f)
 		if f.label == repeated && !f.kind.isVarint() {
+			first, count := fv.elements()
 			if !again {
-				count := d.counts[base+i]
-				fv.Set(reflect.MakeSlice(fv.Type(), count, count))
+				count = d.counts[base+i]
+				first = fv.makeSlice(f, count)
 			}
-			at := fv.Len() - d.counts[base+i]
+			at := count - d.counts[base+i]
 			d.counts[base+i]--
-			if err := d.value(f, data, fv.Index(at)); err != nil {
+			if err := d.value(f, data, first.at(f, at)); err != nil {
 				return err.in(fmt.Sprintf("%s[%d]", f.name, at))
 			}
 			continue
@@ -196,13 +197,12 @@ func (f *field) wireType() protowire.Type {
 }
 
 // field reads a field that is there once: from x if its wire type is VARINT.
-func (d *decoder) field(f *field, x uint64, data []byte, v reflect.Value) *Error {
+func (d *decoder) field(f *field, x uint64, data []byte, v value) *Error {
 	switch {
 	case f.label == repeated:
 		return f.packed(data, v)
 	case f.label == optional:
-		v.Set(reflect.New(f.typ))
-		v = v.Elem()
+		v = v.point(f.typ)
 	}
 	if f.kind.isVarint() {
 		return f.setVarint(x, v)
@@ -211,74 +211,65 @@ func (d *decoder) field(f *field, x uint64, data []byte, v reflect.Value) *Error
 }
 
 // value reads what is not a number.
-func (d *decoder) value(f *field, data []byte, v reflect.Value) *Error {
+func (d *decoder) value(f *field, data []byte, v value) *Error {
 	switch f.kind {
 	case kindMessage:
 		return d.message(f.message, data, v)
 	case kindBytes:
 		if len(data) > 0 {
-			v.SetBytes(data[:len(data):len(data)])
+			v.setBytes(data[:len(data):len(data)])
 		}
 	case kindArray:
-		if len(data) != v.Len() {
-			return errorf("%d bytes, want %d", len(data), v.Len())
+		if len(data) != f.size {
+			return errorf("%d bytes, want %d", len(data), f.size)
 		}
-		copy(v.Bytes(), data)
+		copy(v.bytes(f), data)
 	case kindText:
 		if !utf8.Valid(data) {
 			return errorf("%.100q is not UTF-8", data)
 		}
-		v.SetString(string(data))
+		v.setString(string(data))
 	case kindString:
-		v.SetString(string(data))
+		v.setString(string(data))
 	}
 	return nil
 }
 
 // packed reads a list of numbers.
-func (f *field) packed(b []byte, v reflect.Value) *Error {
+func (f *field) packed(b []byte, v value) *Error {
 	count := 0
 	for _, c := range b {
 		if c < 0x80 {
 			count++
 		}
 	}
-	if count == 0 && len(b) == 0 {
+	if count == 0 && len(b) > 0 {
+		return &Error{"[0]", io.ErrUnexpectedEOF}
+	} else if count == 0 {
 		return nil
 	}
-	s := reflect.MakeSlice(v.Type(), count, count)
+	first := v.makeSlice(f, count)
 	for i := 0; len(b) > 0; i++ {
 		x, n := protowire.ConsumeVarint(b)
 		if n < 0 {
 			return errorf("%w", parseError(n)).in(fmt.Sprintf("[%d]", i))
 		}
-		if err := f.setVarint(x, s.Index(i)); err != nil {
+		if err := f.setVarint(x, first.at(f, i)); err != nil {
 			return err.in(fmt.Sprintf("[%d]", i))
 		}
 		b = b[n:]
 	}
-	v.Set(s)
 	return nil
 }
 
-func (f *field) setVarint(x uint64, v reflect.Value) *Error {
-	switch f.kind {
-	case kindBool:
-		if x > 1 {
-			return errorf("%d is not a bool", x)
-		}
-		v.SetBool(x == 1)
-	case kindInt:
-		i := protowire.DecodeZigZag(x)
-		if v.OverflowInt(i) {
-			return errorf("%d is not an %v", i, v.Kind())
-		}
-		v.SetInt(i)
-	case kindUint:
-		if v.OverflowUint(x) {
-			return errorf("%d is not a %v", x, v.Kind())
-		}
-		v.SetUint(x)
+func (f *field) setVarint(x uint64, v value) *Error {
+	switch {
+	case v.setNumber(f, x):
+		return nil
+	case f.kind == kindInt:
+		return errorf("%d does not fit %d bits", protowire.DecodeZigZag(x), f.typ.Bits())
+	case f.kind == kindUint:
+		return errorf("%d does not fit %d bits", x, f.typ.Bits())
 	}
-	return nil
+	return errorf("%d is not a bool", x)
 }

@@ -13,32 +13,27 @@ import (
 // texts that are not UTF-8; a type that cannot be encoded is an error as well.
 func Marshal(v any) ([]byte, error) {
 	rv := reflect.ValueOf(v)
-	if rv.Kind() == reflect.Pointer {
-		if rv.IsNil() {
-			return nil, errors.New("protostruct: nil pointer")
-		}
-		rv = rv.Elem()
-	} else if rv.IsValid() { // arrays have to be addressable
-		p := reflect.New(rv.Type()).Elem()
-		p.Set(rv)
-		rv = p
-	}
-	if !rv.IsValid() {
+	if !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil() {
 		return nil, errors.New("protostruct: nil")
 	}
-	p, err := planOf(rv.Type())
+	if rv.Kind() != reflect.Pointer {
+		p := reflect.New(rv.Type())
+		p.Elem().Set(rv)
+		rv = p
+	}
+	p, err := planOf(rv.Type().Elem())
 	if err != nil {
 		return nil, err
 	}
 	var e encoder
-	n := e.size(p, rv)
+	n := e.size(p, value{rv.UnsafePointer()})
 	if e.err != nil {
 		return nil, e.err
 	}
 	e.buf = make([]byte, 0, n)
-	e.message(p, rv)
+	e.message(p, value{rv.UnsafePointer()})
 	if len(e.buf) != n || e.next != len(e.sizes) {
-		panic(fmt.Sprintf("protostruct: %v took %d bytes, was measured as %d", rv.Type(), len(e.buf), n))
+		panic(fmt.Sprintf("protostruct: %v took %d bytes, was measured as %d", p.typ, len(e.buf), n))
 	}
 	return e.buf, nil
 }
@@ -54,16 +49,16 @@ type encoder struct {
 }
 
 // size is the length of a message.
-func (e *encoder) size(p *plan, v reflect.Value) (n int) {
+func (e *encoder) size(p *plan, v value) (n int) {
 	for i := range p.fields {
 		f := &p.fields[i]
-		fv := v.Field(f.index)
+		fv := v.field(f)
 		switch f.label {
 		case single:
 			n += e.sizeSingle(f, fv)
 		case optional:
-			if !fv.IsNil() {
-				n += f.tagSize + e.sizeValue(f, fv.Elem())
+			if to, ok := fv.pointer(); ok {
+				n += len(f.tag) + e.sizeValue(f, to)
 			}
 		case repeated:
 			n += e.sizeRepeated(f, fv)
@@ -72,48 +67,48 @@ func (e *encoder) size(p *plan, v reflect.Value) (n int) {
 	return n
 }
 
-func (e *encoder) sizeSingle(f *field, v reflect.Value) int {
+func (e *encoder) sizeSingle(f *field, v value) int {
 	switch f.kind {
 	case kindBool, kindInt, kindUint:
-		x := varint(f.kind, v)
+		x := v.number(f)
 		if x == 0 {
 			return 0
 		}
-		return f.tagSize + protowire.SizeVarint(x)
+		return len(f.tag) + protowire.SizeVarint(x)
 	case kindArray:
-		if v.IsZero() {
+		if isZero(v.bytes(f)) {
 			return 0
 		}
 	case kindMessage:
 		if n := e.sizeNested(f.message, v); n > 0 {
-			return f.tagSize + protowire.SizeBytes(n)
+			return len(f.tag) + protowire.SizeBytes(n)
 		}
 		return 0
 	default:
-		if v.Len() == 0 {
+		if len(v.bytes(f)) == 0 {
 			return 0
 		}
 	}
-	return f.tagSize + e.sizeValue(f, v)
+	return len(f.tag) + e.sizeValue(f, v)
 }
 
 // sizeValue is the size of a value that is there, without its tag.
-func (e *encoder) sizeValue(f *field, v reflect.Value) int {
+func (e *encoder) sizeValue(f *field, v value) int {
 	switch f.kind {
 	case kindMessage:
 		return protowire.SizeBytes(e.sizeNested(f.message, v))
 	case kindBytes, kindArray, kindString:
-		return protowire.SizeBytes(v.Len())
+		return protowire.SizeBytes(len(v.bytes(f)))
 	case kindText:
-		if e.err == nil && !utf8.ValidString(v.String()) {
-			e.err = fmt.Errorf("%s: %.100q is not UTF-8", f.name, v.String())
+		if e.err == nil && !utf8.Valid(v.bytes(f)) {
+			e.err = fmt.Errorf("%s: %.100q is not UTF-8", f.name, v.bytes(f))
 		}
-		return protowire.SizeBytes(v.Len())
+		return protowire.SizeBytes(len(v.bytes(f)))
 	}
-	return protowire.SizeVarint(varint(f.kind, v))
+	return protowire.SizeVarint(v.number(f))
 }
 
-func (e *encoder) sizeNested(p *plan, v reflect.Value) int {
+func (e *encoder) sizeNested(p *plan, v value) int {
 	at := len(e.sizes)
 	e.sizes = append(e.sizes, 0)
 	n := e.size(p, v)
@@ -124,35 +119,35 @@ func (e *encoder) sizeNested(p *plan, v reflect.Value) int {
 	return n
 }
 
-func (e *encoder) sizeRepeated(f *field, v reflect.Value) (n int) {
-	count := v.Len()
+func (e *encoder) sizeRepeated(f *field, v value) (n int) {
+	first, count := v.elements()
 	if count == 0 {
 		return 0
 	}
 	if f.kind.isVarint() {
 		for i := range count {
-			n += protowire.SizeVarint(varint(f.kind, v.Index(i)))
+			n += protowire.SizeVarint(first.at(f, i).number(f))
 		}
 		e.sizes = append(e.sizes, n)
-		return f.tagSize + protowire.SizeBytes(n)
+		return len(f.tag) + protowire.SizeBytes(n)
 	}
 	for i := range count {
-		n += f.tagSize + e.sizeValue(f, v.Index(i))
+		n += len(f.tag) + e.sizeValue(f, first.at(f, i))
 	}
 	return n
 }
 
 // message writes a message.
-func (e *encoder) message(p *plan, v reflect.Value) {
+func (e *encoder) message(p *plan, v value) {
 	for i := range p.fields {
 		f := &p.fields[i]
-		fv := v.Field(f.index)
+		fv := v.field(f)
 		switch f.label {
 		case single:
 			e.single(f, fv)
 		case optional:
-			if !fv.IsNil() {
-				e.value(f, fv.Elem())
+			if to, ok := fv.pointer(); ok {
+				e.value(f, to)
 			}
 		case repeated:
 			e.repeated(f, fv)
@@ -160,14 +155,16 @@ func (e *encoder) message(p *plan, v reflect.Value) {
 	}
 }
 
-func (e *encoder) single(f *field, v reflect.Value) {
+func (e *encoder) single(f *field, v value) {
 	switch f.kind {
 	case kindBool, kindInt, kindUint:
-		if varint(f.kind, v) == 0 {
-			return
+		if x := v.number(f); x != 0 {
+			e.tag(f)
+			e.varint(x)
 		}
+		return
 	case kindArray:
-		if v.IsZero() {
+		if isZero(v.bytes(f)) {
 			return
 		}
 	case kindMessage:
@@ -176,7 +173,7 @@ func (e *encoder) single(f *field, v reflect.Value) {
 			return
 		}
 	default:
-		if v.Len() == 0 {
+		if len(v.bytes(f)) == 0 {
 			return
 		}
 	}
@@ -184,22 +181,15 @@ func (e *encoder) single(f *field, v reflect.Value) {
 }
 
 // value writes a value that is there, with its tag.
-func (e *encoder) value(f *field, v reflect.Value) {
-	if f.kind.isVarint() {
-		e.buf = protowire.AppendTag(e.buf, f.num, protowire.VarintType)
-		e.buf = protowire.AppendVarint(e.buf, varint(f.kind, v))
-		return
-	}
-	e.buf = protowire.AppendTag(e.buf, f.num, protowire.BytesType)
-	switch f.kind {
-	case kindMessage:
-		if e.length() > 0 {
-			e.message(f.message, v)
-		}
-	case kindString, kindText:
-		e.buf = protowire.AppendString(e.buf, v.String())
-	case kindBytes, kindArray:
-		e.buf = protowire.AppendBytes(e.buf, v.Bytes())
+func (e *encoder) value(f *field, v value) {
+	e.tag(f)
+	switch {
+	case f.kind.isVarint():
+		e.varint(v.number(f))
+	case f.kind != kindMessage:
+		e.buf = protowire.AppendBytes(e.buf, v.bytes(f))
+	case e.length() > 0:
+		e.message(f.message, v)
 	}
 }
 
@@ -207,35 +197,48 @@ func (e *encoder) value(f *field, v reflect.Value) {
 func (e *encoder) length() int {
 	n := e.sizes[e.next]
 	e.next++
-	e.buf = protowire.AppendVarint(e.buf, uint64(n))
+	e.varint(uint64(n))
 	return n
 }
 
-func (e *encoder) repeated(f *field, v reflect.Value) {
-	count := v.Len()
+func (e *encoder) tag(f *field) {
+	e.buf = append(e.buf, f.tag[0])
+	if len(f.tag) > 1 {
+		e.buf = append(e.buf, f.tag[1:]...)
+	}
+}
+
+func (e *encoder) varint(x uint64) {
+	if x < 0x80 {
+		e.buf = append(e.buf, byte(x))
+		return
+	}
+	e.buf = protowire.AppendVarint(e.buf, x)
+}
+
+func (e *encoder) repeated(f *field, v value) {
+	first, count := v.elements()
 	if count == 0 {
 		return
 	}
 	if !f.kind.isVarint() {
 		for i := range count {
-			e.value(f, v.Index(i))
+			e.value(f, first.at(f, i))
 		}
 		return
 	}
-	e.buf = protowire.AppendTag(e.buf, f.num, protowire.BytesType)
+	e.tag(f)
 	e.length()
 	for i := range count {
-		e.buf = protowire.AppendVarint(e.buf, varint(f.kind, v.Index(i)))
+		e.varint(first.at(f, i).number(f))
 	}
 }
 
-// varint is a number as the wire has it.
-func varint(k kind, v reflect.Value) uint64 {
-	switch k {
-	case kindBool:
-		return protowire.EncodeBool(v.Bool())
-	case kindInt:
-		return protowire.EncodeZigZag(v.Int())
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
 	}
-	return v.Uint()
+	return true
 }

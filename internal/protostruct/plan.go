@@ -77,12 +77,14 @@ const (
 // A field is a field's plan; immutable.
 type field struct {
 	num     protowire.Number
-	tagSize int
-	name    string // in the schema
-	index   int    // in the Go struct
+	tag     []byte  // as it is written
+	name    string  // in the schema
+	offset  uintptr // in the Go struct
 	kind    kind
 	label   label
+	slice   reflect.Type // repeated: the slice
 	typ     reflect.Type // of an element
+	size    int          // of an element in memory
 	message *plan        // kindMessage
 }
 
@@ -155,10 +157,11 @@ func makePlan(t reflect.Type, within []reflect.Type) (*plan, error) {
 		if !f.IsExported() || f.Anonymous {
 			return nil, fmt.Errorf("%s has a tag and is embedded or not exported", where)
 		}
-		pf := field{num: protowire.Number(n), tagSize: protowire.SizeTag(protowire.Number(n)), name: fieldName(f.Name), index: i}
+		pf := field{num: protowire.Number(n), name: fieldName(f.Name), offset: f.Offset}
 		if err := pf.setType(f.Type, option == "text", append(within, t)); err != nil {
 			return nil, fmt.Errorf("%s: %w", where, err)
 		}
+		pf.tag = protowire.AppendTag(nil, pf.num, pf.wireType())
 		p.fields = append(p.fields, pf)
 	}
 	if len(p.fields) > maxFields {
@@ -183,8 +186,9 @@ func (f *field) setType(t reflect.Type, text bool, within []reflect.Type) error 
 	case t.Kind() == reflect.Pointer:
 		f.label, f.typ = optional, t.Elem()
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
-		f.label, f.typ = repeated, t.Elem()
+		f.label, f.typ, f.slice = repeated, t.Elem(), t
 	}
+	f.size = int(f.typ.Size())
 	switch k := f.typ.Kind(); k {
 	case reflect.Bool:
 		f.kind = kindBool

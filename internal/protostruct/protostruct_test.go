@@ -152,8 +152,8 @@ func TestHostile(t *testing.T) {
 		{"0a00", "bool: wire type 2, want 0"},
 		{"08010801", "bool: is there twice"},
 		{"08010800", "bool: is there twice"},
-		{"108080808020", "id: 4294967296 is not an int32"},
-		{"18ff07", "flags: 1023 is not a uint8"},
+		{"108080808020", "id: 4294967296 does not fit 32 bits"},
+		{"18ff07", "flags: 1023 does not fit 8 bits"},
 		{"28ffffffffffffffffffff01", "uint: malformed"},
 		{"4205", "data: unexpected EOF"},
 		{"42ffffffffffffffffff01", "data: unexpected EOF"},
@@ -323,7 +323,7 @@ func TestTypes(t *testing.T) {
 		{recursive{}, "recursive contains itself"},
 		{7, "int is not a struct"},
 		{nil, "nil"},
-		{(*all)(nil), "nil pointer"},
+		{(*all)(nil), "nil"},
 	} {
 		if _, err := Marshal(c.v); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%T: %v, want %s", c.v, err, c.want)

@@ -21,7 +21,7 @@ type State struct {
 // MountState names a mount. It is the caller's to make it again; Restore
 // checks that it did.
 type MountState struct {
-	Guest    string `pb:"1"`
+	Guest    string `pb:"1"`      // path
 	Type     string `pb:"2,text"` // FileSystem.Type
 	ReadOnly bool   `pb:"3"`
 }
@@ -35,12 +35,12 @@ type ObjectID int
 // FileState is an OpenFile.
 type FileState struct {
 	Object ObjectState `pb:"1"` // the File behind it
-	Mount  string      `pb:"2"`
-	Path   string      `pb:"3"`
-	Read   bool        `pb:"4"`
-	Write  bool        `pb:"5"`
-	Flags  abi.FDFlags `pb:"6"`
-	Offset int64       `pb:"7"`
+	Mount  string      `pb:"2"` // its guest path; empty for what lies in none
+	Path   string      `pb:"3"` // by which it was opened, absolute
+	Read   bool        `pb:"4"` // opened for reading
+	Write  bool        `pb:"5"` // opened for writing
+	Flags  abi.FDFlags `pb:"6"` // preview 1's fdflags
+	Offset int64       `pb:"7"` // bytes
 }
 
 // ObjectState is a File, or something that several Files share, such as the
@@ -53,7 +53,7 @@ type ObjectState struct {
 
 // FDTableState is an FDTable.
 type FDTableState struct {
-	Limit int       `pb:"1"`
+	Limit int       `pb:"1"` // how many fds there may be
 	FDs   []FDState `pb:"2"` // in order of FD
 }
 
@@ -61,9 +61,9 @@ type FDTableState struct {
 type FDState struct {
 	FD         FD         `pb:"1"`
 	File       FileID     `pb:"2"`
-	Base       abi.Rights `pb:"3"`
+	Base       abi.Rights `pb:"3"` // preview 1's rights
 	Inheriting abi.Rights `pb:"4"`
-	Preopen    string     `pb:"5"`
+	Preopen    string     `pb:"5"` // the name that it has as a preopened directory
 	Cloexec    bool       `pb:"6"`
 }
 

@@ -2,10 +2,13 @@ package vfs_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
+	"github.com/stasis-run/stasis/internal/protostruct/prototest"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
@@ -111,5 +114,37 @@ func TestRestoreHostile(t *testing.T) {
 		if _, err := vfs.RestoreFDTable(&vfs.FDTableState{Limit: limit}, r); err == nil {
 			t.Errorf("limit %d: no error", limit)
 		}
+	}
+}
+
+// Each value of a state replaced by others, one at a time: an error, or files
+// that can be used.
+func TestRestoreMutated(t *testing.T) {
+	var img image
+	if err := protostruct.Unmarshal(fullImage(t), &img); err != nil {
+		t.Fatal(err)
+	}
+	taken, refused := 0, 0
+	prototest.Walk(&img, func(path string, v reflect.Value) {
+		old := reflect.ValueOf(v.Interface())
+		for _, h := range prototest.Hostile(v) {
+			v.Set(h)
+			b, err := protostruct.Marshal(&img)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, ns, table := restoreImage(b)
+			if table == nil {
+				refused++
+				continue
+			}
+			taken++
+			use(ns, table)
+			table.CloseAll()
+		}
+		v.Set(old)
+	})
+	if taken < 100 || refused < 100 {
+		t.Errorf("%d states were taken, %d refused", taken, refused)
 	}
 }

@@ -12,12 +12,12 @@ import (
 // FuzzRestoreFile gives hostile states to a restore. It may open what is in the
 // directory, and nothing else.
 func FuzzRestoreFile(f *testing.F) {
-	file := State{Type: abi.FiletypeRegularFile, Path: "f", Read: true, Size: 1}
-	outside, link, gone := file, file, file
+	plain := State{Type: abi.FiletypeRegularFile, Path: "f", Read: true, Size: 1}
+	outside, link, gone := plain, plain, plain
 	outside.Path, link.Path = "../secret", "link"
 	gone.Write, gone.Unlinked, gone.Content = true, true, []byte("x")
 	for _, s := range []State{
-		file, outside, link, gone,
+		plain, outside, link, gone,
 		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"f", 1}}, LastCookie: 1},
 	} {
 		b, err := protostruct.Marshal(s)

@@ -1,7 +1,6 @@
 package hostfs
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"

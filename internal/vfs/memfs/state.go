@@ -28,10 +28,10 @@ type State struct {
 // that is open, and is dropped if no restored file opens it.
 type NodeState struct {
 	Ino      uint64       `pb:"1"`
-	Filetype abi.Filetype `pb:"2"`
-	Atim     int64        `pb:"3"`
-	Mtim     int64        `pb:"4"`
-	Ctim     int64        `pb:"5"`
+	Filetype abi.Filetype `pb:"2"` // as preview 1 numbers them
+	Atim     int64        `pb:"3"` // ns since 1970
+	Mtim     int64        `pb:"4"` // the same
+	Ctim     int64        `pb:"5"` // the same
 
 	Size    int64    `pb:"6"` // of a regular file
 	Extents []Extent `pb:"7"` // in order; zeros between them
