@@ -8,6 +8,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/detachkeys"
 	"github.com/stasis-run/stasis/internal/fault"
+	"github.com/stasis-run/stasis/internal/launch"
 )
 
 // DefaultDetachKeys end an attachment: docker's.
@@ -39,9 +40,6 @@ func (s *System) Attach(ctx context.Context, o AttachOptions) error {
 	}
 	s.mu.Lock()
 	p := s.process
-	if p != nil && !s.opts.Foreground {
-		s.process = nil
-	}
 	s.mu.Unlock()
 	var c *control.Conn
 	var err error
@@ -50,10 +48,23 @@ func (s *System) Attach(ctx context.Context, o AttachOptions) error {
 	} else if c, err = s.attachAnew(ctx, o); err != nil {
 		return s.fail("attach", err)
 	}
-	if p == nil || !s.opts.Foreground {
+	if p == nil {
 		defer c.Close()
 	}
-	return s.fail("attach", attached(ctx, c, o))
+	err = attached(ctx, c, o)
+	if p != nil && errors.Is(err, ErrDetached) {
+		s.leave(p)
+	}
+	return s.fail("attach", err)
+}
+
+// leave lets a run go on that was to end with us.
+func (s *System) leave(p *launch.Process) {
+	_ = p.Conn.Send(control.Stream{Detach: true}) // or it has ended
+	s.mu.Lock()
+	s.process = nil
+	s.mu.Unlock()
+	p.Release()
 }
 
 func (s *System) attachAnew(ctx context.Context, o AttachOptions) (*control.Conn, error) {

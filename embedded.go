@@ -41,7 +41,7 @@ func (e *embedded) running() (*sandbox.Embedded, error) {
 	return e.guest, nil
 }
 
-func (e *embedded) start(ctx context.Context) error {
+func (e *embedded) start(ctx context.Context, so StartOptions) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.guest != nil {
@@ -63,7 +63,7 @@ func (e *embedded) start(ctx context.Context) error {
 	if o.Image != nil {
 		defer o.Image.Close()
 	}
-	e.guest, err = sandbox.StartEmbedded(ctx, o, [3]*os.File{e.opts.Stdin, e.opts.Stdout, e.opts.Stderr})
+	e.guest, err = sandbox.StartEmbedded(ctx, o, [3]*os.File{so.Stdin, so.Stdout, so.Stderr})
 	return err
 }
 

@@ -134,7 +134,7 @@ func (h *Host) Run(ctx context.Context, o Options) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Start(ctx); err != nil {
+	if err := s.Start(ctx, o.Start); err != nil {
 		_ = s.Remove(ctx, RemoveOptions{Force: true}) // it never ran
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/launch"
+	"github.com/stasis-run/stasis/internal/sandbox"
 	"github.com/stasis-run/stasis/internal/spec"
 )
 
@@ -139,6 +141,16 @@ func pick(all []*Image, ref string) *Image {
 	return nil
 }
 
+// CheckModule refuses a file that cannot be a module, without compiling it.
+func CheckModule(path string) error {
+	f, err := launch.OpenModule(path)
+	if err == nil {
+		defer f.Close()
+		_, err = sandbox.ReadModule(f)
+	}
+	return failed("create", filepath.Base(path), err)
+}
+
 // Verify reads every byte of the image and compares it with its digests.
 func (i *Image) Verify(ctx context.Context) error {
 	im, err := image.Open(image.OS, i.Dir)
@@ -195,4 +207,3 @@ func (h *Host) setTag(tag, generation string) error {
 	}
 	return st.Tag(tag, generation)
 }
-

@@ -74,12 +74,18 @@ type Options struct {
 	Spec
 	Name      string // a random one by default
 	Isolation Isolation
+	Start     StartOptions // for Run
+}
 
-	// Foreground has the system end with this process. Else it outlives it.
+// StartOptions say how a system is started. The zero value starts it in the
+// background: it outlives this process, and Attach and Logs show its output.
+type StartOptions struct {
+	// Foreground has the system end with this process, unless an Attach is
+	// ended by its detach keys.
 	Foreground bool
 
-	// Stdio are the guest's streams, for a system in the foreground without a
-	// terminal, or InProcess. Without them, Attach and Logs show the output.
+	// Stdin, Stdout and Stderr are the guest's streams, if all are given: of a
+	// system in the foreground without a terminal, or InProcess.
 	Stdin, Stdout, Stderr *os.File
 
 	// Attached has the first Attach see all output from the start on. Size is
@@ -92,4 +98,4 @@ type Options struct {
 type Size = control.Size
 
 // stdio reports whether the guest's streams are the caller's.
-func (o *Options) stdio() bool { return o.Stdin != nil && o.Stdout != nil && o.Stderr != nil }
+func (o *StartOptions) stdio() bool { return o.Stdin != nil && o.Stdout != nil && o.Stderr != nil }

@@ -49,7 +49,8 @@ type System struct {
 	embedded *embedded // of a system InProcess; else nil
 
 	mu      sync.Mutex
-	process *launch.Process // of a run that this handle started, until it is attached to or left; protected by mu
+	process *launch.Process // of a run that this handle started and still has a part in; protected by mu
+	ours    bool            // that run ends with us; protected by mu
 	closed  bool            // protected by mu
 }
 
@@ -79,12 +80,10 @@ func (s *System) check() error {
 // Close frees the handle. It may be called again.
 func (s *System) Close() error {
 	s.mu.Lock()
-	p := s.process
-	s.process = nil
-	closed := s.closed
-	s.closed = true
+	p, ours, closed := s.process, s.ours, s.closed
+	s.process, s.closed = nil, true
 	s.mu.Unlock()
-	if p != nil && !s.opts.Foreground {
+	if p != nil && !ours {
 		p.Release()
 	} else if p != nil {
 		p.Conn.Close() // the system ends
@@ -98,21 +97,21 @@ func (s *System) Close() error {
 
 // Start starts a system that does not run. One that has run begins anew; one
 // made from an image is woken. When it returns nil, the system runs.
-func (s *System) Start(ctx context.Context) error {
+func (s *System) Start(ctx context.Context, o StartOptions) error {
 	if err := s.check(); err != nil {
 		return s.fail("start", err)
 	}
 	if s.embedded != nil {
-		return s.fail("start", s.embedded.start(ctx))
+		return s.fail("start", s.embedded.start(ctx, o))
 	}
 	op := "start"
 	if s.opts.Image != "" {
 		op = "restore"
 	}
-	return s.fail(op, s.start(ctx))
+	return s.fail(op, s.start(ctx, o))
 }
 
-func (s *System) start(ctx context.Context) error {
+func (s *System) start(ctx context.Context, o StartOptions) error {
 	if err := s.entry.Hold(); err != nil {
 		return err
 	}
@@ -131,24 +130,24 @@ func (s *System) start(ctx context.Context) error {
 	}
 	plan := &launch.Plan{
 		Store: st, Entry: s.entry, System: sys, Executable: exe, Cache: s.host.cache(), Jail: s.host.jail(),
-		Foreground: s.opts.Foreground, Compiling: s.compiling(),
+		Foreground: o.Foreground, Compiling: s.compiling(),
 	}
-	if s.opts.stdio() && !sys.Spec.TTY {
-		plan.Stdio = [3]*os.File{s.opts.Stdin, s.opts.Stdout, s.opts.Stderr}
+	if o.stdio() && o.Foreground && !sys.Spec.TTY {
+		plan.Stdio = [3]*os.File{o.Stdin, o.Stdout, o.Stderr}
 	}
-	if s.opts.Attached {
-		plan.Attach = &control.Attach{Stdin: sys.Spec.Stdin || sys.Spec.TTY, Size: s.opts.Size}
+	if o.Attached {
+		plan.Attach = &control.Attach{Stdin: sys.Spec.Stdin || sys.Spec.TTY, Size: o.Size}
 	}
 	p, err := launch.Start(ctx, plan)
 	if err != nil {
 		return err
 	}
-	if !s.opts.Foreground && !s.opts.Attached {
+	if !o.Foreground && !o.Attached {
 		p.Release()
 		return nil
 	}
 	s.mu.Lock()
-	s.process = p
+	s.process, s.ours = p, o.Foreground
 	s.mu.Unlock()
 	return nil
 }

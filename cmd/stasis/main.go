@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stasis-run/stasis/internal/sandbox"
+	"github.com/stasis-run/stasis"
 )
 
 // Exit codes besides the program's own.
@@ -20,7 +20,6 @@ const (
 	exitCannot   = 126 // there is such a file, but it cannot be run
 	exitNotFound = 127 // there is no such file
 
-	exitTimeout     = 124 // --timeout was over
 	exitInterrupted = 130 // by SIGINT
 )
 
@@ -40,41 +39,70 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
-	err := newRoot().ExecuteContext(context.Background())
+	stasis.SandboxMain()
+	os.Exit(run(os.Args[1:]))
+}
+
+// run carries out a command line and returns the exit code.
+func run(args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(context.Background())
 	if err == nil {
-		return
-	}
-	code := exitFailed
-	var exit *exitError
-	if errors.As(err, &exit) {
-		code = exit.code
+		return 0
 	}
 	if err.Error() != "" {
 		for line := range strings.Lines(err.Error()) { // one for each of several that failed
 			fmt.Fprintln(os.Stderr, "stasis:", strings.TrimSuffix(line, "\n"))
 		}
 	}
-	os.Exit(code)
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	return exitFailed
 }
 
+// launchError gives the error of a system that never ran its exit code.
+func launchError(err error) error {
+	code := exitFailed
+	switch stasis.KindOf(err) {
+	case stasis.NotRunnable, stasis.Corrupt, stasis.Unsupported:
+		code = exitCannot
+	case stasis.NotFound:
+		code = exitNotFound
+	case stasis.Canceled:
+		return &exitError{code: exitInterrupted}
+	}
+	return &exitError{code, err}
+}
+
+// host is where systems are kept, as the global flags say.
+var host = &stasis.Host{}
+
 func newRoot() *cobra.Command {
+	host = &stasis.Host{}
 	root := &cobra.Command{
 		Use:           "stasis",
 		Short:         "Run WebAssembly programs that can be stopped, saved and woken at any moment",
-		Version:       sandbox.Version,
+		Version:       stasis.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          unknownVerb,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%s: %w (see: %s --help)", c.Name(), err, c.CommandPath())
 	})
+	var progress string
+	root.PersistentFlags().StringVar(&progress, "progress", "auto", "how progress is shown on stderr: auto, plain, json or none")
+	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		host.Progress, err = newProgress(progress)
+		return err
+	}
 	root.AddCommand(
-		runCommand(), checkpointCommand(), restoreCommand(), psCommand(), logsCommand(),
-		waitCommand(), killCommand(), rmCommand(), sandboxCommand(),
+		runCommand(), createCommand(), startCommand(), attachCommand(), checkpointCommand(), restoreCommand(),
 	)
 	return root
 }
@@ -90,7 +118,7 @@ func unknownVerb(c *cobra.Command, args []string) error {
 	return fmt.Errorf("there is no command %q (see: stasis --help)", args[0])
 }
 
-// arguments checks how many arguments a command has; max < 0 is no limit.
+// arguments checks how many arguments a command has; most < 0 is no limit.
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) >= least && (most < 0 || len(args) <= most) {
@@ -98,13 +126,4 @@ func arguments(least, most int) cobra.PositionalArgs {
 		}
 		return fmt.Errorf("%s: %d arguments: want %s (see: %s --help)", c.Name(), len(args), c.UseLine(), c.CommandPath())
 	}
-}
-
-// named finds the system that a command is about.
-func named(name string) (*sandbox.Entry, error) {
-	store, err := sandbox.DefaultStore()
-	if err != nil {
-		return nil, err
-	}
-	return store.Get(name)
 }

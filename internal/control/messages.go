@@ -92,14 +92,14 @@ type Attach struct {
 
 // A Stream is a piece of input or output while a client is attached.
 type Stream struct {
-	Stdin   []byte `pb:"1"` // client to system
-	EOF     bool   `pb:"2"` // the same: no more input
-	Size    *Size  `pb:"3"` // the same: its terminal has another size
-	Signal  int32  `pb:"4"` // the same
-	Stdout  []byte `pb:"5"` // system to client
-	Stderr  []byte `pb:"6"` // the same
-	Ended   bool   `pb:"7"` // the same: the system has ended; nothing follows
-	Restart bool   `pb:"8"` // the same: output was lost here
+	Stdin  []byte `pb:"1"` // client to system
+	EOF    bool   `pb:"2"` // the same: no more input
+	Size   *Size  `pb:"3"` // the same: its terminal has another size
+	Signal int32  `pb:"4"` // the same
+	Stdout []byte `pb:"5"` // system to client
+	Stderr []byte `pb:"6"` // the same
+	Ended  bool   `pb:"7"` // the same: the system has ended; nothing follows
+	Detach bool   `pb:"8"` // client to system: the client leaves, and the system runs on
 }
 
 // Checkpoint asks for an image. The system cannot make files: it answers with

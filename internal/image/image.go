@@ -113,3 +113,21 @@ func List(fsys FS, parent string) ([]string, error) {
 	slices.Sort(names)
 	return names, nil
 }
+
+// Remove removes an image. A removal that is cut short leaves what [Clean]
+// removes, never a part of an image under its name.
+func Remove(fsys FS, dir string) error {
+	dir = filepath.Clean(dir)
+	wrap := func(err error) error { return fmt.Errorf("image %s: remove: %w", dir, cause(err)) }
+	if _, err := fsys.Lstat(filepath.Join(dir, configFile)); err != nil {
+		return wrap(err)
+	}
+	gone := tempName(dir)
+	if err := fsys.RenameNew(dir, gone); err != nil {
+		return wrap(err)
+	}
+	if err := fsys.RemoveAll(gone); err != nil {
+		return wrap(err)
+	}
+	return nil
+}

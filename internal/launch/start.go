@@ -8,7 +8,7 @@ import (
 
 // start starts the host process.
 func (o *opening) start(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = attributes(o.plan.Foreground)
+	cmd.SysProcAttr = attributes(o.setup.Direct)
 	return cmd.Start()
 }
 

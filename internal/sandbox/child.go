@@ -209,7 +209,10 @@ func (h *host) listen() {
 		a = *h.setup.Attach
 	}
 	if h.setup.Attach != nil || h.setup.Life {
-		_ = h.console.attach(h.conn, a, h.signal) // that it has ended, the client sees
+		detached, _ := h.console.attach(h.conn, a, h.signal) // that it has ended, the client sees
+		if detached {
+			return
+		}
 	}
 	if h.setup.Life {
 		h.signal(kernel.SIGKILL)

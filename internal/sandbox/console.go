@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
+	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
@@ -70,11 +70,14 @@ func (c *console) useStreams() { c.inputR, c.input = io.Pipe() }
 // useTerminal has the guest use a terminal, whose keys send it signals.
 func (c *console) useTerminal(size *control.Size, signal func(int32)) {
 	o := ttyfs.Options{Name: ttyName, Tee: func(p []byte) { c.log.write("tty", p) }}
-	o.Signal = func(sig abi.Signal) {
-		if sig != abi.SIGTSTP { // nobody is there to continue it: it is an orphaned process group (setpgid(2))
-			signal(int32(sig))
+	o.Signal = func(sig int32) {
+		if sig != kernel.SIGTSTP { // nobody is there to continue it: it is an orphaned process group (setpgid(2))
+			signal(sig)
 		}
 	}
+	tio := ttyfs.DefaultTermios()
+	tio.Iflag |= ttyfs.IUTF8
+	o.Termios = &tio
 	if size != nil {
 		o.Size = winsize(size)
 	}
@@ -214,12 +217,12 @@ var errEnded = errors.New("the system has ended")
 
 // attach serves a client until it leaves, or the system ends. signal is called
 // with what it sends the guest.
-func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32)) error {
+func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32)) (detached bool, err error) {
 	cl := &client{conn: conn, gone: make(chan struct{})}
 	c.mu.Lock()
 	if c.ended {
 		c.mu.Unlock()
-		return errEnded
+		return false, errEnded
 	}
 	c.clients[cl] = struct{}{}
 	if c.tty != nil {
@@ -231,7 +234,7 @@ func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32
 	}
 	go func() {
 		defer cl.leave()
-		c.receive(cl, a.Stdin, signal)
+		detached = c.receive(cl, a.Stdin, signal)
 	}()
 	<-cl.gone
 	c.mu.Lock()
@@ -240,7 +243,7 @@ func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32
 		c.tty.SetDiscard(true)
 	}
 	c.mu.Unlock()
-	return nil
+	return detached, nil
 }
 
 // resize sets the size of the terminal.
@@ -252,8 +255,9 @@ func (c *console) resize(s *control.Size) error {
 	return nil
 }
 
-// receive takes what a client sends.
-func (c *console) receive(cl *client, stdin bool, signal func(int32)) {
+// receive takes what a client sends, and reports whether it has said that it
+// leaves.
+func (c *console) receive(cl *client, stdin bool, signal func(int32)) (detached bool) {
 	for {
 		var m control.Stream
 		files, err := cl.conn.Receive(&m)
@@ -261,9 +265,11 @@ func (c *console) receive(cl *client, stdin bool, signal func(int32)) {
 			f.Close()
 		}
 		if err != nil {
-			return
+			return false
 		}
 		switch {
+		case m.Detach:
+			return true
 		case m.Size != nil && c.tty != nil:
 			c.tty.Resize(winsize(m.Size))
 		case m.Signal != 0:

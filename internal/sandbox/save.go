@@ -78,14 +78,15 @@ func (s *System) saveOptions(v Save) checkpoint.Options {
 			limits[name] = value
 		}
 	}
+	info := map[string]string{"system": s.opts.Name, "program": s.program(), "module": hex.EncodeToString(digest[:])}
+	if sp.TTY {
+		info["tty"] = "true"
+	}
 	return checkpoint.Options{
 		Create: v.Create, Publish: v.Publish, Leave: v.Leave, Thin: v.Thin, DropEnv: v.DropEnv, Module: s.module,
 		Config: image.Config{
 			Generation: v.Generation, Attempt: int64(v.Attempt), Stasis: Version, Pass: instrument.Version, Limits: limits,
-			Info: map[string]string{
-				"system": s.opts.Name, "program": s.program(),
-				"module": hex.EncodeToString(digest[:]),
-			},
+			Info: info,
 		},
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/stasis-run/stasis/internal/ktime"
 )
 
 // ParseDir reads HOST[:GUEST][:OPTION,...] with options ro, rw and shared. The
@@ -131,6 +133,12 @@ func CheckListen(s string) error {
 		return fmt.Errorf("listen %q: want tcp:HOST:PORT with a port from 1 to 65535", s)
 	}
 	return nil
+}
+
+// CheckClock refuses what is no wall clock: host, fixed:TIME or offset:DURATION.
+func CheckClock(s string) error {
+	_, err := ktime.ParseWall(s)
+	return err
 }
 
 // signals are the names that ParseSignal takes, by Linux's numbers.

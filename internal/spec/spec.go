@@ -26,7 +26,8 @@ type Spec struct {
 	Labels  map[string]string `json:"labels,omitempty" pb:"2"`
 
 	// What runs: a module's file, or an image to be restored. Of an image, all
-	// that the program has is in the image.
+	// that the program has is in the image; of a thin one, Module is the file of
+	// the module that was left out.
 	Module  string   `json:"module,omitempty" pb:"3"` // absolute path
 	Image   string   `json:"image,omitempty" pb:"4"`  // directory of the image
 	Args    []string `json:"args,omitempty" pb:"5"`   // argv, argv[0] included
@@ -105,8 +106,8 @@ func (s *Spec) Check() error {
 	switch {
 	case s.Version != Version:
 		return fmt.Errorf("spec version %d, this program knows version %d", s.Version, Version)
-	case (s.Module == "") == (s.Image == ""):
-		return errors.New("a system runs either a module or an image (name one of them)")
+	case s.Module == "" && s.Image == "":
+		return errors.New("a system runs a module or an image (name one of them)")
 	case s.Module != "" && !path.IsAbs(s.Module):
 		return fmt.Errorf("module %s: want an absolute path", s.Module)
 	case s.Workdir != "" && !path.IsAbs(s.Workdir):
