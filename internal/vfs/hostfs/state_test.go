@@ -318,6 +318,33 @@ func TestCookies(t *testing.T) {
 	}
 }
 
+// A number is not given twice, even if no name is left that had one.
+func TestCookiesOfEmptied(t *testing.T) {
+	host := t.TempDir()
+	put(t, filepath.Join(host, "old"), "")
+	g := newGuest(t, host, Options{})
+	d := g.open(".", abi.ODirectory, false)
+	numbers := func(d *vfs.OpenFile) (all []uint64) {
+		if errno := d.ReadDir(0, func(e vfs.Dirent) bool { all = append(all, e.Next); return true }); errno != abi.OK {
+			t.Fatal(errno)
+		}
+		return all
+	}
+	before := numbers(d)
+	must(t, os.Remove(filepath.Join(host, "old")))
+	numbers(d)
+	st, err := save(t, g, d)
+	must(t, err)
+	g = newGuest(t, host, Options{})
+	files, err := restore(t, g, st)
+	must(t, err)
+	put(t, filepath.Join(host, "new"), "")
+	after := numbers(files[0])
+	if len(after) != 3 || len(before) != 3 || slices.Contains(before, after[2]) {
+		t.Errorf("numbers %d, before the save %d", after, before)
+	}
+}
+
 func countOf(all []string, s string) (n int) {
 	for _, a := range all {
 		if a == s {

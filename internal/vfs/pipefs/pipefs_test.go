@@ -196,6 +196,41 @@ func TestRestore(t *testing.T) {
 	one.CloseAll()
 }
 
+// A restored pipe leaves the state alone that its bytes came from: it can be
+// restored again.
+func TestRestoreTwice(t *testing.T) {
+	ns := vfs.NewNamespace(now)
+	table := vfs.NewFDTable(8)
+	r, w := pipefs.New(now, 5)
+	write(w, "in it")
+	table.InstallAll(r)
+	table.InstallAll(w)
+	saver := vfs.NewSaver(ns)
+	st, err := table.Save(saver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table.CloseAll()
+	for range 2 {
+		res, err := vfs.NewRestorer(saver.State(), ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.Restore(now)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := vfs.RestoreFDTable(st, res)
+		res.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := table.Get(0, abi.RightFDRead)
+		for _, half := range []string{"in", " it"} {
+			got, _ := read(t, r, len(half))
+			want(t, "restored", got, half)
+		}
+		r.DecRef()
+		table.CloseAll()
+	}
+}
+
 func TestRestoreHostile(t *testing.T) {
 	ns := vfs.NewNamespace(now)
 	object := func(kind string, v any) vfs.ObjectState {
