@@ -1,6 +1,7 @@
 package ktime
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +15,13 @@ func parseWall(t *testing.T, s string) Wall {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.String() != s {
-		t.Errorf("%s reads as %s", s, w)
+	b, err := json.Marshal(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Wall
+	if err := json.Unmarshal(b, &back); err != nil || back != w || w.String() != s {
+		t.Errorf("%s reads as %s, and again as %s, %v", s, w, back, err)
 	}
 	return w
 }
@@ -30,8 +36,9 @@ func TestParseWall(t *testing.T) {
 	if w, err := ParseWall("fixed:2000-01-01T02:00:00+02:00"); err != nil || w.String() != "fixed:2000-01-01T00:00:00Z" {
 		t.Errorf("%v, %v", w, err)
 	}
-	if (Wall{}).String() != "" {
-		t.Error("the zero value has a name")
+	w := HostWall
+	if err := w.UnmarshalText(nil); err != nil || w != (Wall{}) || w.String() != "" {
+		t.Errorf("no text reads as %q, %v", w, err)
 	}
 	for _, c := range []struct{ s, want string }{
 		{"", `clock "": want host, fixed:TIME or offset:DURATION`},
