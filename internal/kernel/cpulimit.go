@@ -83,8 +83,8 @@ func (k *Kernel) firstTick() time.Duration {
 	k.quota.begin(k.clocks.Source().Mono())
 	d := k.tickBase()
 	if limit := k.opts.CPUTime; limit > 0 {
-		if g := k.Init(); g != nil { // a restored one may have used its time
-			d = min(d, limit-time.Duration(g.CPUTime()))
+		for _, t := range k.tasks.All() { // a restored one may have used its time
+			d = min(d, limit-time.Duration(t.group.CPUTime()))
 		}
 	}
 	return max(d, minTick)

@@ -31,7 +31,8 @@ type Options struct {
 	Wall ktime.Wall
 
 	// CPUTime is what each process may use, as RLIMIT_CPU has it; 0 is no limit.
-	// A process that has used it ends by SIGXCPU.
+	// A process that has used it ends by SIGXCPU; one that ran all the time at
+	// once, one that woke up just before by a tick later (50 ms).
 	CPUTime time.Duration
 
 	// CPUs is how many CPUs the system gets at most; 0 is no limit.

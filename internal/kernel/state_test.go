@@ -45,8 +45,8 @@ func TestSaveRefuses(t *testing.T) {
 
 // restored makes a world of a state.
 func (w *world) restored(t *testing.T, st *State) (*world, error) {
-	n := &world{t: t, clock: new(ktime.Manual), mod: &enginetest.Scripted{Calls: imports(), Steps: w.mod.Steps, Sum: w.mod.Sum}}
-	k, err := Restore(t.Context(), Options{Calls: n.calls(), Source: n.clock}, st, Restoring{
+	n := &world{t: t, clock: new(ktime.Manual), opts: w.opts, mod: &enginetest.Scripted{Calls: imports(), Steps: w.mod.Steps, Sum: w.mod.Sum}}
+	k, err := Restore(t.Context(), n.options(), st, Restoring{
 		Module: func(d [32]byte) (engine.Module, error) {
 			if d != n.mod.Sum {
 				return nil, errors.New("another module")
@@ -159,6 +159,14 @@ func TestRestoreErrors(t *testing.T) {
 			{"a clock at -1 ns", func(st *State) { st.Clocks.Monotonic = -1 }},
 			{"a clock at", func(st *State) { st.Clocks.Boot = 1 << 62 }},
 			{"a group stop by signal 9", func(st *State) { st.Processes[0].Tasks[0].GroupStop = SIGKILL }},
+			{"pending signals 0x4000 of a process stopped by signal 0", func(st *State) { st.Processes[0].Pending = sigSet(SIGTERM) }},
+			{"pending signals 0x100", func(st *State) {
+				st.Processes[0].Tasks[0].GroupStop, st.Processes[0].Pending = SIGSTOP, sigSet(SIGKILL)
+			}},
+			{"a group stop by signal 65", func(st *State) { st.Processes[0].Tasks[0].GroupStop = 65 }},
+			{"random generator: ", func(st *State) { st.Random = []byte("chacha8:") }},
+			{"a wall clock -6 ns ahead", func(st *State) { st.Clocks.OwnWall, st.Clocks.Monotonic, st.Clocks.WallBase = true, 5, -6 }},
+			{"a wall clock 4611686018427387904 ns", func(st *State) { st.Clocks.OwnWall, st.Clocks.WallBase = true, 1<<62 }},
 			{"-1 bytes done", func(st *State) { st.Processes[0].Tasks[0].Restart.Done = -1 }},
 		} {
 			st, err := w.k.Save()
@@ -176,8 +184,12 @@ func TestRestoreErrors(t *testing.T) {
 // hostileState is an encoded state that has everything in it.
 func hostileState(t testing.TB) ([]byte, []enginetest.Step) {
 	steps := []enginetest.Step{enginetest.Import{Fn: sysValue}, sleepFor(time.Minute), enginetest.Loop{}}
-	st := &State{Clocks: ktime.State{Monotonic: 5, Boot: 6, Wall: 7}, LastID: 3, Processes: []ProcessState{{
-		Module: [32]byte{1, 2, 3}, Args: []string{"a"}, Env: []string{"B=c"},
+	random, err := rand.NewChaCha8([32]byte{}).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &State{Clocks: ktime.State{Monotonic: 5, Boot: 6, Wall: 7, OwnWall: true, WallBase: 8}, LastID: 3, Random: random, Processes: []ProcessState{{
+		Module: [32]byte{1, 2, 3}, Args: []string{"a"}, Env: []string{"B=c"}, Pending: sigSet(SIGTERM),
 		Tasks: []TaskState{{ID: 2, CPU: 4, GroupStop: SIGSTOP, Restart: Restart{Set: true, Deadline: 100, Done: 1},
 			Thread: &engine.State{MemorySize: 1024, Frames: []engine.Frame{{Pos: 2, Values: []engine.Slot{{Value: engine.Value{Lo: 7}}}}},
 				Pending: &engine.Pending{Import: sysSleep, Args: []uint64{1}}}}},

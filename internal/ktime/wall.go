@@ -83,6 +83,18 @@ func (w Wall) String() string {
 	return ""
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (w Wall) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler; nothing is the zero value.
+func (w *Wall) UnmarshalText(b []byte) (err error) {
+	*w = Wall{}
+	if len(b) > 0 {
+		*w, err = ParseWall(string(b))
+	}
+	return err
+}
+
 // base is the wall clock less the monotonic clock, for a clock that begins when
 // the host's wall clock is at host and the monotonic one at mono; own is false
 // for the host's.

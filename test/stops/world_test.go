@@ -43,6 +43,7 @@ const patience = 30 * time.Second
 type grant struct {
 	stdin  func(p *hostfile.Poller) (vfs.File, error) // fd 0
 	listen string                                     // fd 1, if not ""
+	limits func(*kernel.Options)                      // of the kernel; nil for none
 }
 
 // A system is a kernel with the real engine and one process.
@@ -96,8 +97,12 @@ func prepare(t testing.TB, code []byte, g grant, root *memfs.FS) *system {
 	return s
 }
 
-func options() kernel.Options {
-	return kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))}
+func (g grant) options() kernel.Options {
+	o := kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))}
+	if g.limits != nil {
+		g.limits(&o)
+	}
+	return o
 }
 
 // boot makes a system that runs code. It runs once started. The caller closes it
@@ -123,7 +128,7 @@ func boot(t testing.TB, code []byte, g grant) *system {
 	if g.listen != "" {
 		install(hostfile.Listen(context.Background(), s.poller, g.listen))
 	}
-	s.k = kernel.New(options())
+	s.k = kernel.New(g.options())
 	if _, err := s.k.CreateProcess(context.Background(), s.mod, kernel.ProcessOptions{Files: fds, Entry: "_start"}); err != nil {
 		s.close(t)
 		t.Fatal(err)
@@ -266,7 +271,7 @@ func (s *system) elsewhere(t *testing.T, g grant) (*system, checkpoint.Stats, *c
 		return hostfile.Listen(ctx, n.poller, name)
 	}
 	n.k, err = checkpoint.Restore(ctx, im, st, checkpoint.Restoring{
-		Kernel: options(), World: n.world, Kinds: hostfile.Restorers(stdio, listeners), Module: n.mod,
+		Kernel: g.options(), World: n.world, Kinds: hostfile.Restorers(stdio, listeners), Module: n.mod,
 	})
 	if err != nil {
 		n.close(t)
