@@ -36,7 +36,7 @@ type World struct {
 type State struct {
 	Kernel *kernel.State      `pb:"1"`
 	Files  *vfs.State         `pb:"2"`
-	FDs    *vfs.FDTableState  `pb:"3"`
+	FDs    []vfs.FDTableState `pb:"3"` // kernel.ProcessState.FDTable is an index of it
 	Mounts []memfs.MountState `pb:"4"` // those in memory; the root among them
 }
 
@@ -208,7 +208,7 @@ func capture(k *kernel.Kernel, w World) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &State{Kernel: ks, Files: saver.State(), FDs: fds, Mounts: memfs.SaveMounts(w.Namespace)}
+	st := &State{Kernel: ks, Files: saver.State(), FDs: []vfs.FDTableState{*fds}, Mounts: memfs.SaveMounts(w.Namespace)}
 	if k.Init().Exiting() { // it may have closed files while they were looked at
 		return nil, kernel.ErrExiting
 	}
@@ -262,7 +262,7 @@ func Open(im *image.Image) (*State, error) {
 	if err := protostruct.Unmarshal(b, st); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	if st.Kernel == nil || st.Files == nil || st.FDs == nil || len(st.Mounts) == 0 || len(st.Kernel.Processes) == 0 {
+	if st.Kernel == nil || st.Files == nil || len(st.Mounts) == 0 || len(st.Kernel.Processes) == 0 {
 		return nil, errors.New("state: parts are missing")
 	}
 	if im.Memories() != 1 {
@@ -297,7 +297,11 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 		return nil, err
 	}
 	defer restorer.Close()
-	fds, err := vfs.RestoreFDTable(st.FDs, restorer)
+	table := st.Kernel.Processes[0].FDTable
+	if int64(table) >= int64(len(st.FDs)) {
+		return nil, fmt.Errorf("state: process 0 has fd table %d of %d", table, len(st.FDs))
+	}
+	fds, err := vfs.RestoreFDTable(&st.FDs[table], restorer)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ type ProcessState struct {
 	Tasks  []TaskState `pb:"4"` // the leader first
 
 	Pending SigSet `pb:"5"` // signals that wait while it is stopped
+	FDTable uint32 `pb:"6"` // index of its fd table in what the vfs package saves; several may share one
 }
 
 // TaskState is a task.

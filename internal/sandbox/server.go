@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -237,7 +238,7 @@ func (v *server) save(c *control.Conn, o *control.Checkpoint, n uint64, gen stri
 			_, err := receiveReply(c)
 			return err
 		},
-	}, o.Path, !o.Wait)
+	}, cmp.Or(o.Path, "image "+gen), !o.Wait)
 }
 
 func clientGone(err error) error {

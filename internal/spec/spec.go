@@ -23,7 +23,7 @@ const Version = 1
 // Image; all else has defaults.
 type Spec struct {
 	Version int               `json:"version" pb:"1"`
-	Labels  map[string]string `json:"labels,omitempty" pb:"2"`
+	Labels  map[string]string `json:"labels,omitempty" pb:"-"`
 
 	// What runs: a module's file, or an image to be restored. Of an image, all
 	// that the program has is in the image; of a thin one, Module is the file of
