@@ -154,6 +154,15 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 	}, err
 }
 
+// wall is the guest's wall time in ns since 1970; the host's while there is no
+// kernel.
+func (s *System) wall() int64 {
+	if k := s.Kernel(); k != nil {
+		return k.Clocks().Wall()
+	}
+	return ktime.Host.Wall()
+}
+
 func (s *System) stress() kernel.Stress {
 	st := kernel.Stress{Every: s.opts.Spec.Stress()}
 	if s.opts.Spec.StressCheckpoint > 0 {
@@ -164,7 +173,7 @@ func (s *System) stress() kernel.Stress {
 
 func (s *System) bootModule(ctx context.Context) (err error) {
 	sp := &s.opts.Spec
-	if s.world, err = newWorld(sp, s.opts.Granted, nil); err != nil {
+	if s.world, err = newWorld(sp, s.opts.Granted, s.wall, nil); err != nil {
 		return err
 	}
 	fds, err := s.world.newFiles()
@@ -246,11 +255,11 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 }
 
 func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
-	mounts, err := st.MemoryMounts(ktime.Host.Wall)
+	mounts, err := st.MemoryMounts(s.wall)
 	if err != nil {
 		return err
 	}
-	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, mounts); err != nil {
+	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s.wall, mounts); err != nil {
 		return err
 	}
 	ko, err := s.kernelOptions()
