@@ -241,6 +241,7 @@ func (s *Store) Sweep() {
 		}
 	}
 	s.sweepSockets(live)
+	s.sweepClaims()
 }
 
 func (e *Entry) sweepTemp() {
