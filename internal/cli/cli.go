@@ -82,8 +82,14 @@ var host = &stasis.Host{}
 func NewRoot() *cobra.Command {
 	host = &stasis.Host{}
 	root := &cobra.Command{
-		Use:           "stasis",
-		Short:         "Run WebAssembly programs that can be stopped, saved and woken at any moment",
+		Use:   "stasis",
+		Short: "Run WebAssembly programs that can be stopped, saved and woken at any moment",
+		Long: `Stasis runs WebAssembly programs as compute systems: processes that can be stopped
+at any moment, saved to an image, and woken again, here or elsewhere.`,
+		Example: `  stasis run hello.wasm
+  stasis run -d --name job long.wasm
+  stasis checkpoint job
+  stasis restore job`,
 		Version:       stasis.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -91,17 +97,23 @@ func NewRoot() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SuggestionsMinimumDistance = 2
+	b := thisBuild()
+	root.SetVersionTemplate(b.line())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%s: %w (see: %s --help)", c.Name(), err, c.CommandPath())
 	})
 	var progress string
 	root.PersistentFlags().StringVar(&progress, "progress", "auto", "how progress is shown on stderr: auto, plain, json or none")
+	complete(root, "progress", "auto", "plain", "json", "none")
 	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
 		host.Progress, err = newProgress(progress)
 		return err
 	}
 	root.AddCommand(
 		runCommand(), createCommand(), startCommand(), attachCommand(), checkpointCommand(), restoreCommand(),
+		psCommand(), inspectCommand(), logsCommand(), renameCommand(), pauseCommand(), resumeCommand(),
+		killCommand(), stopCommand(), waitCommand(), rmCommand(), pruneCommand(), statsCommand(),
+		imageCommand(), compileCommand(), cacheCommand(), doctorCommand(), versionCommand(), completionCommand(),
 	)
 	return root
 }
