@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -91,11 +90,23 @@ func (s *Spec) Program() string {
 	return path.Base(s.Module)
 }
 
-var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
+// validName reports whether name is one. A regular expression would cost each
+// command a millisecond.
+func validName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && (c == '_' || c == '.' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return name != "" && len(name) <= 63
+}
 
 // CheckName refuses what cannot be the name of a system or an image.
 func CheckName(name string) error {
-	if !validName.MatchString(name) {
+	if !validName(name) {
 		return fmt.Errorf("name %q: want 1 to 63 letters, digits, '_', '.' or '-', a letter or digit first", name)
 	}
 	return nil
