@@ -87,6 +87,9 @@ func (t *target) check() error {
 		if err != nil {
 			return err
 		}
+		if _, err := os.Lstat(abs); err == nil {
+			return fmt.Errorf("image %s: %w", abs, image.ErrExists)
+		}
 		t.o.Dir = abs
 	}
 	if t.o.Tag != "" {

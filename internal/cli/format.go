@@ -60,20 +60,27 @@ func parseFormat(c *cobra.Command, format string) (*outputFormat, error) {
 
 // printRows prints rows: of a table, with what cells makes of each below head.
 func printRows[T any](c *cobra.Command, o *outputFormat, w io.Writer, head []string, rows []T, cells func(*T) []string) error {
-	if o.table {
-		tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		defer tabs.Flush()
-		w = tabs
+	if !o.table {
+		return printLines(c, o, w, rows, cells)
 	}
+	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	w = tabs
 	switch {
-	case o.template != nil && o.table:
+	case o.template != nil:
 		if err := o.template.Execute(w, headOf[T]()); err != nil {
 			return templateError(c, err)
 		}
 		fmt.Fprintln(w)
-	case o.table:
+	default:
 		fmt.Fprintln(w, strings.Join(head, "\t"))
 	}
+	if err := printLines(c, o, w, rows, cells); err != nil {
+		return err
+	}
+	return tabs.Flush()
+}
+
+func printLines[T any](c *cobra.Command, o *outputFormat, w io.Writer, rows []T, cells func(*T) []string) error {
 	for i := range rows {
 		if err := printRow(c, o, w, &rows[i], cells); err != nil {
 			return err
