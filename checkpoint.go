@@ -11,6 +11,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/sandbox"
 )
 
 // CheckpointOptions say how a system is saved.
@@ -155,7 +156,7 @@ func (t *target) create(name string) (*os.File, error) {
 		}
 		d, err := image.Create(image.OS, dir)
 		if err != nil {
-			return nil, err
+			return nil, sandbox.Advise(err)
 		}
 		t.draft = d
 	}
