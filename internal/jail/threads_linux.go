@@ -1,0 +1,257 @@
+package jail
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Landlock, capabilities, ids and no_new_privs belong to a thread, and a Go
+// program has several before its first line runs. What is usual does not do:
+//
+//   - syscall.AllThreadsSyscall refuses in a program with cgo, which every
+//     program with the race detector, and one with net on a machine with a C
+//     compiler, is;
+//   - libcap's psx, with cgo, reads /proc/PID/task for each call, with the pid
+//     that the process has in its own pid namespace, in the /proc of the outer
+//     one: it signals others' threads there, and kills the process where there
+//     is no /proc;
+//   - restricting one thread and executing the binary anew needs the binary, its
+//     libraries and execve inside the jail, and another 3 ms.
+//
+// So it is done as both of the above do it: each thread is interrupted by a
+// signal whose handler makes the calls. The handler is a few instructions in
+// assembly that use nothing of Go, take any number of calls at once, and
+// are the same with cgo and without.
+
+// A call is a system call; its layout is known to the handler.
+type call struct {
+	nr   uintptr
+	args [6]uintptr
+}
+
+// maxCalls and maxThreads bound what the handler uses.
+const (
+	maxCalls   = 128
+	maxThreads = 1024
+)
+
+// Shared with the handler. Written by broadcast before it signals.
+var (
+	batch    [maxCalls]call
+	batchLen uintptr
+	arrived  uint32             // next free index of tids
+	done     uint32             // how many threads have written theirs
+	failed   uint32             // calls that failed in a handler
+	tids     [maxThreads]uint32 // of the threads that made the calls
+)
+
+// broadcastSignal is the one that glibc and Go keep for the same purpose; no
+// thread blocks it for long. Its handler is put back afterwards.
+const broadcastSignal = 33
+
+// handlerPC and restorerPC are the addresses of the handler and of what it
+// returns to. In threads_linux_*.s.
+func handlerPC() uintptr
+func restorerPC() uintptr
+
+// sigaction is the kernel's, the same for amd64 and arm64.
+type sigaction struct {
+	handler, flags, restorer uintptr
+	mask                     uint64
+}
+
+const (
+	saSiginfo  = 0x4
+	saRestorer = 0x04000000
+	saOnStack  = 0x08000000
+	saRestart  = 0x10000000
+)
+
+func rtSigaction(sig int, act, old *sigaction) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// threads lists the process's threads. It is opened while there is a /proc and
+// works when that has gone.
+type threads struct{ fd int }
+
+func openThreads() (*threads, error) {
+	// Not by pid: that is of another namespace than this /proc, perhaps.
+	fd, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("list threads: /proc/self/task: %w", err)
+	}
+	return &threads{fd}, nil
+}
+
+func (t *threads) close() { unix.Close(t.fd) }
+
+// list returns the threads' ids as the process sees them itself.
+func (t *threads) list() ([]int, error) {
+	if _, err := unix.Seek(t.fd, 0, 0); err != nil {
+		return nil, fmt.Errorf("list threads: %w", err)
+	}
+	var names []string
+	var buf [16 << 10]byte
+	for {
+		n, err := unix.Getdents(t.fd, buf[:])
+		if err != nil {
+			return nil, fmt.Errorf("list threads: %w", err)
+		}
+		if n == 0 {
+			break
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
+	var ids []int
+	for _, name := range names {
+		id, err := t.id(name)
+		if err == unix.ENOENT || err == unix.ESRCH {
+			continue // it has ended
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list threads: %s: %w", name, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// id is a thread's id in the innermost pid namespace: the last of "NSpid:".
+func (t *threads) id(name string) (int, error) {
+	fd, err := unix.Openat(t.fd, name+"/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	var buf [4096]byte
+	n, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return 0, err
+	}
+	if _, rest, ok := strings.Cut(string(buf[:n]), "\nNSpid:"); ok {
+		line, _, _ := strings.Cut(rest, "\n")
+		if f := strings.Fields(line); len(f) > 0 {
+			return strconv.Atoi(f[len(f)-1])
+		}
+	}
+	return strconv.Atoi(name)
+}
+
+// broadcastTimeout bounds the wait for threads. They answer in microseconds; on
+// a loaded host in milliseconds.
+const broadcastTimeout = 10 * time.Second
+
+// broadcast makes calls on all threads but the caller's own, which is the
+// caller's to do. An error leaves some threads without: the process must not go on.
+//
+// Threads may be made meanwhile. One whose maker has made the calls inherits
+// their effect. The others are found, since the kernel lists threads in the order
+// in which they were made: a listing that shows none without the calls, twice,
+// proves that there is none. Making the calls twice does no harm.
+//
+// Preconditions: the goroutine is locked to its thread. Nothing else uses
+// broadcastSignal.
+func (t *threads) broadcast(calls []call) error {
+	if len(calls) > maxCalls {
+		panic("jail: too many calls to broadcast")
+	}
+	if len(calls) == 0 {
+		return nil
+	}
+	copy(batch[:], calls)
+	batchLen = uintptr(len(calls))
+	arrived, done, failed = 0, 0, 0
+	act := sigaction{handlerPC(), saSiginfo | saOnStack | saRestart, 0, ^uint64(0)}
+	if pc := restorerPC(); pc != 0 {
+		act.restorer, act.flags = pc, act.flags|saRestorer
+	}
+	var old sigaction
+	if err := rtSigaction(broadcastSignal, &act, &old); err != nil {
+		return fmt.Errorf("threads: signal handler: %w", err)
+	}
+	err := t.sweep()
+	if e := rtSigaction(broadcastSignal, &old, nil); err == nil && e != nil {
+		err = fmt.Errorf("threads: signal handler: %w", e)
+	}
+	runtime.KeepAlive(calls)
+	return err
+}
+
+func (t *threads) sweep() error {
+	pid, self := unix.Getpid(), unix.Gettid()
+	sent := map[int]bool{self: true}
+	deadline := time.Now().Add(broadcastTimeout)
+	for clean := 0; clean < 2; {
+		ids, err := t.list()
+		if err != nil {
+			return err
+		}
+		clean++
+		for _, id := range ids {
+			if sent[id] {
+				continue
+			}
+			clean = 0
+			if len(sent) >= maxThreads {
+				return fmt.Errorf("threads: more than %d", maxThreads)
+			}
+			switch err := unix.Tgkill(pid, id, broadcastSignal); err {
+			case nil:
+				sent[id] = true
+			case unix.ESRCH: // it has ended
+			default:
+				return fmt.Errorf("threads: signal %d: %w", id, err)
+			}
+		}
+		if err := await(pid, self, sent, deadline); err != nil {
+			return err
+		}
+	}
+	if n := atomic.LoadUint32(&failed); n > 0 {
+		return fmt.Errorf("threads: %d calls failed that had succeeded on one thread", n)
+	}
+	return nil
+}
+
+// await waits until all threads in sent have made the calls or ended.
+func await(pid, self int, sent map[int]bool, deadline time.Time) error {
+	for i := 0; ; i++ {
+		if int(atomic.LoadUint32(&done)) == len(sent)-1 {
+			return nil
+		}
+		runtime.Gosched()
+		if i < 100 {
+			continue
+		}
+		// One of them may have ended without having been heard.
+		answered := map[int]bool{self: true}
+		for j := range atomic.LoadUint32(&done) {
+			answered[int(atomic.LoadUint32(&tids[j]))] = true
+		}
+		open := 0
+		for id := range sent {
+			if !answered[id] && unix.Tgkill(pid, id, 0) != unix.ESRCH {
+				open++
+			}
+		}
+		if open == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("threads: %d do not answer", open)
+		}
+		time.Sleep(20 * time.Microsecond)
+	}
+}
