@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -294,4 +295,77 @@ func likeDocker() error {
 
 func credential(uid int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+}
+
+// errands are what children do that are no attempts to break out.
+var errands []attempt
+
+// acceptOne accepts a connection on the listener that is descriptor 7.
+func acceptOne(*scene) error {
+	if err := unix.SetNonblock(7, true); err != nil {
+		return err
+	}
+	fd, _, err := unix.Accept4(7, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+	if errors.Is(err, unix.EAGAIN) {
+		return nil // it may, and there is none
+	}
+	return closed(fd, err)
+}
+
+// churn makes threads that end.
+func churn() {
+	for {
+		done := make(chan bool)
+		go func() {
+			runtime.LockOSThread() // ends with the goroutine
+			close(done)
+		}()
+		<-done
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// linger says that it has entered the jail and stays.
+func linger(*scene) error {
+	if _, err := unix.Write(3, []byte("x")); err != nil {
+		return err
+	}
+	select {}
+}
+
+// restrictedThreads looks for a thread with rights.
+func restrictedThreads(*scene) error {
+	names, err := os.ReadDir("/proc/self/task")
+	if err == nil {
+		return fmt.Errorf("landlock does not hold: %v", names)
+	}
+	// Each thread tries to open a file.
+	const n = 64
+	errs := make(chan error, n)
+	var wait sync.WaitGroup
+	wait.Add(n)
+	for range n {
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			wait.Done()
+			wait.Wait() // so that each has a thread of its own
+			h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			var d [2]unix.CapUserData
+			err := unix.Capget(&h, &d[0])
+			if err == nil && (d[0] != unix.CapUserData{} || d[1] != unix.CapUserData{}) {
+				err = fmt.Errorf("thread %d has capabilities %v", unix.Gettid(), d)
+			}
+			if err == nil && open("/", unix.O_RDONLY) == nil {
+				err = fmt.Errorf("thread %d is not under landlock", unix.Gettid())
+			}
+			errs <- err
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,6 +2,8 @@ package jail
 
 import (
 	"fmt"
+	"os"
+	"path"
 	"runtime"
 	"strconv"
 	"strings"
@@ -48,7 +50,7 @@ var (
 	batchLen uintptr
 	arrived  uint32             // next free index of tids
 	done     uint32             // how many threads have written theirs
-	failed   uint32             // calls that failed in a handler
+	failed   uint32             // calls that failed in a handler, but for want of a right
 	tids     [maxThreads]uint32 // of the threads that made the calls
 )
 
@@ -84,25 +86,40 @@ func rtSigaction(sig int, act, old *sigaction) error {
 
 // threads lists the process's threads. It is opened while there is a /proc and
 // works when that has gone.
-type threads struct{ fd int }
+type threads struct {
+	fd     int
+	self   string         // the caller's name
+	before string         // its rights at first
+	ids    map[string]int // of names
+}
 
+// openThreads has to be called from the thread that calls broadcast.
 func openThreads() (*threads, error) {
 	// Not by pid: that is of another namespace than this /proc, perhaps.
 	fd, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list threads: /proc/self/task: %w", err)
 	}
-	return &threads{fd}, nil
+	t := &threads{fd: fd, ids: make(map[string]int)}
+	link, err := os.Readlink("/proc/thread-self")
+	if err == nil {
+		t.self = path.Base(link)
+		t.before, err = t.rights(t.self)
+	}
+	if err != nil {
+		t.close()
+		return nil, fmt.Errorf("list threads: %w", err)
+	}
+	return t, nil
 }
 
 func (t *threads) close() { unix.Close(t.fd) }
 
-// list returns the threads' ids as the process sees them itself.
-func (t *threads) list() ([]int, error) {
+// names lists the threads as /proc calls them.
+func (t *threads) names() (names []string, err error) {
 	if _, err := unix.Seek(t.fd, 0, 0); err != nil {
 		return nil, fmt.Errorf("list threads: %w", err)
 	}
-	var names []string
 	var buf [16 << 10]byte
 	for {
 		n, err := unix.Getdents(t.fd, buf[:])
@@ -110,43 +127,90 @@ func (t *threads) list() ([]int, error) {
 			return nil, fmt.Errorf("list threads: %w", err)
 		}
 		if n == 0 {
-			break
+			return names, nil
 		}
 		_, _, names = unix.ParseDirent(buf[:n], -1, names)
 	}
-	var ids []int
-	for _, name := range names {
-		id, err := t.id(name)
-		if err == unix.ENOENT || err == unix.ESRCH {
-			continue // it has ended
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list threads: %s: %w", name, err)
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
 }
 
-// id is a thread's id in the innermost pid namespace: the last of "NSpid:".
+// id is a thread's id as the process sees it itself: the last in the line
+// NSpid, which names it in all pid namespaces from /proc's on. It is 0 for one
+// that has ended.
 func (t *threads) id(name string) (int, error) {
+	if id, ok := t.ids[name]; ok {
+		return id, nil
+	}
+	status, err := t.status(name)
+	if err != nil || status == "" {
+		return 0, err
+	}
+	in := name
+	if f := strings.Fields(field(status, "NSpid")); len(f) > 0 {
+		in = f[len(f)-1]
+	}
+	id, err := strconv.Atoi(in)
+	if err != nil {
+		return 0, fmt.Errorf("thread %s: %w", name, err)
+	}
+	if id != 0 { // not one that is just ending
+		t.ids[name] = id
+	}
+	return id, nil
+}
+
+// status is what /proc says of a thread, "" if that has ended.
+func (t *threads) status(name string) (string, error) {
 	fd, err := unix.Openat(t.fd, name+"/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(fd)
-	var buf [4096]byte
-	n, err := unix.Read(fd, buf[:])
-	if err != nil {
-		return 0, err
-	}
-	if _, rest, ok := strings.Cut(string(buf[:n]), "\nNSpid:"); ok {
-		line, _, _ := strings.Cut(rest, "\n")
-		if f := strings.Fields(line); len(f) > 0 {
-			return strconv.Atoi(f[len(f)-1])
+	if err == nil {
+		defer unix.Close(fd)
+		buf := make([]byte, 16<<10)
+		var n int
+		if n, err = unix.Read(fd, buf); err == nil {
+			return string(buf[:n]), nil
 		}
 	}
-	return strconv.Atoi(name)
+	if err == unix.ENOENT || err == unix.ESRCH {
+		return "", nil
+	}
+	return "", fmt.Errorf("thread %s: status: %w", name, err)
+}
+
+// field is the value of a line of a status.
+func field(status, name string) string {
+	_, rest, _ := strings.Cut(status, "\n"+name+":")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(line)
+}
+
+// rights are what can be seen of a thread's; "" if it has ended.
+func (t *threads) rights(name string) (string, error) {
+	status, err := t.status(name)
+	if err != nil || status == "" {
+		return "", err
+	}
+	var b strings.Builder
+	for _, f := range []string{"Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs"} {
+		fmt.Fprintf(&b, "%s %s; ", f, field(status, f))
+	}
+	return b.String(), nil
+}
+
+// verify compares the rights of all threads.
+func (t *threads) verify(want string) error {
+	names, err := t.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		got, err := t.rights(name)
+		if err != nil {
+			return err
+		}
+		if got != "" && got != want {
+			return fmt.Errorf("threads: %s has %swant %s", name, got, want)
+		}
+	}
+	return nil
 }
 
 // broadcastTimeout bounds the wait for threads. They answer in microseconds; on
@@ -157,9 +221,10 @@ const broadcastTimeout = 10 * time.Second
 // caller's to do. An error leaves some threads without: the process must not go on.
 //
 // Threads may be made meanwhile. One whose maker has made the calls inherits
-// their effect. The others are found, since the kernel lists threads in the order
-// in which they were made: a listing that shows none without the calls, twice,
-// proves that there is none. Making the calls twice does no harm.
+// their effect; if it makes them once more, it may lack the right to. The
+// others are found, since the kernel lists threads in the order in which they were
+// made: a listing that shows none without the calls, twice, proves that there is
+// none. In the end all threads' rights are compared.
 //
 // Preconditions: the goroutine is locked to its thread. Nothing else uses
 // broadcastSignal.
@@ -192,16 +257,39 @@ func (t *threads) broadcast(calls []call) error {
 func (t *threads) sweep() error {
 	pid, self := unix.Getpid(), unix.Gettid()
 	sent := map[int]bool{self: true}
+	inherited := make(map[string]bool)
+	want, err := t.rights(t.self)
+	if err != nil {
+		return err
+	}
 	deadline := time.Now().Add(broadcastTimeout)
 	for clean := 0; clean < 2; {
-		ids, err := t.list()
+		names, err := t.names()
 		if err != nil {
 			return err
 		}
 		clean++
-		for _, id := range ids {
-			if sent[id] {
+		for _, name := range names {
+			if inherited[name] {
 				continue
+			}
+			id, err := t.id(name)
+			if err != nil {
+				return err
+			}
+			if id == 0 || sent[id] {
+				continue
+			}
+			if len(sent) > 1 && want != t.before {
+				// Perhaps a thread that has made the calls has made this one.
+				// They are made all or none.
+				got, err := t.rights(name)
+				if err != nil {
+					return err
+				}
+				if inherited[name] = got == want; inherited[name] {
+					continue
+				}
 			}
 			clean = 0
 			if len(sent) >= maxThreads {
@@ -222,7 +310,7 @@ func (t *threads) sweep() error {
 	if n := atomic.LoadUint32(&failed); n > 0 {
 		return fmt.Errorf("threads: %d calls failed that had succeeded on one thread", n)
 	}
-	return nil
+	return t.verify(want)
 }
 
 // await waits until all threads in sent have made the calls or ended.

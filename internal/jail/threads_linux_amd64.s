@@ -20,6 +20,8 @@ next:
 	SYSCALL
 	CMPQ  AX, $0xfffffffffffff001
 	JCS   ok
+	CMPQ  AX, $-1 // EPERM: the thread has inherited what they do
+	JEQ   ok
 	LOCK
 	INCL  ·failed(SB)
 
