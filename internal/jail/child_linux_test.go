@@ -23,6 +23,7 @@ import (
 const childEnv = "STASIS_JAIL_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // of children: they sleep for a second otherwise
 	switch os.Getenv(childEnv) {
 	case "":
 		os.Exit(m.Run())
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 	case "launch":
 		launch()
 	case "idle":
-		select {}
+		time.Sleep(time.Hour)
 	}
 	os.Exit(0)
 }
@@ -330,7 +331,8 @@ func linger(*scene) error {
 	if _, err := unix.Write(3, []byte("x")); err != nil {
 		return err
 	}
-	select {}
+	time.Sleep(time.Hour)
+	return nil
 }
 
 // restrictedThreads looks for a thread with rights.
