@@ -282,16 +282,14 @@ func likeDocker() error {
 		return err
 	}
 	runtime.KeepAlive(set)
-	thread := when(bits(0, spaceFlags&^uint32(unix.CLONE_VFORK|unix.CLONE_PTRACE), 0))
-	actions := map[uint32]action{unix.SYS_CLONE: {rule: &thread}, unix.SYS_CLONE3: {verdict: nosys}}
-	for _, nr := range []uint32{
-		unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_OPEN_TREE, unix.SYS_FSOPEN,
-		unix.SYS_MOVE_MOUNT, unix.SYS_FSMOUNT, unix.SYS_MOUNT_SETATTR, unix.SYS_KEYCTL, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN,
-		unix.SYS_USERFAULTFD, unix.SYS_IO_URING_SETUP,
-	} {
-		actions[nr] = action{verdict: refuse}
-	}
-	return installFilter(compile(actions, allow))
+	thread := when(unix.SYS_CLONE, bits(0, spaceFlags&^uint32(unix.CLONE_VFORK|unix.CLONE_PTRACE), 0))
+	a := newActions(allow)
+	a[unix.SYS_CLONE].rule = &thread
+	a.set(nosys, unix.SYS_CLONE3)
+	a.set(refuse, unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_OPEN_TREE,
+		unix.SYS_FSOPEN, unix.SYS_MOVE_MOUNT, unix.SYS_FSMOUNT, unix.SYS_MOUNT_SETATTR, unix.SYS_KEYCTL, unix.SYS_BPF,
+		unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_IO_URING_SETUP)
+	return installFilter(compile(a, allow))
 }
 
 func credential(uid int) *syscall.SysProcAttr {

@@ -38,7 +38,7 @@ func closeInherited(p *Policy) error {
 			unix.Close(fd)
 		}
 	}
-	dir, err := os.Open("/proc/self/fd")
+	dir, err := unix.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil { // no /proc: look at the numbers there may be
 		var lim unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
@@ -50,8 +50,8 @@ func closeInherited(p *Policy) error {
 		}
 		return unix.CloseRange(most, ^uint(0)>>1, 0)
 	}
-	names, err := dir.Readdirnames(-1)
-	dir.Close()
+	defer unix.Close(dir)
+	names, err := readNames(dir)
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,21 @@ func closeInherited(p *Policy) error {
 		visit(fd)
 	}
 	return nil
+}
+
+// readNames reads a directory, which is not handed to Go's poller.
+func readNames(dir int) (names []string, err error) {
+	var buf [16 << 10]byte
+	for {
+		n, err := unix.Getdents(dir, buf[:])
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
 }
 
 // setLimits lowers the process's resource limits. note says what could not be

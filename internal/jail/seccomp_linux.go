@@ -30,8 +30,9 @@ type cond struct {
 }
 
 // A rule allows a system call if all conditions of one of the alternatives
-// hold. No alternatives allow it always.
+// hold.
 type rule struct {
+	nr    uintptr
 	anyOf [][]cond
 }
 
@@ -51,22 +52,39 @@ const (
 	kill   = unix.SECCOMP_RET_KILL_PROCESS
 )
 
+// maxCall is above all numbers that we know.
+const maxCall = 512
+
+// actions says for each number what to do.
+type actions [maxCall]action
+
+func newActions(otherwise uint32) *actions {
+	a := new(actions)
+	for nr := range a {
+		a[nr].verdict = otherwise
+	}
+	return a
+}
+
+func (a *actions) set(verdict uint32, numbers ...uintptr) {
+	for _, nr := range numbers {
+		a[nr] = action{verdict: verdict}
+	}
+}
+
 // filter makes the program for a policy and the process that has this pid.
 func filter(p *Policy, pid int) []unix.SockFilter {
-	actions := make(map[uint32]action)
-	for _, nr := range hostile {
-		actions[uint32(nr)] = action{verdict: kill}
-	}
-	actions[unix.SYS_CLONE3] = action{verdict: nosys} // its flags are out of a filter's sight; clone is used then
+	a := newActions(refuse)
+	a.set(kill, hostile...)
+	a.set(kill, hostileHere...)
+	a.set(nosys, unix.SYS_CLONE3) // its flags are out of a filter's sight; clone is used then
 	for _, g := range groups(p, pid) {
-		for _, nr := range g.plain {
-			actions[uint32(nr)] = action{verdict: allow}
-		}
-		for nr, r := range g.checked {
-			actions[uint32(nr)] = action{rule: &r}
+		a.set(allow, g.plain...)
+		for i := range g.checked {
+			a[g.checked[i].nr].rule = &g.checked[i]
 		}
 	}
-	return compile(actions, refuse)
+	return compile(a, refuse)
 }
 
 // A span is a run of numbers with the same action.
@@ -76,80 +94,72 @@ type span struct {
 }
 
 // compile makes a filter: the architecture, then a binary search for the number.
-// Numbers without an action get the verdict otherwise.
-func compile(actions map[uint32]action, otherwise uint32) []unix.SockFilter {
-	var numbers []uint32
-	for nr := range actions {
-		numbers = append(numbers, nr)
-	}
-	slices.Sort(numbers)
-	spans := []span{{0, action{verdict: otherwise}}}
-	add := func(from uint32, a action) {
-		last := &spans[len(spans)-1]
-		switch {
-		case last.from == from:
-			last.action = a
-		case last.action != a:
-			spans = append(spans, span{from, a})
+// Numbers past the last that we know get the verdict otherwise.
+func compile(a *actions, otherwise uint32) []unix.SockFilter {
+	spans := make([]span, 0, maxCall)
+	add := func(from uint32, act action) {
+		if n := len(spans); n == 0 || spans[n-1].action != act {
+			spans = append(spans, span{from, act})
 		}
 	}
-	for _, nr := range numbers {
-		add(nr, actions[nr])
-		add(nr+1, action{verdict: otherwise})
+	for nr, act := range a {
+		add(uint32(nr), act)
 	}
+	add(maxCall, action{verdict: otherwise})
 	if x32Bit != 0 {
 		add(x32Bit, action{verdict: kill})
 	}
-	prog := []unix.SockFilter{
+	prog := append(make([]unix.SockFilter, 0, 1024),
 		load(dataArch),
 		jump(unix.BPF_JEQ, auditArch, 1, 0),
 		ret(kill),
-		load(dataNr),
-	}
-	return append(prog, search(spans)...)
+		load(dataNr))
+	return search(prog, spans)
 }
 
-func search(spans []span) []unix.SockFilter {
+// search appends to prog what finds a number's span.
+func search(prog []unix.SockFilter, spans []span) []unix.SockFilter {
 	if len(spans) == 1 {
-		return spans[0].action.program()
+		return spans[0].action.program(prog)
 	}
 	half := len(spans) / 2
-	low, high := search(spans[:half]), search(spans[half:])
-	// Conditional jumps reach 255 instructions only.
-	prog := []unix.SockFilter{
-		jump(unix.BPF_JGE, spans[half].from, 0, 1),
-		{Code: unix.BPF_JMP | unix.BPF_JA, K: uint32(len(low))},
+	at := len(prog)
+	prog = search(append(prog, unix.SockFilter{}), spans[:half])
+	low := len(prog) - at - 1
+	if low <= 255 {
+		prog[at] = jump(unix.BPF_JGE, spans[half].from, uint8(low), 0)
+	} else { // farther than a conditional jump goes
+		prog[at] = jump(unix.BPF_JGE, spans[half].from, 0, 1)
+		prog = slices.Insert(prog, at+1, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: uint32(low)})
 	}
-	return append(append(prog, low...), high...)
+	return search(prog, spans[half:])
 }
 
-func (a action) program() []unix.SockFilter {
+func (a action) program(prog []unix.SockFilter) []unix.SockFilter {
 	if a.rule == nil {
-		return []unix.SockFilter{ret(a.verdict)}
+		return append(prog, ret(a.verdict))
 	}
-	if len(a.rule.anyOf) == 0 {
-		return []unix.SockFilter{ret(allow)}
-	}
-	var prog []unix.SockFilter
 	for _, conds := range a.rule.anyOf {
-		// Backwards, so that each condition knows how far the next alternative is.
-		alt := []unix.SockFilter{ret(allow)}
-		for _, c := range slices.Backward(conds) {
-			test := []unix.SockFilter{load(c.of)}
+		begin := len(prog)
+		for _, c := range conds {
+			prog = append(prog, load(c.of))
 			if c.mask != 0 {
-				test = append(test, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: c.mask})
+				prog = append(prog, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: c.mask})
 			}
 			for i, v := range c.is {
-				rest := uint8(len(c.is) - 1 - i)
-				if rest > 0 {
-					test = append(test, jump(unix.BPF_JEQ, v, rest, 0))
-				} else {
-					test = append(test, jump(unix.BPF_JEQ, v, 0, uint8(len(alt))))
+				last := len(c.is) - 1
+				prog = append(prog, jump(unix.BPF_JEQ, v, uint8(last-i), 0))
+				if i == last { // to the next alternative: not known yet
+					prog[len(prog)-1].Jf = 255
 				}
 			}
-			alt = append(test, alt...)
 		}
-		prog = append(prog, alt...)
+		prog = append(prog, ret(allow))
+		for i := begin; i < len(prog); i++ {
+			if in := &prog[i]; in.Code == unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K && in.Jf == 255 {
+				in.Jf = uint8(len(prog) - 1 - i)
+			}
+		}
 	}
 	return append(prog, ret(refuse))
 }

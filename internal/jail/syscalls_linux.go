@@ -8,12 +8,12 @@ import "golang.org/x/sys/unix"
 type group struct {
 	why     string
 	plain   []uintptr
-	checked map[uintptr]rule
+	checked []rule
 }
 
-func when(conds ...cond) rule            { return rule{[][]cond{conds}} }
-func either(alternatives ...[]cond) rule { return rule{alternatives} }
-func all(conds ...cond) []cond           { return conds }
+func when(nr uintptr, conds ...cond) rule            { return rule{nr, [][]cond{conds}} }
+func either(nr uintptr, alternatives ...[]cond) rule { return rule{nr, alternatives} }
+func all(conds ...cond) []cond                       { return conds }
 
 func is(i int, values ...uint32) cond { return cond{of: arg(i), is: values} }
 func bits(i int, mask, value uint32) cond {
@@ -43,9 +43,9 @@ func groups(p *Policy, pid int) []group {
 			why: "memory: Go's heap, guests' memories, compiled code. Machine code becomes executable by a change " +
 				"from writable to executable: never both, never at once, never from a file",
 			plain: []uintptr{unix.SYS_BRK, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_MREMAP, unix.SYS_MSYNC},
-			checked: map[uintptr]rule{
-				unix.SYS_MMAP: when(bits(2, unix.PROT_EXEC, 0)),
-				unix.SYS_MPROTECT: either(
+			checked: []rule{
+				when(unix.SYS_MMAP, bits(2, unix.PROT_EXEC, 0)),
+				either(unix.SYS_MPROTECT,
 					all(bits(2, unix.PROT_EXEC, 0)),
 					all(bits(2, unix.PROT_WRITE, 0))),
 			},
@@ -58,11 +58,11 @@ func groups(p *Policy, pid int) []group {
 				unix.SYS_GETCPU, unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK,
 				unix.SYS_RESTART_SYSCALL,
 			},
-			checked: map[uintptr]rule{
-				unix.SYS_CLONE:  when(bits(0, threadFlags|spaceFlags, threadFlags)),
-				unix.SYS_TGKILL: when(is(0, self)),
-				unix.SYS_KILL:   when(is(0, self)),
-				unix.SYS_PRCTL:  when(is(0, unix.PR_SET_NAME, prSetVMA)),
+			checked: []rule{
+				when(unix.SYS_CLONE, bits(0, threadFlags|spaceFlags, threadFlags)),
+				when(unix.SYS_TGKILL, is(0, self)),
+				when(unix.SYS_KILL, is(0, self)),
+				when(unix.SYS_PRCTL, is(0, unix.PR_SET_NAME, prSetVMA)),
 			},
 		},
 		{
@@ -72,9 +72,9 @@ func groups(p *Policy, pid int) []group {
 				unix.SYS_GETRUSAGE, unix.SYS_GETRANDOM, unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRLIMIT,
 				unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID,
 			},
-			checked: map[uintptr]rule{
+			checked: []rule{
 				// To read our own limits.
-				unix.SYS_PRLIMIT64: when(append(null(2), is(0, 0, self))...),
+				when(unix.SYS_PRLIMIT64, append(null(2), is(0, 0, self))...),
 			},
 		},
 		{
@@ -88,11 +88,11 @@ func groups(p *Policy, pid int) []group {
 				unix.SYS_PIPE2, unix.SYS_EVENTFD2, unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT,
 				unix.SYS_PPOLL, unix.SYS_PSELECT6,
 			},
-			checked: map[uintptr]rule{
-				unix.SYS_FCNTL: when(is(1, unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL,
+			checked: []rule{
+				when(unix.SYS_FCNTL, is(1, unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL,
 					unix.F_GETLK, unix.F_SETLK, unix.F_SETLKW, unix.F_OFD_GETLK, unix.F_OFD_SETLK, unix.F_OFD_SETLKW)),
 				// Never TIOCSTI or TIOCLINUX, which type into the terminal.
-				unix.SYS_IOCTL: when(is(1, unix.TCGETS, unix.TIOCGWINSZ, unix.TIOCINQ, unix.TIOCOUTQ)),
+				when(unix.SYS_IOCTL, is(1, unix.TCGETS, unix.TIOCGWINSZ, unix.TIOCINQ, unix.TIOCOUTQ)),
 			},
 		},
 		{why: "old calls of this architecture", plain: legacy},
@@ -104,10 +104,10 @@ func groups(p *Policy, pid int) []group {
 				unix.SYS_ACCEPT4, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT,
 				unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_SENDMSG, unix.SYS_SHUTDOWN,
 			},
-			checked: map[uintptr]rule{
-				unix.SYS_SENDTO: when(null(4)...),
+			checked: []rule{
+				when(unix.SYS_SENDTO, null(4)...),
 				// What Go's net sets on connections. Not filters, not netfilter's.
-				unix.SYS_SETSOCKOPT: either(
+				either(unix.SYS_SETSOCKOPT,
 					all(is(1, unix.SOL_SOCKET), is(2, unix.SO_KEEPALIVE, unix.SO_LINGER, unix.SO_SNDBUF, unix.SO_RCVBUF, unix.SO_PASSCRED)),
 					all(is(1, unix.IPPROTO_TCP), is(2, unix.TCP_NODELAY, unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT, unix.TCP_USER_TIMEOUT))),
 			},
@@ -128,9 +128,9 @@ func groups(p *Policy, pid int) []group {
 	} else {
 		gs = append(gs, group{
 			why: "fstat as glibc and Go may make it: of a descriptor",
-			checked: map[uintptr]rule{
-				unix.SYS_STATX: when(bits(2, unix.AT_EMPTY_PATH, unix.AT_EMPTY_PATH)),
-				sysNewfstatat:  when(bits(3, unix.AT_EMPTY_PATH, unix.AT_EMPTY_PATH)),
+			checked: []rule{
+				when(unix.SYS_STATX, bits(2, unix.AT_EMPTY_PATH, unix.AT_EMPTY_PATH)),
+				when(sysNewfstatat, bits(3, unix.AT_EMPTY_PATH, unix.AT_EMPTY_PATH)),
 			},
 		})
 	}
@@ -147,7 +147,7 @@ func groups(p *Policy, pid int) []group {
 }
 
 // hostile are calls that only an attacker makes: the process ends.
-var hostile = append([]uintptr{
+var hostile = []uintptr{
 	// Into other processes.
 	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_PIDFD_OPEN,
 	unix.SYS_PIDFD_SEND_SIGNAL, unix.SYS_PROCESS_MADVISE, unix.SYS_KCMP, unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO,
@@ -166,4 +166,4 @@ var hostile = append([]uintptr{
 	// Other users.
 	unix.SYS_SETUID, unix.SYS_SETGID, unix.SYS_SETREUID, unix.SYS_SETREGID, unix.SYS_SETRESUID, unix.SYS_SETRESGID,
 	unix.SYS_SETGROUPS, unix.SYS_SETFSUID, unix.SYS_SETFSGID, unix.SYS_CAPSET,
-}, hostileHere...)
+}

@@ -2,7 +2,6 @@ package jail
 
 import (
 	"fmt"
-	"os"
 	"path"
 	"runtime"
 	"strconv"
@@ -50,7 +49,8 @@ var (
 	batchLen uintptr
 	arrived  uint32             // next free index of tids
 	done     uint32             // how many threads have written theirs
-	failed   uint32             // calls that failed in a handler, but for want of a right
+	refused  uint32             // calls that failed in a handler for want of a right
+	failed   uint32             // and for another reason
 	tids     [maxThreads]uint32 // of the threads that made the calls
 )
 
@@ -87,10 +87,11 @@ func rtSigaction(sig int, act, old *sigaction) error {
 // threads lists the process's threads. It is opened while there is a /proc and
 // works when that has gone.
 type threads struct {
-	fd     int
-	self   string         // the caller's name
-	before string         // its rights at first
-	ids    map[string]int // of names
+	fd   int
+	self string         // the caller's name
+	same bool           // names are ids: /proc is of our pid namespace
+	seen bool           // rights to be lost can be seen: none were lost before
+	ids  map[string]int // of names
 }
 
 // openThreads has to be called from the thread that calls broadcast.
@@ -101,36 +102,34 @@ func openThreads() (*threads, error) {
 		return nil, fmt.Errorf("list threads: /proc/self/task: %w", err)
 	}
 	t := &threads{fd: fd, ids: make(map[string]int)}
-	link, err := os.Readlink("/proc/thread-self")
-	if err == nil {
-		t.self = path.Base(link)
-		t.before, err = t.rights(t.self)
-	}
+	link := make([]byte, 64)
+	n, err := unix.Readlink("/proc/thread-self", link) // PID/task/TID
 	if err != nil {
 		t.close()
 		return nil, fmt.Errorf("list threads: %w", err)
 	}
+	pid, _, _ := strings.Cut(string(link[:n]), "/")
+	t.self = path.Base(string(link[:n]))
+	t.same = pid == strconv.Itoa(unix.Getpid()) && t.self == strconv.Itoa(unix.Gettid())
+	caps, err := effective()
+	nnp, err2 := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	t.seen = err == nil && err2 == nil && (caps != 0 || nnp == 0)
 	return t, nil
 }
 
 func (t *threads) close() { unix.Close(t.fd) }
 
 // names lists the threads as /proc calls them.
-func (t *threads) names() (names []string, err error) {
-	if _, err := unix.Seek(t.fd, 0, 0); err != nil {
+func (t *threads) names() ([]string, error) {
+	_, err := unix.Seek(t.fd, 0, 0)
+	var names []string
+	if err == nil {
+		names, err = readNames(t.fd)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("list threads: %w", err)
 	}
-	var buf [16 << 10]byte
-	for {
-		n, err := unix.Getdents(t.fd, buf[:])
-		if err != nil {
-			return nil, fmt.Errorf("list threads: %w", err)
-		}
-		if n == 0 {
-			return names, nil
-		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
-	}
+	return names, nil
 }
 
 // id is a thread's id as the process sees it itself: the last in the line
@@ -139,6 +138,11 @@ func (t *threads) names() (names []string, err error) {
 func (t *threads) id(name string) (int, error) {
 	if id, ok := t.ids[name]; ok {
 		return id, nil
+	}
+	if t.same {
+		id, err := strconv.Atoi(name)
+		t.ids[name] = id
+		return id, err
 	}
 	status, err := t.status(name)
 	if err != nil || status == "" {
@@ -195,8 +199,12 @@ func (t *threads) rights(name string) (string, error) {
 	return b.String(), nil
 }
 
-// verify compares the rights of all threads.
-func (t *threads) verify(want string) error {
+// verify compares the rights of all threads with the caller's.
+func (t *threads) verify() error {
+	want, err := t.rights(t.self)
+	if err != nil {
+		return err
+	}
 	names, err := t.names()
 	if err != nil {
 		return err
@@ -224,7 +232,7 @@ const broadcastTimeout = 10 * time.Second
 // their effect; if it makes them once more, it may lack the right to. The
 // others are found, since the kernel lists threads in the order in which they were
 // made: a listing that shows none without the calls, twice, proves that there is
-// none. In the end all threads' rights are compared.
+// none. If one was refused a call, all threads' rights are compared.
 //
 // Preconditions: the goroutine is locked to its thread. Nothing else uses
 // broadcastSignal.
@@ -237,7 +245,7 @@ func (t *threads) broadcast(calls []call) error {
 	}
 	copy(batch[:], calls)
 	batchLen = uintptr(len(calls))
-	arrived, done, failed = 0, 0, 0
+	arrived, done, refused, failed = 0, 0, 0, 0
 	act := sigaction{handlerPC(), saSiginfo | saOnStack | saRestart, 0, ^uint64(0)}
 	if pc := restorerPC(); pc != 0 {
 		act.restorer, act.flags = pc, act.flags|saRestorer
@@ -258,12 +266,9 @@ func (t *threads) sweep() error {
 	pid, self := unix.Getpid(), unix.Gettid()
 	sent := map[int]bool{self: true}
 	inherited := make(map[string]bool)
-	want, err := t.rights(t.self)
-	if err != nil {
-		return err
-	}
+	var want string // the caller's rights, once they are asked for
 	deadline := time.Now().Add(broadcastTimeout)
-	for clean := 0; clean < 2; {
+	for clean, round := 0, 0; clean < 2; round++ {
 		names, err := t.names()
 		if err != nil {
 			return err
@@ -280,9 +285,14 @@ func (t *threads) sweep() error {
 			if id == 0 || sent[id] {
 				continue
 			}
-			if len(sent) > 1 && want != t.before {
+			if round > 0 && t.seen {
 				// Perhaps a thread that has made the calls has made this one.
 				// They are made all or none.
+				if want == "" {
+					if want, err = t.rights(t.self); err != nil {
+						return err
+					}
+				}
 				got, err := t.rights(name)
 				if err != nil {
 					return err
@@ -310,7 +320,10 @@ func (t *threads) sweep() error {
 	if n := atomic.LoadUint32(&failed); n > 0 {
 		return fmt.Errorf("threads: %d calls failed that had succeeded on one thread", n)
 	}
-	return t.verify(want)
+	if atomic.LoadUint32(&refused) == 0 {
+		return nil
+	}
+	return t.verify()
 }
 
 // await waits until all threads in sent have made the calls or ended.

@@ -20,10 +20,15 @@ next:
 	SYSCALL
 	CMPQ  AX, $0xfffffffffffff001
 	JCS   ok
-	CMPQ  AX, $-1 // EPERM: the thread has inherited what they do
-	JEQ   ok
+	CMPQ  AX, $-1 // EPERM
+	JEQ   no
 	LOCK
 	INCL  ·failed(SB)
+	JMP   ok
+
+no:
+	LOCK
+	INCL ·refused(SB)
 
 ok:
 	ADDQ $56, R12

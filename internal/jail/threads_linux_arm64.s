@@ -20,9 +20,10 @@ next:
 	SVC
 	CMN  $4095, R0
 	BCC  ok
-	CMN  $1, R0 // EPERM: the thread has inherited what they do
-	BEQ  ok
 	MOVD $·failed(SB), R9
+	CMN  $1, R0 // EPERM
+	BNE  fail
+	MOVD $·refused(SB), R9
 
 fail:
 	LDAXRW (R9), R10
