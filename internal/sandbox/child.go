@@ -56,9 +56,11 @@ type host struct {
 	setup   *Setup
 	conn    *control.Conn // to the parent
 	files   descriptors
+	owner   int // uid that the process was started with
 	image   *image.Image
 	console *console
 	journal *journal
+	stress  memoryFiles
 	jail    []Layer
 	sys     *System
 	told    bool // the parent has its report
@@ -67,7 +69,7 @@ type host struct {
 // newHost builds the system. What it opens of the host, it opens before the
 // jail is shut; what it reads of the program or image, after.
 func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
-	h = &host{setup: setup, conn: conn}
+	h = &host{setup: setup, conn: conn, owner: os.Getuid()}
 	defer func() {
 		if p := recover(); p != nil {
 			err = bug(p)
@@ -87,12 +89,15 @@ func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
 	if err != nil {
 		return h, err
 	}
+	if h.stress, err = newStressFiles(&setup.Spec); err != nil {
+		return h, err
+	}
 	if err := h.shut(); err != nil {
 		return h, err
 	}
 	o := Options{
 		Name: setup.Name, Spec: setup.Spec, Granted: granted, Module: h.files[RoleModule],
-		Cache: setup.Cache, Attempts: setup.Attempts,
+		Cache: setup.Cache, Attempts: setup.Attempts, Stress: h.stress,
 	}
 	if setup.Spec.Image != "" {
 		if h.image, err = image.OpenFiles(h.imageFile); err != nil {
@@ -180,7 +185,7 @@ func (h *host) run() (code int) {
 			code = CodeFailed
 		}
 	}()
-	srv, err := serve(h.files[RoleControl], h.sys, h.console, h.journal)
+	srv, err := serve(h.files[RoleControl], h.owner, h.sys, h.console, h.journal)
 	if err != nil {
 		h.fail(err)
 		return CodeFailed

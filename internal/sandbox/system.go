@@ -38,6 +38,7 @@ type Options struct {
 	Image    *image.Image // what Spec.Image names; the caller's
 	Cache    string       // directory of compiled code; "" is none
 	Attempts uint64       // number of the latest checkpoint
+	Stress   memoryFiles  // for Spec.StressCheckpoint
 	Embedded bool         // in a process whose garbage collector is not ours
 }
 
