@@ -32,7 +32,9 @@ const (
 // tells the parent that the system runs, and runs it to its end.
 func Main() {
 	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ)                                          // the guest gets EPIPE and EFBIG
-	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU) // they come as calls
+	signal.Ignore(unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	unix.CloseOnExec(SetupFD)
 	conn, err := control.FileConn(os.NewFile(SetupFD, "setup"))
 	var setup Setup
@@ -48,6 +50,11 @@ func Main() {
 		h.fail(err)
 		os.Exit(CodeFailed)
 	}
+	go func() {
+		for sig := range signals { // such as those of a machine that is shut down
+			h.signal(int32(sig.(unix.Signal)))
+		}
+	}()
 	os.Exit(h.run())
 }
 

@@ -31,6 +31,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/spec"
 )
 
@@ -464,7 +465,11 @@ func readExit(f *os.File) (x Exit, err error) {
 	if err != nil {
 		return x, err
 	}
-	return x, json.Unmarshal(b, &x)
+	err = json.Unmarshal(b, &x)
+	for _, s := range []*string{&x.Trap, &x.Stack, &x.Checkpoint, &x.Limit, &x.Error} {
+		*s = fault.Clean(*s) // it is printed, and the process may have been subverted
+	}
+	return x, err
 }
 
 // WriteExit writes how a run ended, to what NewExit made.
