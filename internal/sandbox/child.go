@@ -31,7 +31,7 @@ const (
 // parent, gives up everything else before it looks at the program or the image,
 // tells the parent that the system runs, and runs it to its end.
 func Main() {
-	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ)                                          // the guest gets EPIPE and EFBIG
+	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ) // the guest gets EPIPE and EFBIG
 	signal.Ignore(unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
