@@ -120,12 +120,13 @@ func (h *Host) New(ctx context.Context, o Options) (*System, error) {
 	if err != nil {
 		return nil, failed("create", o.Name, err)
 	}
-	e, err := st.Create(o.Name, store.System{ID: store.RandomID(8), Created: time.Now(), Owner: os.Getuid(), Spec: o.Spec})
+	sys := store.System{ID: store.RandomID(8), Created: time.Now(), Owner: os.Getuid(), Spec: o.Spec}
+	e, err := st.Create(o.Name, sys)
 	if err != nil {
 		return nil, failed("create", "", err)
 	}
 	e.Release()
-	return &System{host: h, entry: e, opts: o}, nil
+	return &System{host: h, entry: e, opts: o, saved: sys}, nil
 }
 
 // Run makes a system and starts it.
@@ -155,7 +156,7 @@ func (h *Host) Open(ctx context.Context, name string) (*System, error) {
 	if err != nil {
 		return nil, failed("open", name, err)
 	}
-	return &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}}, nil
+	return &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}, saved: sys}, nil
 }
 
 // A Query says which systems List lists. The zero value is all.
@@ -197,7 +198,7 @@ func (h *Host) List(ctx context.Context, q Query) ([]*System, error) {
 			return nil, failed("list", e.Name(), err)
 		}
 		if q.matches(e, &sys) {
-			out = append(out, &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}})
+			out = append(out, &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}, saved: sys})
 		}
 	}
 	return out, nil

@@ -168,10 +168,12 @@ func (s *Store) Create(name string, sys System) (*Entry, error) {
 	if err := spec.CheckName(name); err != nil {
 		return nil, err
 	}
-	s.Sweep()
 	to := s.path(name)
 	if _, err := os.Lstat(to); err == nil {
-		return nil, s.taken(name)
+		s.Sweep() // it may be one that is to go
+		if _, err := os.Lstat(to); err == nil {
+			return nil, s.taken(name)
+		}
 	}
 	dir, err := os.MkdirTemp(s.systems(), tempPrefix)
 	if err != nil {
