@@ -2,6 +2,7 @@ package jail
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -368,4 +369,18 @@ func restrictedThreads(*scene) error {
 		}
 	}
 	return nil
+}
+
+const goArch = runtime.GOARCH
+
+// goList is the directory of a package.
+func goList(t *testing.T, pkg string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", pkg).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }
