@@ -149,9 +149,10 @@ func launch(ctx context.Context, g *systemFlags, o stasis.Options) error {
 	interrupted, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	defer stop()
 	s, err := host.Run(interrupted, o)
+	byUser := interrupted.Err() != nil
 	stop()
 	if err != nil {
-		if interrupted.Err() != nil && ctx.Err() == nil {
+		if byUser {
 			return &exitError{code: exitInterrupted}
 		}
 		return launchError(named(err, o))
