@@ -28,6 +28,7 @@ var rules = map[string]string{
 	"internal/wasm":       "",
 	"internal/memory":     "golang.org/x/sys/unix",
 	"internal/image":      "golang.org/x/sys/unix", // bytes only: files come through its own interface
+	"internal/image/oci":  "internal/image github.com/klauspost/compress/...",
 
 	// Modules and engines.
 	"internal/instrument":        "internal/wasm",
