@@ -186,6 +186,7 @@ func TestRoundTrip(t *testing.T) {
 // TestFaults: wherever writing fails, the image is absent and the system runs
 // on as if nothing had happened.
 func TestFaults(t *testing.T) {
+	const rounds = 10 * rounds // outlasts the attempts
 	b := newBench(t)
 	k, w := b.boot(t, rounds)
 	defer k.Close()
@@ -204,6 +205,9 @@ func TestFaults(t *testing.T) {
 			}
 			break
 		}
+		if errors.Is(err, kernel.ErrExiting) {
+			t.Fatalf("the guest ended before operation %d", at)
+		}
 		if strings.Contains(err.Error(), "\n") {
 			t.Errorf("operation %d: %v", at, err)
 		}
@@ -211,12 +215,12 @@ func TestFaults(t *testing.T) {
 			t.Errorf("operation %d: left %v, %v", at, left, err)
 		}
 	}
-	if got, want := result(t, k), b.undisturbed(t); got != want {
+	if got, want := result(t, k), b.undisturbed(t, rounds); got != want {
 		t.Errorf("result %#x, want %#x", got, want)
 	}
 }
 
-func (b *bench) undisturbed(t *testing.T) uint64 {
+func (b *bench) undisturbed(t *testing.T, rounds uint64) uint64 {
 	t.Helper()
 	k, _ := b.boot(t, rounds)
 	defer k.Close()
