@@ -46,7 +46,8 @@ type System struct {
 	host     *Host
 	opts     Options
 	entry    *store.Entry
-	embedded *embedded // of a system InProcess; else nil
+	saved    store.System // what is in the store; it does not change
+	embedded *embedded    // of a system InProcess; else nil
 
 	mu      sync.Mutex
 	process *launch.Process // of a run that this handle started and still has a part in; protected by mu
@@ -116,10 +117,7 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 		return err
 	}
 	defer s.entry.Release() // it is the process's then
-	sys, err := s.entry.System()
-	if err != nil {
-		return err
-	}
+	sys := s.saved
 	exe, err := s.host.executable()
 	if err != nil {
 		return err
@@ -130,7 +128,7 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 	}
 	plan := &launch.Plan{
 		Store: st, Entry: s.entry, System: sys, Executable: exe, Cache: s.host.cache(), Jail: s.host.jail(),
-		Foreground: o.Foreground, Compiling: s.compiling(),
+		Foreground: o.Foreground, Compiling: s.host.compiling(),
 	}
 	if o.stdio() && o.Foreground && !sys.Spec.TTY {
 		plan.Stdio = [3]*os.File{o.Stdin, o.Stdout, o.Stderr}
@@ -152,18 +150,6 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 	return nil
 }
 
-// compiling tells the host's Progress when code is compiled.
-func (s *System) compiling() func(begin bool) {
-	var done func()
-	return func(begin bool) {
-		if begin {
-			done = s.host.progress("compiling")
-		} else if done != nil {
-			done()
-		}
-	}
-}
-
 // dialTimeout bounds the wait for a system that is being built to listen.
 const dialTimeout = 30 * time.Second
 
@@ -171,16 +157,12 @@ var errEnded = fault.Advise(fault.AlreadyStopped, errors.New("the system has end
 
 // dial connects to the running system.
 func (s *System) dial(ctx context.Context) (*control.Conn, error) {
-	sys, err := s.entry.System()
-	if err != nil {
-		return nil, err
-	}
 	st, err := s.host.open()
 	if err != nil {
 		return nil, err
 	}
 	for end := time.Now().Add(dialTimeout); ; {
-		c, err := control.Dial(ctx, st.Socket(sys.ID))
+		c, err := control.Dial(ctx, st.Socket(s.saved.ID))
 		switch {
 		case err == nil:
 			return c, nil

@@ -65,6 +65,16 @@ func FileConn(f *os.File) (*Conn, error) {
 	return NewConn(u), nil
 }
 
+// FD is the connection's descriptor, which stays the connection's; -1 if it is
+// closed.
+func (c *Conn) FD() int {
+	fd := -1
+	if raw, err := c.c.SyscallConn(); err == nil {
+		_ = raw.Control(func(n uintptr) { fd = int(n) }) // closed
+	}
+	return fd
+}
+
 // Pair makes two connected ends: one for this process, and one to be inherited.
 func Pair() (*Conn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -182,17 +192,17 @@ func (c *Conn) Send(msg any, files ...*os.File) error {
 		return fmt.Errorf("message of %d bytes and %d files, at most %d and %d", len(b), len(files), maxFrame, maxFDs)
 	}
 	frame := append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
-	var oob []byte
-	if len(files) > 0 {
-		fds := make([]int, len(files))
-		for i, f := range files {
-			fds[i] = int(f.Fd())
-		}
-		oob = unix.UnixRights(fds...)
-	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	n, _, err := c.c.WriteMsgUnix(frame, oob, nil)
+	if len(files) == 0 { // by write(2), which a jailed compile helper may call
+		_, err := c.c.Write(frame)
+		return err
+	}
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = int(f.Fd())
+	}
+	n, _, err := c.c.WriteMsgUnix(frame, unix.UnixRights(fds...), nil)
 	if err == nil && n < len(frame) {
 		_, err = c.c.Write(frame[n:])
 	}

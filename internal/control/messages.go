@@ -60,7 +60,8 @@ func (f *Fault) Err() error {
 	if f == nil {
 		return nil
 	}
-	return &fault.Error{Kind: fault.Kind(f.Kind), Err: errors.New(f.Text), Remedy: f.Remedy}
+	// The system may have been subverted, and what it says is printed.
+	return &fault.Error{Kind: fault.Kind(f.Kind), Err: errors.New(fault.Clean(f.Text)), Remedy: fault.Clean(f.Remedy)}
 }
 
 // A Status is what a running system says of itself.

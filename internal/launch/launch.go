@@ -357,14 +357,17 @@ func (o *opening) spawn(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	cmd := exec.Command(o.plan.Executable, sandbox.ChildCommand)
-	cmd.Env = environment()
-	cmd.Dir = "/"
-	if o.setup.Direct {
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = o.plan.Stdio[0], o.plan.Stdio[1], o.plan.Stdio[2]
-	}
-	cmd.ExtraFiles = append([]*os.File{theirs}, o.files...)
-	if err := o.start(cmd); err != nil {
+	cmd, err := start(o.plan.Jail, o.setup.Policy(), &o.setup.Given, func() *exec.Cmd {
+		cmd := exec.Command(o.plan.Executable, sandbox.ChildCommand)
+		cmd.Env, cmd.Dir = environment(), "/"
+		if o.setup.Direct {
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = o.plan.Stdio[0], o.plan.Stdio[1], o.plan.Stdio[2]
+		}
+		cmd.ExtraFiles = append([]*os.File{theirs}, o.files...)
+		cmd.SysProcAttr = attributes(o.setup.Direct)
+		return cmd
+	})
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}

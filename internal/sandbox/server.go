@@ -41,14 +41,15 @@ const (
 	fileTimeout  = time.Minute // for a client to make a file, or to publish an image
 )
 
-// serve begins to answer on a listening socket. Close ends it.
-func serve(listening *os.File, s *System, c *console, j *journal) (*server, error) {
+// serve begins to answer the calls of owner, a uid, on a listening socket. Close
+// ends it.
+func serve(listening *os.File, owner int, s *System, c *console, j *journal) (*server, error) {
 	l, err := net.FileListener(listening)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", cause(err))
 	}
 	v := &server{
-		sys: s, console: c, journal: j, owner: uint32(os.Getuid()), listener: l,
+		sys: s, console: c, journal: j, owner: uint32(owner), listener: l,
 		room: make(chan struct{}, maxConns), waiting: make(map[*control.Conn]struct{}),
 	}
 	v.wg.Go(v.accept)

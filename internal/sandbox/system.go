@@ -39,6 +39,7 @@ type Options struct {
 	Image    *image.Image // what Spec.Image names; the caller's
 	Cache    string       // directory of compiled code; "" is none
 	Attempts uint64       // number of the latest checkpoint
+	Stress   memoryFiles  // for Spec.StressCheckpoint
 	Embedded bool         // in a process whose garbage collector is not ours
 }
 
@@ -172,6 +173,15 @@ func (s *System) yield() time.Duration {
 	return 0
 }
 
+// wall is the guest's wall time in ns since 1970; the host's while there is no
+// kernel.
+func (s *System) wall() int64 {
+	if k := s.Kernel(); k != nil {
+		return k.Clocks().Wall()
+	}
+	return ktime.Host.Wall()
+}
+
 func (s *System) stress() kernel.Stress {
 	st := kernel.Stress{Every: s.opts.Spec.Stress()}
 	if s.opts.Spec.StressCheckpoint > 0 {
@@ -182,7 +192,7 @@ func (s *System) stress() kernel.Stress {
 
 func (s *System) bootModule(ctx context.Context) (err error) {
 	sp := &s.opts.Spec
-	if s.world, err = newWorld(sp, s.opts.Granted, nil); err != nil {
+	if s.world, err = newWorld(sp, s.opts.Granted, s.wall, nil); err != nil {
 		return err
 	}
 	fds, err := s.world.newFiles()
@@ -264,11 +274,11 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 }
 
 func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
-	mounts, err := st.MemoryMounts(ktime.Host.Wall)
+	mounts, err := st.MemoryMounts(s.wall)
 	if err != nil {
 		return err
 	}
-	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, mounts); err != nil {
+	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s.wall, mounts); err != nil {
 		return err
 	}
 	ko, err := s.kernelOptions()

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/checkpoint"
-	"github.com/stasis-run/stasis/internal/ktime"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
@@ -40,8 +39,8 @@ type world struct {
 
 // newWorld makes the tree of files that s describes. saved are the file systems
 // in memory of a system that is restored; they take the place of those that s
-// describes. Nil makes new ones.
-func newWorld(s *spec.Spec, given Granted, saved []vfs.Mount) (w *world, err error) {
+// describes; nil makes new ones. Wall tells the guest's wall time.
+func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount) (w *world, err error) {
 	w = &world{spec: s, given: given}
 	defer func() {
 		if err != nil {
@@ -53,7 +52,7 @@ func newWorld(s *spec.Spec, given Granted, saved []vfs.Mount) (w *world, err err
 	}
 	mounts := saved
 	if mounts == nil {
-		mounts = newMounts(s)
+		mounts = newMounts(s, wall)
 	}
 	for i, d := range s.Dirs {
 		m, err := w.dir(d, given.Dirs[i])
@@ -62,16 +61,16 @@ func newWorld(s *spec.Spec, given Granted, saved []vfs.Mount) (w *world, err err
 		}
 		mounts = append(mounts, m)
 	}
-	w.Namespace = vfs.NewNamespace(ktime.Host.Wall)
+	w.Namespace = vfs.NewNamespace(wall)
 	return w, w.Namespace.MountAll(mounts)
 }
 
 // newMounts are the file systems in memory of a new system.
-func newMounts(s *spec.Spec) []vfs.Mount {
-	now := ktime.Host.Wall
+func newMounts(s *spec.Spec, now func() int64) []vfs.Mount {
 	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: now}), ReadOnly: s.ReadOnly}}
-	for _, t := range s.Tmpfs {
-		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: memfs.New(memfs.Options{Now: now, Bytes: t.Size})})
+	for i, t := range s.Tmpfs {
+		fs := memfs.New(memfs.Options{Now: now, Bytes: t.Size, Dev: uint64(i) + 1})
+		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: fs})
 	}
 	return mounts
 }
