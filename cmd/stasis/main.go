@@ -103,6 +103,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		runCommand(), createCommand(), startCommand(), attachCommand(), checkpointCommand(), restoreCommand(),
+		cpCommand(),
 	)
 	return root
 }

@@ -47,6 +47,7 @@ var rules = map[string]string{
 	"internal/vfs/hostfs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
 	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/ttyfs":    "internal/abi internal/waiter internal/vfs",
+	"internal/archive":      "internal/abi internal/vfs golang.org/x/sys/unix",
 
 	// The kernel knows engines as an interface only, and no system call.
 	"internal/kernel":          "internal/abi internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
@@ -54,8 +55,8 @@ var rules = map[string]string{
 	"internal/checkpoint":      "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
 
 	// The rim.
-	"internal/sandbox": "internal/abi internal/checkpoint internal/engine/... internal/image internal/instrument internal/kernel internal/ktime internal/memory internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix",
-	"cmd/stasis":       "internal/abi internal/detachkeys internal/hostterm internal/sandbox internal/image internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
+	"internal/sandbox": "internal/abi internal/archive internal/checkpoint internal/engine/... internal/image internal/instrument internal/kernel internal/ktime internal/memory internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix",
+	"cmd/stasis":       "internal/abi internal/archive internal/detachkeys internal/hostterm internal/sandbox internal/image internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
 
 	// For tests.
 	"internal/faultfs":               "internal/image",
