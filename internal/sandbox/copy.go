@@ -126,7 +126,7 @@ func copyFault(err error) error {
 	_ = errors.As(err, &errno) // else it is what is copied that is wrong
 	switch errno {
 	case abi.ENOENT:
-		return &fault.Error{Kind: fault.NotFound, Err: err}
+		return fault.New(fault.NotFound, "%v", err) // fs.ErrNotExist is of the host's files
 	case abi.EROFS:
 		return fault.Advise(fault.Refused, err, "it is read-only for the guest: grant it without :ro or --read-only")
 	case abi.EACCES, abi.EPERM:
