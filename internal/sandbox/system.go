@@ -63,6 +63,8 @@ type System struct {
 	held    bool    // signals wait for the end of the user's pause; protected by holding
 	waiting []int32 // those, in their order; protected by holding
 
+	copies copies // files on their way in and out; end before world goes
+
 	saving   sync.Mutex    // held while an image is written; guards world against it
 	saved    string        // image after which the system is ended; protected by saving
 	attempts atomic.Uint64 // number of the latest checkpoint
@@ -377,6 +379,7 @@ func (s *System) Kernel() *kernel.Kernel { return s.kernel.Load() }
 // drop ends the kernel and gives back what of the host it had.
 func (s *System) drop() error {
 	var err error
+	s.copies.refuse(errEnded, true)
 	if k := s.kernel.Swap(nil); k != nil {
 		err = k.Close()
 	}
