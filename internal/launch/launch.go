@@ -197,7 +197,7 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 	}
 	if config.Thin() {
 		if module == "" {
-			return nil, fault.Advise(fault.Refused, fmt.Errorf("image %s: it is thin: its module %.12s… is not in it", dir, config.Modules[0].Digest), "name the module's file with --module FILE")
+			return nil, MissingModule(dir, config)
 		}
 		if first, err = OpenModule(module); err != nil {
 			return nil, fmt.Errorf("module %s: %w", module, err)
@@ -205,6 +205,11 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 		o.add(sandbox.RoleModule, first)
 	}
 	return first, nil
+}
+
+// MissingModule refuses a thin image whose module is not given.
+func MissingModule(dir string, c image.Config) error {
+	return fault.Advise(fault.Refused, fmt.Errorf("image %s: it is thin: its module %.12s… is not in it", dir, c.Modules[0].Digest), "name the module's file with --module FILE")
 }
 
 // openGrants opens what of the host the system is given.

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -262,7 +263,7 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 		return fmt.Errorf("image: %w", err)
 	}
 	if s.code == nil {
-		if s.module, err = checkpoint.ModuleOf(im, st); err != nil {
+		if s.module, err = s.savedModule(im, st); err != nil {
 			return fmt.Errorf("image: %w", err)
 		}
 		if err := s.compile(ctx); err != nil {
@@ -273,6 +274,23 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 		return fmt.Errorf("image: %w", err)
 	}
 	return nil
+}
+
+// savedModule is the module that an image is of: its own, or of a thin one what
+// Options.Module holds, if it is that.
+func (s *System) savedModule(im *image.Image, st *checkpoint.State) ([]byte, error) {
+	want := st.Kernel.Processes[0].Module
+	if c := im.Config(); !c.Thin() || s.opts.Module == nil {
+		return checkpoint.ModuleOf(im, st)
+	}
+	b, err := ReadModule(s.opts.Module)
+	if err != nil {
+		return nil, fmt.Errorf("module: %w", err)
+	}
+	if got := sha256.Sum256(b); got != want {
+		return nil, fault.Advise(fault.Refused, fmt.Errorf("module %x…: the image is of module %x…", got[:6], want[:6]), "name the file that the system ran")
+	}
+	return b, nil
 }
 
 func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
