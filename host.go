@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stasis-run/stasis/internal/codecache"
+	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/launch"
 	"github.com/stasis-run/stasis/internal/store"
 )
@@ -96,6 +97,18 @@ func (h *Host) jail() string {
 	return string(h.Jail)
 }
 
+// compiling tells Progress when code is compiled.
+func (h *Host) compiling() func(begin bool) {
+	var done func()
+	return func(begin bool) {
+		if begin {
+			done = h.progress("compiling")
+		} else if done != nil {
+			done()
+		}
+	}
+}
+
 // progress tells that something begins, and returns what tells its end.
 func (h *Host) progress(what string) func() {
 	if h.Progress == nil {
@@ -103,6 +116,37 @@ func (h *Host) progress(what string) func() {
 	}
 	return h.Progress(what)
 }
+
+// Dirs are the directories of what lasts, and of what a reboot ends.
+func (h *Host) Dirs() (state, run string, err error) {
+	st, err := h.open()
+	if err != nil {
+		return "", "", failed("open", "", err)
+	}
+	return st.State(), st.Run(), nil
+}
+
+// Program is the program that host processes are started from.
+func (h *Host) Program() (string, error) {
+	exe, err := h.executable()
+	return exe, failed("open", "", err)
+}
+
+// Sweep removes what processes left that were killed: half-made systems and
+// images, and sockets. Whoever lists systems or images does the same.
+func (h *Host) Sweep(ctx context.Context) error {
+	st, err := h.open()
+	if err != nil {
+		return failed("sweep", "", err)
+	}
+	st.Sweep()
+	if c := h.cache(); c != nil {
+		c.Sweep()
+	}
+	return failed("sweep", "", image.Clean(image.OS, st.Images()))
+}
+
+var errNoCache = errors.New("there is no place for compiled code")
 
 // New makes a system that does not run yet.
 func (h *Host) New(ctx context.Context, o Options) (*System, error) {

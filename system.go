@@ -128,7 +128,7 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 	}
 	plan := &launch.Plan{
 		Store: st, Entry: s.entry, System: sys, Executable: exe, Cache: s.host.cache(), Jail: s.host.jail(),
-		Foreground: o.Foreground, Compiling: s.compiling(),
+		Foreground: o.Foreground, Compiling: s.host.compiling(),
 	}
 	if o.stdio() && o.Foreground && !sys.Spec.TTY {
 		plan.Stdio = [3]*os.File{o.Stdin, o.Stdout, o.Stderr}
@@ -148,18 +148,6 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 	s.process, s.ours = p, o.Foreground
 	s.mu.Unlock()
 	return nil
-}
-
-// compiling tells the host's Progress when code is compiled.
-func (s *System) compiling() func(begin bool) {
-	var done func()
-	return func(begin bool) {
-		if begin {
-			done = s.host.progress("compiling")
-		} else if done != nil {
-			done()
-		}
-	}
 }
 
 // dialTimeout bounds the wait for a system that is being built to listen.

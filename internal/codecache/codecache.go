@@ -93,6 +93,9 @@ func (c *Cache) Fill(ctx context.Context, k Key, fill func(ctx context.Context, 
 	if err := check(tmp); err != nil {
 		return "", fmt.Errorf("code cache: %w", err)
 	}
+	if err := writeSums(tmp); err != nil {
+		return "", fmt.Errorf("code cache: %w", err)
+	}
 	dir = c.Path(k)
 	err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE)
 	if err != nil && !errors.Is(err, unix.EEXIST) { // somebody else was faster: the same code
@@ -139,9 +142,9 @@ func (c *Cache) Sweep() {
 
 // An Entry is what a cache says of an entry.
 type Entry struct {
-	Key  string
-	Size int64 // bytes
-	Used time.Time
+	Key  string    `json:"key"`  // the module's digest, and what decides what is made of it
+	Size int64     `json:"size"` // bytes
+	Used time.Time `json:"used"`
 }
 
 // List lists the entries, those used last first.

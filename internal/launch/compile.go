@@ -17,6 +17,15 @@ import (
 // A cache that cannot be written costs time later, and is no error: the
 // directory is then "".
 func Compile(ctx context.Context, p *Plan, module *os.File) (dir string, err error) {
+	dir, err = Fill(ctx, p, module)
+	if err != nil && fault.KindOf(err) == fault.Internal && ctx.Err() == nil {
+		return "", nil
+	}
+	return dir, err
+}
+
+// Fill is the same, and says why a cache cannot be written.
+func Fill(ctx context.Context, p *Plan, module *os.File) (dir string, err error) {
 	digest, err := p.Cache.Digest(module)
 	if err != nil {
 		return "", fmt.Errorf("read: %w", err)
@@ -29,13 +38,9 @@ func Compile(ctx context.Context, p *Plan, module *os.File) (dir string, err err
 		p.Compiling(true)
 		defer p.Compiling(false)
 	}
-	dir, err = p.Cache.Fill(ctx, key, func(ctx context.Context, dir string) error {
+	return p.Cache.Fill(ctx, key, func(ctx context.Context, dir string) error {
 		return compile(ctx, p, module, sandbox.CompileSetup{Out: dir, Jail: p.Jail, Counted: key.Counted})
 	})
-	if err != nil && fault.KindOf(err) == fault.Internal && ctx.Err() == nil {
-		return "", nil
-	}
-	return dir, err
 }
 
 // compile runs the helper.

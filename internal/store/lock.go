@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,17 +44,49 @@ func isFree(f *os.File) (bool, error) {
 // Claim takes a lock of its own, by name, which lasts as long as somebody holds
 // the file. It fails with ErrRunning if somebody does.
 func (s *Store) Claim(name string) (*os.File, error) {
-	dir := filepath.Join(s.run, "claims")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(s.claims(), 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, err
+	path := filepath.Join(s.claims(), name)
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := tryLock(f); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if isAt(f, path) {
+			return f, nil
+		}
+		f.Close() // swept meanwhile
 	}
-	if err := tryLock(f); err != nil {
+}
+
+func (s *Store) claims() string { return filepath.Join(s.run, "claims") }
+
+// isAt reports whether the file of that name is f still.
+func isAt(f *os.File, path string) bool {
+	here, err1 := os.Lstat(path)
+	ours, err2 := f.Stat()
+	return err1 == nil && err2 == nil && os.SameFile(here, ours)
+}
+
+// sweepClaims removes old claims that nobody holds.
+func (s *Store) sweepClaims() {
+	paths, _ := filepath.Glob(filepath.Join(s.claims(), "*"))
+	for _, path := range paths {
+		if st, err := os.Lstat(path); err != nil || time.Since(st.ModTime()) < abandoned {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			continue
+		}
+		if tryLock(f) == nil && isAt(f, path) {
+			_ = os.Remove(path) // or the next one does it
+		}
 		f.Close()
-		return nil, err
 	}
-	return f, nil
 }

@@ -244,6 +244,7 @@ func (s *Store) Sweep() {
 		}
 	}
 	s.sweepSockets(live)
+	s.sweepClaims()
 }
 
 func (e *Entry) sweepTemp() {

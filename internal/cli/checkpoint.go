@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -31,12 +31,13 @@ leaves variables out of what the kernel saves, though not out of the guest's
 memory, where its C library keeps a copy.`,
 		Example: `  stasis checkpoint job --leave-running --tag half-way
   stasis checkpoint job --image-path job.img`,
-		Args: arguments(1, 1),
+		Args:              arguments(1, 1),
+		ValidArgsFunction: systemNames(1, isRunning),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "" && format != "json" {
 				return fmt.Errorf("checkpoint: format %q: want json", format)
 			}
-			s, err := host.Open(cmd.Context(), args[0])
+			s, err := open(cmd.Context(), "checkpoint", args[0])
 			if err != nil {
 				return err
 			}
@@ -89,7 +90,8 @@ file, not the machine that it was saved on. What it used of that machine,
 directories and listening sockets, has to be granted again by -v and --listen.`,
 		Example: `  stasis restore job
   stasis restore job.img --name job2 -d`,
-		Args: arguments(1, 1),
+		Args:              arguments(1, 1),
+		ValidArgsFunction: imageNames(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := g.options()
 			if err != nil {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -29,7 +29,8 @@ The exit code is the program's; 128+n if signal n ended it, 134 after a trap,
   stasis run -it python.wasm
   stasis run -d --name job long.wasm
   stasis run --invoke fib fib.wasm 30`,
-		Args: arguments(1, -1),
+		Args:              arguments(1, -1),
+		ValidArgsFunction: moduleFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := g.options()
 			if err == nil {
@@ -55,7 +56,8 @@ func createCommand() *cobra.Command {
 		Short: "Make a system that does not run yet, and print its name",
 		Example: `  stasis create --name job job.wasm
   stasis start job`,
-		Args: arguments(1, -1),
+		Args:              arguments(1, -1),
+		ValidArgsFunction: moduleFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := g.options()
 			if err == nil {
@@ -88,15 +90,18 @@ func startCommand() *cobra.Command {
 		Short: "Start systems that were created, or have ended",
 		Example: `  stasis start job
   stasis start -ai shell`,
-		Args: arguments(1, -1),
+		Args:              arguments(1, -1),
+		ValidArgsFunction: systemNames(-1, isResting),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			host.Jail = stasis.Jail(jail)
+			if err := setJail(jail); err != nil {
+				return fmt.Errorf("start: %w", err)
+			}
 			attach = attach || interactive
 			if attach && len(args) > 1 {
 				return errors.New("start: -a and -i are for one system (start the others without)")
 			}
 			return each(args, func(name string) error {
-				s, err := host.Open(cmd.Context(), name)
+				s, err := open(cmd.Context(), "start", name)
 				if err != nil {
 					return err
 				}
@@ -115,7 +120,7 @@ func startCommand() *cobra.Command {
 	f.BoolVarP(&attach, "attach", "a", false, "show the output, and exit as the system does")
 	f.BoolVarP(&interactive, "interactive", "i", false, "let the guest read stdin")
 	f.StringVar(&keys, "detach-keys", stasis.DefaultDetachKeys, "keys that leave a system with a terminal running in the background")
-	f.StringVar(&jail, "jail", "on", "walls around the process: on (as far as the host allows), strict or off")
+	addJail(c, &jail)
 	return c
 }
 

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -65,9 +65,22 @@ func (g *systemFlags) add(c *cobra.Command) {
 	f.StringVar(&g.logLimit, "log-limit", "", "how much output is kept for logs, such as 10m, or none; 64m by default")
 	f.StringVar(&g.clock, "clock", "", "the guest's wall clock: host, fixed:TIME or offset:DURATION")
 	f.StringVar(&g.seed, "seed", "", "make the guest's random numbers those of this number")
-	f.StringVar(&g.jail, "jail", "on", "walls around the process: on (as far as the host allows), strict or off")
+	addJail(c, &g.jail)
 	f.BoolVar(&g.noCache, "no-cache", false, "neither use nor fill the cache of compiled code")
 	f.StringVar(&g.stress, "stress", "", "for tests: unwind=N or checkpoint=N, at every N-th safepoint")
+}
+
+func addJail(c *cobra.Command, jail *string) {
+	c.Flags().StringVar(jail, "jail", "on", "walls around the process: on (as far as the host allows), strict or off")
+	complete(c, "jail", "on", "strict", "off")
+}
+
+func setJail(jail string) error {
+	switch host.Jail = stasis.Jail(jail); host.Jail {
+	case stasis.JailOn, stasis.JailStrict, stasis.JailOff:
+		return nil
+	}
+	return fmt.Errorf("jail %q: want on, strict or off", jail)
 }
 
 // addStart adds the flags of commands that start the system at once.
@@ -108,10 +121,8 @@ func (g *systemFlags) options() (o stasis.Options, err error) {
 			return o, err
 		}
 	}
-	switch host.Jail = stasis.Jail(g.jail); host.Jail {
-	case stasis.JailOn, stasis.JailStrict, stasis.JailOff:
-	default:
-		return o, fmt.Errorf("jail %q: want on, strict or off", g.jail)
+	if err := setJail(g.jail); err != nil {
+		return o, err
 	}
 	host.NoCache = g.noCache
 	return o, parseStress(g.stress, &o.Spec)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -175,14 +175,15 @@ func attachCommand() *cobra.Command {
 	var noStdin bool
 	var keys string
 	c := &cobra.Command{
-		Use:     "attach [flags] NAME",
-		Short:   "Attach to a running system: see its output, type its input",
-		Long:    "Attach to a running system. Keys ctrl-p ctrl-q leave one with a terminal running.",
-		Example: "  stasis attach shell",
-		Args:    arguments(1, 1),
+		Use:               "attach [flags] NAME",
+		Short:             "Attach to a running system: see its output, type its input",
+		Long:              "Attach to a running system. Keys ctrl-p ctrl-q leave one with a terminal running.",
+		Example:           "  stasis attach shell",
+		Args:              arguments(1, 1),
+		ValidArgsFunction: systemNames(1, isRunning),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			s, err := host.Open(ctx, args[0])
+			s, err := open(ctx, "attach", args[0])
 			if err != nil {
 				return err
 			}
