@@ -24,6 +24,7 @@ import (
 	"github.com/stasis-run/stasis/internal/sandbox"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/store"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A Plan is a system to be started.
@@ -70,7 +71,7 @@ func Start(ctx context.Context, p *Plan) (*Process, error) {
 		return nil, err
 	}
 	run := store.Run{
-		PID: proc.PID, Started: time.Now(), Foreground: p.Foreground, Jail: proc.Report.Jail, Version: sandbox.Version,
+		PID: proc.PID, Started: time.Now(), Foreground: p.Foreground, Jail: proc.Report.Jail, Version: version.Number,
 	}
 	if err := p.Entry.SetRun(run); err != nil {
 		proc.Kill()

@@ -17,6 +17,7 @@ import (
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A Save is one attempt to write an image.
@@ -93,7 +94,7 @@ func (s *System) saveOptions(v Save) checkpoint.Options {
 	return checkpoint.Options{
 		Create: v.Create, Publish: v.Publish, Leave: v.Leave, Thin: v.Thin, DropEnv: v.DropEnv, Module: s.module,
 		Config: image.Config{
-			Generation: v.Generation, Attempt: int64(v.Attempt), Stasis: Version, Pass: instrument.Version, Limits: limits,
+			Generation: v.Generation, Attempt: int64(v.Attempt), Stasis: version.Number, Pass: instrument.Version, Limits: limits,
 			Info: info,
 		},
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A server answers the calls of clients of one system.
@@ -161,7 +162,7 @@ func (v *server) do(c *control.Conn, call control.Call, files []*os.File) {
 	default:
 		v.reply(c, control.Answer{}, fault.New(fault.Unsupported,
 			"the running system was started by stasis %s, which does not know %q (its protocol is %d, yours %d)",
-			Version, call.Op, control.Version, call.Version))
+			version.Number, call.Op, control.Version, call.Version))
 	}
 }
 

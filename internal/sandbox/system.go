@@ -28,9 +28,6 @@ import (
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
-// Version is the program's version.
-const Version = "0.2.0-dev"
-
 // Options are what a system is booted with.
 type Options struct {
 	Name     string
