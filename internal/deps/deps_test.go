@@ -25,6 +25,7 @@ const root = "."
 var rules = map[string]string{
 	// Leaves.
 	"internal/abi":         "",
+	"internal/version":     "",
 	"internal/waiter":      "",
 	"internal/ktime":       "",
 	"internal/invariants":  "",
@@ -65,11 +66,11 @@ var rules = map[string]string{
 	// Systems: what is said to them, where they are kept, and their processes.
 	"internal/control": "internal/fault internal/protostruct golang.org/x/sys/unix",
 	"internal/store":   "internal/control internal/fault internal/spec golang.org/x/sys/unix",
-	"internal/sandbox": "internal/abi internal/checkpoint internal/control internal/engine/... internal/fault internal/image internal/instrument internal/jail internal/kernel internal/ktime internal/memory internal/spec internal/store internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix internal/archive",
-	"internal/launch":  "internal/codecache internal/control internal/fault internal/image internal/instrument internal/jail internal/sandbox internal/spec internal/store golang.org/x/sys/unix",
+	"internal/sandbox": "internal/version internal/abi internal/checkpoint internal/control internal/engine/... internal/fault internal/image internal/instrument internal/jail internal/kernel internal/ktime internal/memory internal/spec internal/store internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix internal/archive",
+	"internal/launch":  "internal/version internal/codecache internal/control internal/fault internal/image internal/instrument internal/jail internal/sandbox internal/spec internal/store golang.org/x/sys/unix",
 
 	// The rim: the package that others import, and our own use of it.
-	root:           "internal/archive internal/codecache internal/control internal/detachkeys internal/fault internal/image internal/instrument internal/launch internal/sandbox internal/spec internal/store",
+	root:           "internal/version golang.org/x/sys/unix internal/archive internal/codecache internal/control internal/detachkeys internal/fault internal/image internal/instrument internal/launch internal/sandbox internal/spec internal/store",
 	"internal/cli": root + " internal/archive internal/detachkeys internal/hostterm internal/spec internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
 	"cmd/stasis":   root + " internal/cli",
 
