@@ -2,8 +2,8 @@ package ttyfs
 
 import (
 	"bytes"
-	"github.com/stasis-run/stasis/internal/protostruct"
 	"fmt"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"math/rand/v2"
 	"slices"
 	"strings"
