@@ -115,6 +115,12 @@ func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
 		return h, err
 	}
 	h.sys, err = Boot(context.Background(), o)
+	if h.image != nil {
+		err = errors.Join(err, h.image.Close()) // all of it is in memory
+	}
+	if m := h.files[RoleModule]; m != nil {
+		m.Close()
+	}
 	return h, err
 }
 
