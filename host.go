@@ -164,12 +164,13 @@ func (h *Host) New(ctx context.Context, o Options) (*System, error) {
 	if err != nil {
 		return nil, failed("create", o.Name, err)
 	}
-	e, err := st.Create(o.Name, store.System{ID: store.RandomID(8), Created: time.Now(), Owner: os.Getuid(), Spec: o.Spec})
+	sys := store.System{ID: store.RandomID(8), Created: time.Now(), Owner: os.Getuid(), Spec: o.Spec}
+	e, err := st.Create(o.Name, sys)
 	if err != nil {
 		return nil, failed("create", "", err)
 	}
 	e.Release()
-	return &System{host: h, entry: e, opts: o}, nil
+	return &System{host: h, entry: e, opts: o, saved: sys}, nil
 }
 
 // Run makes a system and starts it.
@@ -183,6 +184,18 @@ func (h *Host) Run(ctx context.Context, o Options) (*System, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Restore makes a system of an image (see [Host.Image]) and wakes it. Of o it takes
+// what the caller grants and limits; the program is in the image. An image can be
+// restored any number of times: each system has an id and randomness of its own.
+func (h *Host) Restore(ctx context.Context, ref string, o Options) (*System, error) {
+	im, err := h.Image(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	o.Image, o.TTY = im.Dir, o.TTY || im.TTY()
+	return h.Run(ctx, o)
 }
 
 // Open finds a system by its name, or by its id or the start of one.
@@ -199,7 +212,7 @@ func (h *Host) Open(ctx context.Context, name string) (*System, error) {
 	if err != nil {
 		return nil, failed("open", name, err)
 	}
-	return &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}}, nil
+	return &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}, saved: sys}, nil
 }
 
 // A Query says which systems List lists. The zero value is all.
@@ -241,7 +254,7 @@ func (h *Host) List(ctx context.Context, q Query) ([]*System, error) {
 			return nil, failed("list", e.Name(), err)
 		}
 		if q.matches(e, &sys) {
-			out = append(out, &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}})
+			out = append(out, &System{host: h, entry: e, opts: Options{Name: e.Name(), Spec: sys.Spec}, saved: sys})
 		}
 	}
 	return out, nil
@@ -252,6 +265,11 @@ func Run(ctx context.Context, o Options) (*System, error) { return defaultHost.R
 
 // New is the default Host's.
 func New(ctx context.Context, o Options) (*System, error) { return defaultHost.New(ctx, o) }
+
+// Restore is the default Host's.
+func Restore(ctx context.Context, ref string, o Options) (*System, error) {
+	return defaultHost.Restore(ctx, ref, o)
+}
 
 // Open is the default Host's.
 func Open(ctx context.Context, name string) (*System, error) { return defaultHost.Open(ctx, name) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/sandbox"
+	"github.com/stasis-run/stasis/internal/spec"
 )
 
 // LogOptions say what Logs shows.
@@ -85,7 +86,7 @@ func (r *logReader) read() ([]Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := io.ReadAll(f)
+		b, err := io.ReadAll(io.LimitReader(f, r.limit()))
 		f.Close()
 		if err != nil {
 			return nil, err
@@ -95,6 +96,14 @@ func (r *logReader) read() ([]Record, error) {
 	}
 	slices.SortStableFunc(all, func(a, b Record) int { return a.Time.Compare(b.Time) })
 	return r.fresh(all), nil
+}
+
+// limit bounds what is read of a file: its writer may have been subverted.
+func (r *logReader) limit() int64 {
+	if n := r.sys.opts.LogLimit; n > 0 {
+		return n + 1<<20
+	}
+	return spec.DefaultLogLimit + 1<<20
 }
 
 // fresh drops what was read before.

@@ -42,10 +42,7 @@ func (s *System) Properties(ctx context.Context) (Properties, error) {
 	if s.embedded != nil {
 		return s.embedded.properties(), nil
 	}
-	sys, err := s.entry.System()
-	if err != nil {
-		return Properties{}, s.fail("properties", err)
-	}
+	sys := s.saved
 	p := Properties{ID: sys.ID, Name: s.Name(), Owner: sys.Owner, Created: sys.Created, Spec: sys.Spec}
 	p.Attempts, _ = s.entry.Attempts() // none that can be read
 	run, err := s.entry.LastRun()

@@ -46,7 +46,8 @@ type System struct {
 	host     *Host
 	opts     Options
 	entry    *store.Entry
-	embedded *embedded // of a system InProcess; else nil
+	saved    store.System // what is in the store; it does not change
+	embedded *embedded    // of a system InProcess; else nil
 
 	mu      sync.Mutex
 	process *launch.Process // of a run that this handle started and still has a part in; protected by mu
@@ -116,10 +117,7 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 		return err
 	}
 	defer s.entry.Release() // it is the process's then
-	sys, err := s.entry.System()
-	if err != nil {
-		return err
-	}
+	sys := s.saved
 	exe, err := s.host.executable()
 	if err != nil {
 		return err
@@ -159,16 +157,12 @@ var errEnded = fault.Advise(fault.AlreadyStopped, errors.New("the system has end
 
 // dial connects to the running system.
 func (s *System) dial(ctx context.Context) (*control.Conn, error) {
-	sys, err := s.entry.System()
-	if err != nil {
-		return nil, err
-	}
 	st, err := s.host.open()
 	if err != nil {
 		return nil, err
 	}
 	for end := time.Now().Add(dialTimeout); ; {
-		c, err := control.Dial(ctx, st.Socket(sys.ID))
+		c, err := control.Dial(ctx, st.Socket(s.saved.ID))
 		switch {
 		case err == nil:
 			return c, nil
@@ -197,6 +191,11 @@ func (s *System) ended() error {
 
 // call asks the running system for something.
 func (s *System) call(ctx context.Context, call control.Call) (control.Answer, error) {
+	return s.callWith(ctx, call)
+}
+
+// callWith is call with files that go along, which it closes once they are sent.
+func (s *System) callWith(ctx context.Context, call control.Call, files ...*os.File) (control.Answer, error) {
 	var a control.Answer
 	if err := s.check(); err != nil {
 		return a, err
@@ -208,7 +207,11 @@ func (s *System) call(ctx context.Context, call control.Call) (control.Answer, e
 	defer c.Close()
 	defer c.Until(ctx)()
 	call.Version = control.Version
-	if err := c.Send(call); err == nil {
+	err = c.Send(call, files...)
+	for _, f := range files {
+		f.Close()
+	}
+	if err == nil {
 		_, err = c.Receive(&a)
 		if err == nil {
 			return a, a.Fault.Err()

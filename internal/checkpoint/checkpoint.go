@@ -208,6 +208,7 @@ func capture(k *kernel.Kernel, w World) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	ks.Processes[0].Memories = []uint32{0}
 	st := &State{Kernel: ks, Files: saver.State(), FDs: []vfs.FDTableState{*fds}, Mounts: memfs.SaveMounts(w.Namespace)}
 	if k.Init().Exiting() { // it may have closed files while they were looked at
 		return nil, kernel.ErrExiting
@@ -281,6 +282,15 @@ func ModuleOf(im *image.Image, st *State) ([]byte, error) {
 	return im.Module(st.Kernel.Processes[0].Module)
 }
 
+// memory is the index of the first process's memory, of n that the image has.
+func (st *State) memory(n int) (int, error) {
+	m := st.Kernel.Processes[0].Memories
+	if len(m) != 1 || int64(m[0]) >= int64(n) {
+		return 0, fmt.Errorf("state: process 0 has memories %v of %d; this version restores one", m, n)
+	}
+	return int(m[0]), nil
+}
+
 // Restoring is what the caller of Restore provides.
 type Restoring struct {
 	Kernel kernel.Options
@@ -301,6 +311,10 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 	if int64(table) >= int64(len(st.FDs)) {
 		return nil, fmt.Errorf("state: process 0 has fd table %d of %d", table, len(st.FDs))
 	}
+	memory, err := st.memory(im.Memories())
+	if err != nil {
+		return nil, err
+	}
 	fds, err := vfs.RestoreFDTable(&st.FDs[table], restorer)
 	if err != nil {
 		return nil, err
@@ -314,7 +328,7 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 		},
 		Files:  fds,
 		Stress: r.Stress,
-		Fill:   func(mem []byte) error { return im.FillMemory(0, mem) },
+		Fill:   func(mem []byte) error { return im.FillMemory(memory, mem) },
 	})
 	if err != nil {
 		fds.CloseAll()

@@ -103,9 +103,7 @@ directories and listening sockets, has to be granted again by -v and --listen.`,
 			}
 			o.Image = im.Dir
 			o.Module = module
-			if im.Config.Info["tty"] != "" {
-				o.TTY = true
-			}
+			o.TTY = o.TTY || im.TTY()
 			if err := g.terminalOf(&o); err != nil {
 				return fmt.Errorf("restore: %w", err)
 			}

@@ -111,7 +111,7 @@ at any moment, saved to an image, and woken again, here or elsewhere.`,
 	}
 	root.AddCommand(
 		runCommand(), createCommand(), startCommand(), attachCommand(), checkpointCommand(), restoreCommand(),
-		psCommand(), inspectCommand(), logsCommand(), renameCommand(), pauseCommand(), resumeCommand(),
+		psCommand(), inspectCommand(), logsCommand(), cpCommand(), renameCommand(), pauseCommand(), resumeCommand(),
 		killCommand(), stopCommand(), waitCommand(), rmCommand(), pruneCommand(), statsCommand(),
 		imageCommand(), compileCommand(), cacheCommand(), doctorCommand(), versionCommand(), completionCommand(),
 	)

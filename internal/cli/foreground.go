@@ -67,7 +67,7 @@ func foreground(ctx context.Context, s *stasis.System, o *stasis.Options, stdin 
 	}
 	err := attach(ctx, s, a, o.TTY, restored)
 	if errors.Is(err, stasis.ErrDetached) {
-		fmt.Fprintf(os.Stderr, "stasis: %s: detached; it runs on (stasis attach %s)\n", s.Name(), s.Name())
+		fmt.Fprintf(os.Stderr, "\nstasis: %s: detached; it runs on (stasis attach %s)\n", s.Name(), s.Name())
 		return nil
 	}
 	if err != nil {

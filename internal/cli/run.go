@@ -150,10 +150,10 @@ func launch(ctx context.Context, g *systemFlags, o stasis.Options) error {
 	interrupted, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	defer stop()
 	s, err := host.Run(interrupted, o)
-	cut := interrupted.Err() != nil // looked at before stop, which is one, too
+	byUser := interrupted.Err() != nil
 	stop()
 	if err != nil {
-		if cut {
+		if byUser {
 			return &exitError{code: exitInterrupted}
 		}
 		return launchFailure(err, o)

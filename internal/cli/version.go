@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -13,35 +11,9 @@ import (
 )
 
 // A build is what version says of this program.
-type build struct {
-	Version string         `json:"version"`
-	Commit  string         `json:"commit,omitempty"`
-	Dirty   bool           `json:"dirty,omitempty"` // built from more than the commit
-	Time    string         `json:"time,omitempty"`  // of the commit
-	Go      string         `json:"go"`
-	OS      string         `json:"os"`
-	Arch    string         `json:"arch"`
-	Formats stasis.Formats `json:"formats"`
-}
+type build struct{ stasis.Build }
 
-func thisBuild() build {
-	b := build{Version: stasis.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Formats: stasis.FormatVersions()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Commit = s.Value
-		case "vcs.modified":
-			b.Dirty = s.Value == "true"
-		case "vcs.time":
-			b.Time = s.Value
-		}
-	}
-	return b
-}
+func thisBuild() build { return build{stasis.ThisBuild()} }
 
 func (b *build) commit() string {
 	switch {

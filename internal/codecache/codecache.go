@@ -82,6 +82,11 @@ func (c *Cache) Fill(ctx context.Context, k Key, fill func(ctx context.Context, 
 		return "", fmt.Errorf("code cache: %w", err)
 	}
 	defer os.RemoveAll(tmp) // gone if it was renamed
+	if os.Getuid() == 0 {
+		if err := os.Lchown(tmp, nobody, nobody); err != nil { // the helper need not be root
+			return "", fmt.Errorf("code cache: %w", err)
+		}
+	}
 	if err := fill(ctx, tmp); err != nil {
 		return "", err
 	}
@@ -99,11 +104,18 @@ func (c *Cache) Fill(ctx context.Context, k Key, fill func(ctx context.Context, 
 	return dir, nil
 }
 
-// check refuses what a compile helper does not make, and has the rest be read.
+// nobody is the user that a helper of root's is.
+const nobody = 65534
+
+// check refuses what a compile helper does not make, makes the rest ours, and has
+// it be read.
 func check(dir string) error {
 	n := 0
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		n++
+		if err == nil {
+			err = os.Lchown(path, os.Getuid(), os.Getgid())
+		}
 		switch {
 		case err != nil:
 			return err

@@ -41,8 +41,10 @@ type Conn struct {
 	c *net.UnixConn
 
 	sending sync.Mutex
-	in      []byte     // bytes that have come and are not decoded yet
-	files   []*os.File // descriptors that have come with them
+
+	receiving sync.Mutex
+	in        []byte     // bytes that have come and are not decoded yet; protected by receiving
+	files     []*os.File // descriptors that have come with them; protected by receiving
 }
 
 // NewConn takes over a connected socket.
@@ -61,6 +63,16 @@ func FileConn(f *os.File) (*Conn, error) {
 		return nil, errors.New("not a unix socket")
 	}
 	return NewConn(u), nil
+}
+
+// FD is the connection's descriptor, which stays the connection's; -1 if it is
+// closed.
+func (c *Conn) FD() int {
+	fd := -1
+	if raw, err := c.c.SyscallConn(); err == nil {
+		_ = raw.Control(func(n uintptr) { fd = int(n) }) // closed
+	}
+	return fd
 }
 
 // Pair makes two connected ends: one for this process, and one to be inherited.
@@ -125,8 +137,20 @@ func through(path string, f func(short string) error) error {
 	return f(fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), filepath.Base(path)))
 }
 
-// Close closes the connection.
-func (c *Conn) Close() error { return c.c.Close() }
+// Close closes the connection, and descriptors that have come and were not taken.
+func (c *Conn) Close() error {
+	err := c.c.Close()
+	c.receiving.Lock() // a Receive that waits has just been ended
+	defer c.receiving.Unlock()
+	c.dropFiles()
+	return err
+}
+
+// Preconditions: receiving is locked.
+func (c *Conn) dropFiles() {
+	closeAll(c.files)
+	c.files = nil
+}
 
 // Deadline bounds all sending and receiving; the zero time is none.
 func (c *Conn) Deadline(t time.Time) { _ = c.c.SetDeadline(t) } // fails on closed connections only
@@ -168,17 +192,17 @@ func (c *Conn) Send(msg any, files ...*os.File) error {
 		return fmt.Errorf("message of %d bytes and %d files, at most %d and %d", len(b), len(files), maxFrame, maxFDs)
 	}
 	frame := append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
-	var oob []byte
-	if len(files) > 0 {
-		fds := make([]int, len(files))
-		for i, f := range files {
-			fds[i] = int(f.Fd())
-		}
-		oob = unix.UnixRights(fds...)
-	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	n, _, err := c.c.WriteMsgUnix(frame, oob, nil)
+	if len(files) == 0 { // by write(2), which a jailed compile helper may call
+		_, err := c.c.Write(frame)
+		return err
+	}
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = int(f.Fd())
+	}
+	n, _, err := c.c.WriteMsgUnix(frame, unix.UnixRights(fds...), nil)
 	if err == nil && n < len(frame) {
 		_, err = c.c.Write(frame[n:])
 	}
@@ -188,13 +212,20 @@ func (c *Conn) Send(msg any, files ...*os.File) error {
 // Receive receives a message into msg. The files that came along are the
 // caller's. io.EOF says that the other side has closed.
 func (c *Conn) Receive(msg any) (files []*os.File, err error) {
+	c.receiving.Lock()
+	defer c.receiving.Unlock()
+	defer func() {
+		if err != nil {
+			c.dropFiles()
+		}
+	}()
 	for {
 		if len(c.in) >= 4 {
-			n := int(binary.LittleEndian.Uint32(c.in))
+			n := binary.LittleEndian.Uint32(c.in)
 			if n > maxFrame {
 				return nil, fmt.Errorf("message of %d bytes, at most %d", n, maxFrame)
 			}
-			if len(c.in) >= 4+n {
+			if n := int(n); len(c.in) >= 4+n {
 				b := c.in[4 : 4+n : 4+n]
 				c.in = c.in[4+n:]
 				files, c.files = c.files, nil

@@ -15,6 +15,9 @@ const (
 	OpResize     = "resize"     // Call.Size
 	OpAttach     = "attach"     // → Answer, then Streams both ways
 	OpCheckpoint = "checkpoint" // Call.Checkpoint; see there
+	OpCopyOut    = "copy-out"   // Call.Copy, with a descriptor that a tar is written to → Answer.Copied
+	OpCopyIn     = "copy-in"    // Call.Copy, with a descriptor that a tar is read from → Answer.Copied
+	OpFileInfo   = "file-info"  // Call.Copy → Answer.File
 )
 
 // A Call is the first message on a connection: what a client asks for.
@@ -25,6 +28,7 @@ type Call struct {
 	Checkpoint *Checkpoint `pb:"4"`
 	Size       *Size       `pb:"5"`
 	Attach     *Attach     `pb:"6"`
+	Copy       *Copy       `pb:"7"`
 }
 
 // An Answer is what a system says to a call.
@@ -33,6 +37,8 @@ type Answer struct {
 	Fault      *Fault            `pb:"2"` // if it was not done
 	Status     *Status           `pb:"3"`
 	Checkpoint *CheckpointAnswer `pb:"4"`
+	Copied     *Copied           `pb:"5"`
+	File       *FileInfo         `pb:"6"`
 }
 
 // A Fault is an error that crosses the boundary.
@@ -60,7 +66,8 @@ func (f *Fault) Err() error {
 	if f == nil {
 		return nil
 	}
-	return &fault.Error{Kind: fault.Kind(f.Kind), Err: errors.New(f.Text), Remedy: f.Remedy}
+	// The system may have been subverted, and what it says is printed.
+	return &fault.Error{Kind: fault.Kind(f.Kind), Err: errors.New(fault.Clean(f.Text)), Remedy: fault.Clean(f.Remedy)}
 }
 
 // A Status is what a running system says of itself. Its JSON is what users see.
@@ -100,6 +107,28 @@ type Stream struct {
 	Stderr []byte `pb:"6"` // the same
 	Ended  bool   `pb:"7"` // the same: the system has ended; nothing follows
 	Detach bool   `pb:"8"` // client to system: the client leaves, and the system runs on
+}
+
+// Copy names files in the guest's tree, from its root. The tar flows through
+// the descriptor that comes along, which is best a pipe: whoever closes its end
+// ends the copy.
+type Copy struct {
+	Path  string `pb:"1"` // to be copied, or the directory to copy into
+	Times bool   `pb:"2"` // what is copied into the guest keeps its times
+}
+
+// Copied says how much was copied.
+type Copied struct {
+	Files int64 `pb:"1"` // entries: files, directories and links
+	Bytes int64 `pb:"2"` // of files' contents
+}
+
+// A FileInfo is what a file in the guest's tree is.
+type FileInfo struct {
+	Mode uint32 `pb:"1"` // type bits, as package io/fs has them
+	Size int64  `pb:"2"` // bytes
+	Time int64  `pb:"3"` // of its last modification, ns since 1970
+	Link string `pb:"4"` // target of a symbolic link
 }
 
 // Checkpoint asks for an image. The system cannot make files: it answers with

@@ -7,6 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Kind is a sort of error.
@@ -70,6 +73,17 @@ func KindOf(err error) Kind {
 		return Canceled
 	}
 	return Internal
+}
+
+// Clean makes a text from a hostile place fit for a terminal: what is no printable
+// character, but for tabs and new lines, becomes "?".
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != utf8.RuneError {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 // Advised reports whether err says already what to do.

@@ -442,7 +442,7 @@ func TestHostileDraft(t *testing.T) {
 		{"more files", func(d *Draft, w *Writer) error { return errors.Join(touch(d, "pages-7", ""), finishOne(w)) }, "6 files, config.json has 5"},
 		{"other size", func(d *Draft, w *Writer) error {
 			err := finishOne(w)
-			return errors.Join(err, os.Truncate(filepath.Join(d.temp, "pages-0"), 5))
+			return errors.Join(err, os.Truncate(d.stage.Path("pages-0"), 5))
 		}, "pages-0: 5 bytes, want 65536"},
 		{"good", func(d *Draft, w *Writer) error { return finishOne(w) }, ""},
 	} {

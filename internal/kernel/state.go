@@ -28,6 +28,10 @@ type ProcessState struct {
 
 	Pending SigSet `pb:"5"` // signals that wait while it is stopped
 	FDTable uint32 `pb:"6"` // index of its fd table in what the vfs package saves; several may share one
+
+	// Memories are the indices of its linear memories among those of the image,
+	// which numbers them.
+	Memories []uint32 `pb:"7"`
 }
 
 // TaskState is a task.
@@ -182,6 +186,7 @@ func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
 		return fmt.Errorf("task %d: %w", ts.ID, err)
 	}
 	t.stress.begin(t, with.Stress)
+	t.yield.begin(t)
 	if err := k.adopt(g, t); err != nil {
 		return err
 	}

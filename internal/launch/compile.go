@@ -51,10 +51,14 @@ func compile(ctx context.Context, p *Plan, module *os.File, setup sandbox.Compil
 	}
 	defer conn.Close()
 	defer theirs.Close()
-	cmd := exec.CommandContext(ctx, p.Executable, sandbox.CompileCommand)
-	cmd.Env, cmd.Dir = environment(), "/"
-	cmd.ExtraFiles = []*os.File{theirs, module}
-	if err := startCompiler(cmd, &setup); err != nil {
+	cmd, err := start(p.Jail, setup.Policy(), &setup.Given, func() *exec.Cmd {
+		cmd := exec.CommandContext(ctx, p.Executable, sandbox.CompileCommand)
+		cmd.Env, cmd.Dir = environment(), "/"
+		cmd.ExtraFiles = []*os.File{theirs, module}
+		cmd.SysProcAttr = attributes(true)
+		return cmd
+	})
+	if err != nil {
 		return err
 	}
 	theirs.Close()

@@ -25,6 +25,7 @@ import (
 	"github.com/stasis-run/stasis/internal/sandbox"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/store"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A Plan is a system to be started.
@@ -71,7 +72,7 @@ func Start(ctx context.Context, p *Plan) (*Process, error) {
 		return nil, err
 	}
 	run := store.Run{
-		PID: proc.PID, Started: time.Now(), Foreground: p.Foreground, Jail: proc.Report.Jail, Version: sandbox.Version,
+		PID: proc.PID, Started: time.Now(), Foreground: p.Foreground, Jail: proc.Report.Jail, Version: version.Number,
 	}
 	if err := p.Entry.SetRun(run); err != nil {
 		proc.Kill()
@@ -209,7 +210,7 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 	}
 	if config.Thin() {
 		if module == "" {
-			return nil, fault.Advise(fault.Refused, fmt.Errorf("image %s: it is thin: its module %.12s… is not in it", dir, config.Modules[0].Digest), "name the module's file with --module FILE")
+			return nil, MissingModule(dir, config)
 		}
 		if first, err = OpenModule(module); err != nil {
 			return nil, fmt.Errorf("module %s: %w", module, err)
@@ -217,6 +218,11 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 		o.add(sandbox.RoleModule, first)
 	}
 	return first, nil
+}
+
+// MissingModule refuses a thin image whose module is not given.
+func MissingModule(dir string, c image.Config) error {
+	return fault.Advise(fault.Refused, fmt.Errorf("image %s: it is thin: its module %.12s… is not in it", dir, c.Modules[0].Digest), "name the module's file with --module FILE")
 }
 
 // openGrants opens what of the host the system is given.
@@ -383,14 +389,17 @@ func (o *opening) spawn(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	cmd := exec.Command(o.plan.Executable, sandbox.ChildCommand)
-	cmd.Env = environment()
-	cmd.Dir = "/"
-	if o.setup.Direct {
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = o.plan.Stdio[0], o.plan.Stdio[1], o.plan.Stdio[2]
-	}
-	cmd.ExtraFiles = append([]*os.File{theirs}, o.files...)
-	if err := o.start(cmd); err != nil {
+	cmd, err := start(o.plan.Jail, o.setup.Policy(), &o.setup.Given, func() *exec.Cmd {
+		cmd := exec.Command(o.plan.Executable, sandbox.ChildCommand)
+		cmd.Env, cmd.Dir = environment(), "/"
+		if o.setup.Direct {
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = o.plan.Stdio[0], o.plan.Stdio[1], o.plan.Stdio[2]
+		}
+		cmd.ExtraFiles = append([]*os.File{theirs}, o.files...)
+		cmd.SysProcAttr = attributes(o.setup.Direct)
+		return cmd
+	})
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}

@@ -31,8 +31,10 @@ const (
 // parent, gives up everything else before it looks at the program or the image,
 // tells the parent that the system runs, and runs it to its end.
 func Main() {
-	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ)                                          // the guest gets EPIPE and EFBIG
-	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU) // they come as calls
+	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ) // the guest gets EPIPE and EFBIG
+	signal.Ignore(unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	unix.CloseOnExec(SetupFD)
 	conn, err := control.FileConn(os.NewFile(SetupFD, "setup"))
 	var setup Setup
@@ -48,6 +50,11 @@ func Main() {
 		h.fail(err)
 		os.Exit(CodeFailed)
 	}
+	go func() {
+		for sig := range signals { // such as those of a machine that is shut down
+			h.signal(int32(sig.(unix.Signal)))
+		}
+	}()
 	os.Exit(h.run())
 }
 
@@ -56,9 +63,11 @@ type host struct {
 	setup   *Setup
 	conn    *control.Conn // to the parent
 	files   descriptors
+	owner   int // uid that the process was started with
 	image   *image.Image
 	console *console
 	journal *journal
+	stress  memoryFiles
 	jail    []Layer
 	sys     *System
 	told    bool // the parent has its report
@@ -67,7 +76,7 @@ type host struct {
 // newHost builds the system. What it opens of the host, it opens before the
 // jail is shut; what it reads of the program or image, after.
 func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
-	h = &host{setup: setup, conn: conn}
+	h = &host{setup: setup, conn: conn, owner: os.Getuid()}
 	defer func() {
 		if p := recover(); p != nil {
 			err = bug(p)
@@ -87,12 +96,15 @@ func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
 	if err != nil {
 		return h, err
 	}
+	if h.stress, err = newStressFiles(&setup.Spec); err != nil {
+		return h, err
+	}
 	if err := h.shut(); err != nil {
 		return h, err
 	}
 	o := Options{
 		Name: setup.Name, Spec: setup.Spec, Granted: granted, Module: h.files[RoleModule],
-		Cache: setup.Cache, Attempts: setup.Attempts,
+		Cache: setup.Cache, Attempts: setup.Attempts, Stress: h.stress,
 	}
 	if setup.Spec.Image != "" {
 		if h.image, err = image.OpenFiles(h.imageFile); err != nil {
@@ -103,6 +115,12 @@ func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
 		return h, err
 	}
 	h.sys, err = Boot(context.Background(), o)
+	if h.image != nil {
+		err = errors.Join(err, h.image.Close()) // all of it is in memory
+	}
+	if m := h.files[RoleModule]; m != nil {
+		m.Close()
+	}
 	return h, err
 }
 
@@ -180,7 +198,7 @@ func (h *host) run() (code int) {
 			code = CodeFailed
 		}
 	}()
-	srv, err := serve(h.files[RoleControl], h.sys, h.console, h.journal)
+	srv, err := serve(h.files[RoleControl], h.owner, h.sys, h.console, h.journal)
 	if err != nil {
 		h.fail(err)
 		return CodeFailed

@@ -22,6 +22,7 @@ type CompileSetup struct {
 	Out     string `pb:"1"` // an empty directory, to be filled with code
 	Jail    string `pb:"2"`
 	Counted bool   `pb:"3"` // for tests of guests
+	Given   Given  `pb:"4"` // what of a jail the parent has made
 }
 
 // CompileMain is the process that compiles a module: hostile bytes in, code out,
@@ -37,19 +38,19 @@ func CompileMain() {
 		fmt.Fprintf(os.Stderr, "stasis: %s is not for users\n", CompileCommand)
 		os.Exit(CodeFailed)
 	}
-	layers, err := compileJailed(&setup)
+	layers, err := compileJailed(&setup, conn)
 	if conn.Send(Report{Fault: control.FaultOf(Advise(err)), Jail: layers}) != nil || err != nil {
 		os.Exit(CodeFailed)
 	}
 }
 
-func compileJailed(setup *CompileSetup) (layers []Layer, err error) {
+func compileJailed(setup *CompileSetup, conn *control.Conn) (layers []Layer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = bug(p)
 		}
 	}()
-	if layers, err = shutCompiler(setup); err != nil {
+	if layers, err = shutCompiler(setup, conn); err != nil {
 		return layers, err
 	}
 	b, err := ReadModule(os.NewFile(SetupFD+1, "module"))

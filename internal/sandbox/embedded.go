@@ -39,6 +39,11 @@ func StartEmbedded(ctx context.Context, o Options, stdio [3]*os.File) (*Embedded
 	}
 	c.useDirect(stdio)
 	o.Granted.Stdio = c.file
+	if o.Stress, err = newStressFiles(&o.Spec); err != nil {
+		null.Close()
+		c.end()
+		return nil, err
+	}
 	e := &Embedded{console: c, done: make(chan struct{})}
 	if e.System, err = Boot(ctx, o); err != nil {
 		null.Close()
@@ -48,6 +53,7 @@ func StartEmbedded(ctx context.Context, o Options, stdio [3]*os.File) (*Embedded
 	go func() {
 		defer close(e.done)
 		defer null.Close()
+		defer o.Stress.close()
 		e.run()
 	}()
 	return e, nil

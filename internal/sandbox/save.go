@@ -17,6 +17,7 @@ import (
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A Save is one attempt to write an image.
@@ -55,6 +56,14 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 	if k == nil || s.saved != "" {
 		return st, errEnded
 	}
+	if !v.Leave { // what is copied in now would be lost
+		s.copies.refuse(errSaved, false)
+		defer func() {
+			if err != nil {
+				s.copies.allow()
+			}
+		}()
+	}
 	got, err := checkpoint.Save(ctx, k, s.world.World, s.saveOptions(v))
 	if err == nil && !v.Leave {
 		s.saved = where
@@ -85,7 +94,7 @@ func (s *System) saveOptions(v Save) checkpoint.Options {
 	return checkpoint.Options{
 		Create: v.Create, Publish: v.Publish, Leave: v.Leave, Thin: v.Thin, DropEnv: v.DropEnv, Module: s.module,
 		Config: image.Config{
-			Generation: v.Generation, Attempt: int64(v.Attempt), Stasis: Version, Pass: instrument.Version, Limits: limits,
+			Generation: v.Generation, Attempt: int64(v.Attempt), Stasis: version.Number, Pass: instrument.Version, Limits: limits,
 			Info: info,
 		},
 	}
@@ -111,8 +120,7 @@ func (s *System) Saved() string {
 func (s *System) wakeElsewhere(ctx context.Context, stop *kernel.ExternalStop) error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
-	files := make(memoryFiles)
-	defer files.close()
+	files := memoryImage{files: s.opts.Stress, names: make(map[string]*os.File)}
 	defer stop.End()
 	v := Save{Generation: image.NewGeneration(), Create: files.create, Publish: func() error { return nil }}
 	if _, err := checkpoint.Save(ctx, s.Kernel(), s.world.World, s.saveOptions(v)); err != nil {
@@ -129,21 +137,45 @@ func (s *System) wakeElsewhere(ctx context.Context, stop *kernel.ExternalStop) e
 	return s.bootImage(ctx, im)
 }
 
-// memoryFiles are files of an image that are in memory only (memfd_create(2)).
-type memoryFiles map[string]*os.File
+// memoryFiles are files that images are made of in memory only, one after another
+// (memfd_create(2)).
+type memoryFiles []*os.File
 
-func (m memoryFiles) create(name string) (image.File, error) {
-	fd, err := unix.MemfdCreate("stasis-"+name, unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+func newMemoryFile(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
 	if err != nil {
-		return nil, fmt.Errorf("memfd: %w", err)
+		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	m[name] = os.NewFile(uintptr(fd), name)
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func (m memoryFiles) close() {
+	for _, f := range m {
+		f.Close()
+	}
+}
+
+// A memoryImage is an image in memoryFiles.
+type memoryImage struct {
+	files memoryFiles
+	names map[string]*os.File
+}
+
+func (m *memoryImage) create(name string) (image.File, error) {
+	if len(m.names) == len(m.files) {
+		return nil, fmt.Errorf("%s: more than the %d files that there are", name, len(m.files))
+	}
+	f := m.files[len(m.names)]
+	m.names[name] = f
+	if err := f.Truncate(0); err != nil {
+		return nil, err
+	}
 	return m.open(name)
 }
 
 // open opens a duplicate.
-func (m memoryFiles) open(name string) (image.File, error) {
-	f := m[name]
+func (m *memoryImage) open(name string) (image.File, error) {
+	f := m.names[name]
 	if f == nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
@@ -152,10 +184,4 @@ func (m memoryFiles) open(name string) (image.File, error) {
 		return nil, err
 	}
 	return image.NewFile(os.NewFile(uintptr(fd), name)), nil
-}
-
-func (m memoryFiles) close() {
-	for _, f := range m {
-		f.Close()
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A server answers the calls of clients of one system.
@@ -41,14 +42,15 @@ const (
 	fileTimeout  = time.Minute // for a client to make a file, or to publish an image
 )
 
-// serve begins to answer on a listening socket. Close ends it.
-func serve(listening *os.File, s *System, c *console, j *journal) (*server, error) {
+// serve begins to answer the calls of owner, a uid, on a listening socket. Close
+// ends it.
+func serve(listening *os.File, owner int, s *System, c *console, j *journal) (*server, error) {
 	l, err := net.FileListener(listening)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", cause(err))
 	}
 	v := &server{
-		sys: s, console: c, journal: j, owner: uint32(os.Getuid()), listener: l,
+		sys: s, console: c, journal: j, owner: uint32(owner), listener: l,
 		room: make(chan struct{}, maxConns), waiting: make(map[*control.Conn]struct{}),
 	}
 	v.wg.Go(v.accept)
@@ -80,12 +82,12 @@ func (v *server) accept() {
 	}
 }
 
-// call reads a call, unless the server is closed meanwhile.
-func (v *server) call(c *control.Conn) (call control.Call, err error) {
+// call reads a call, and what comes along, unless the server is closed meanwhile.
+func (v *server) call(c *control.Conn) (call control.Call, files []*os.File, err error) {
 	v.mu.Lock()
 	if v.closing {
 		v.mu.Unlock()
-		return call, errEnded
+		return call, nil, errEnded
 	}
 	v.waiting[c] = struct{}{}
 	c.Deadline(time.Now().Add(callTimeout))
@@ -95,11 +97,8 @@ func (v *server) call(c *control.Conn) (call control.Call, err error) {
 		defer v.mu.Unlock()
 		delete(v.waiting, c)
 	}()
-	files, err := c.Receive(&call)
-	for _, f := range files {
-		f.Close()
-	}
-	return call, err
+	files, err = c.Receive(&call)
+	return call, files, err
 }
 
 func (v *server) answer(c *control.Conn) {
@@ -111,17 +110,22 @@ func (v *server) answer(c *control.Conn) {
 		v.reply(c, control.Answer{}, err)
 		return
 	}
-	call, err := v.call(c)
+	call, files, err := v.call(c)
 	if err != nil {
 		return // it has gone, or speaks something else
 	}
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
 	c.Deadline(time.Time{})
 	defer func() {
 		if p := recover(); p != nil { // a bug of ours: the system runs on
 			v.reply(c, control.Answer{}, bug(p))
 		}
 	}()
-	v.do(c, call)
+	v.do(c, call, files)
 }
 
 func (v *server) reply(c *control.Conn, a control.Answer, err error) {
@@ -130,7 +134,7 @@ func (v *server) reply(c *control.Conn, a control.Answer, err error) {
 	_ = c.Send(a) // a client that has gone needs no answer
 }
 
-func (v *server) do(c *control.Conn, call control.Call) {
+func (v *server) do(c *control.Conn, call control.Call, files []*os.File) {
 	switch call.Op {
 	case control.OpStatus:
 		st, err := v.status()
@@ -149,10 +153,16 @@ func (v *server) do(c *control.Conn, call control.Call) {
 		v.attach(c, call.Attach)
 	case control.OpCheckpoint:
 		v.checkpoint(c, call.Checkpoint)
+	case control.OpCopyOut, control.OpCopyIn:
+		n, err := v.copy(call, files)
+		v.reply(c, control.Answer{Copied: n}, err)
+	case control.OpFileInfo:
+		i, err := v.fileInfo(call.Copy)
+		v.reply(c, control.Answer{File: i}, err)
 	default:
 		v.reply(c, control.Answer{}, fault.New(fault.Unsupported,
 			"the running system was started by stasis %s, which does not know %q (its protocol is %d, yours %d)",
-			Version, call.Op, control.Version, call.Version))
+			version.Number, call.Op, control.Version, call.Version))
 	}
 }
 

@@ -30,6 +30,7 @@ type Setup struct {
 	Direct   bool            `pb:"9"`  // the guest's streams are descriptors 0, 1 and 2
 	Attach   *control.Attach `pb:"10"` // the connection is that of a client that is attached
 	Size     *control.Size   `pb:"11"` // of the terminal
+	Given    Given           `pb:"12"` // what of a jail the parent has made
 }
 
 // A Report is the answer of a host process: its system runs, or why it does not.

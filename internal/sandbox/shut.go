@@ -1,7 +1,136 @@
 package sandbox
 
-// shut gives up all that the process does not need.
-func (h *host) shut() error { return nil }
+import (
+	"fmt"
+	"strconv"
+	"strings"
 
-// shutCompiler is the same for a process that compiles.
-func shutCompiler(*CompileSetup) ([]Layer, error) { return nil, nil }
+	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/jail"
+	"github.com/stasis-run/stasis/internal/spec"
+)
+
+// Modes of the jail.
+const (
+	JailOn     = "on"     // as far as the host allows
+	JailStrict = "strict" // completely, or not at all
+	JailOff    = "off"
+)
+
+// A Given is what the parent could give the process: jail.Given.
+type Given struct {
+	User        bool     `pb:"1"`
+	Namespaces  []string `pb:"2,text"`
+	Why         string   `pb:"3"`
+	DeathSignal int32    `pb:"4"`
+}
+
+// GivenOf makes a message of g.
+func GivenOf(g jail.Given) Given {
+	out := Given{User: g.User, Why: g.Why, DeathSignal: int32(g.DeathSignal)}
+	for _, n := range g.Namespaces {
+		out.Namespaces = append(out.Namespaces, string(n))
+	}
+	return out
+}
+
+func (g *Given) jail() jail.Given {
+	out := jail.Given{User: g.User, Why: g.Why, DeathSignal: int(g.DeathSignal)}
+	for _, n := range g.Namespaces {
+		out.Namespaces = append(out.Namespaces, jail.Layer(n))
+	}
+	return out
+}
+
+// private reports whether the process has a tree of mounts of its own. Without
+// one, another user than the caller could not reach the code cache.
+func (g *Given) private() bool {
+	for _, n := range g.Namespaces {
+		if n == string(jail.MountNS) {
+			return true
+		}
+	}
+	return false
+}
+
+// Policy is what the process of a system may keep. Parent and child come to the
+// same.
+func (s *Setup) Policy() jail.Policy {
+	p := jail.Policy{Sockets: true, Drop: len(s.Spec.Dirs) == 0 && s.Given.private()}
+	for i, role := range s.Roles {
+		fd := SetupFD + 1 + i
+		number, ok := strings.CutPrefix(role, RoleDir)
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil || n < 0 || n >= len(s.Spec.Dirs) {
+			p.Keep = append(p.Keep, fd)
+			continue
+		}
+		p.Dirs = append(p.Dirs, jail.Dir{FD: fd, Writable: !s.Spec.Dirs[n].ReadOnly})
+	}
+	if s.Cache != "" {
+		p.Read = []string{s.Cache}
+	}
+	return p
+}
+
+// shut gives up all that the process does not need.
+func (h *host) shut() (err error) {
+	p := h.setup.Policy()
+	p.Keep = append(p.Keep, h.conn.FD())
+	p.Keep = append(p.Keep, h.console.descriptors()...)
+	for _, f := range h.stress {
+		p.Keep = append(p.Keep, int(f.Fd()))
+	}
+	h.jail, err = enter(h.setup.Jail, p, h.setup.Given)
+	return err
+}
+
+// enter shuts the jail in a mode.
+func enter(mode string, p jail.Policy, given Given) ([]Layer, error) {
+	if mode == JailOff {
+		return nil, nil
+	}
+	report, err := jail.Enter(p, given.jail())
+	var layers []Layer
+	for _, s := range report {
+		layers = append(layers, Layer{Name: string(s.Layer), Held: s.Held, Why: s.Why})
+	}
+	if err == nil && mode == JailStrict {
+		err = strict(layers)
+	}
+	return layers, err
+}
+
+// Policy is what a process that compiles may keep.
+func (s *CompileSetup) Policy() jail.Policy {
+	return jail.Policy{Keep: []int{SetupFD + 1}, Write: []string{s.Out}, Drop: s.Given.private()}
+}
+
+// shutCompiler gives up all that compiling does not need.
+func shutCompiler(s *CompileSetup, conn *control.Conn) ([]Layer, error) {
+	p := s.Policy()
+	p.Keep = append(p.Keep, conn.FD())
+	return enter(s.Jail, p, s.Given)
+}
+
+// newStressFiles makes the files that --stress checkpoint writes to: nothing can
+// be made in the jail.
+func newStressFiles(s *spec.Spec) (memoryFiles, error) {
+	if s.StressCheckpoint == 0 {
+		return nil, nil
+	}
+	var m memoryFiles
+	for i := range maxStressFiles {
+		f, err := newMemoryFile("stasis-" + strconv.Itoa(i))
+		if err != nil {
+			m.close()
+			return nil, fmt.Errorf("--stress: %w", err)
+		}
+		m = append(m, f)
+	}
+	return m, nil
+}
+
+// maxStressFiles is how many files an image of one process has: config, digest,
+// state, module, pages, page map.
+const maxStressFiles = 6

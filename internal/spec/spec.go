@@ -90,23 +90,14 @@ func (s *Spec) Program() string {
 	return path.Base(s.Module)
 }
 
-// validName reports whether name is one. A regular expression would cost each
-// command a millisecond.
-func validName(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case i > 0 && (c == '_' || c == '.' || c == '-'):
-		default:
-			return false
-		}
-	}
-	return name != "" && len(name) <= 63
-}
-
 // CheckName refuses what cannot be the name of a system or an image.
 func CheckName(name string) error {
-	if !validName(name) {
+	valid := len(name) >= 1 && len(name) <= 63
+	for i, c := range []byte(name) { // package regexp would cost each start more than this test
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		valid = valid && (letter || i > 0 && strings.IndexByte("_.-", c) >= 0)
+	}
+	if !valid {
 		return fmt.Errorf("name %q: want 1 to 63 letters, digits, '_', '.' or '-', a letter or digit first", name)
 	}
 	return nil

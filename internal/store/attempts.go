@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/fault"
 )
 
 // Outcomes of an attempt.
@@ -63,6 +64,7 @@ func (e *Entry) Attempts() ([]Attempt, error) {
 		if json.Unmarshal(line, &a) != nil {
 			continue // the same, in the middle
 		}
+		a.Error, a.Image = fault.Clean(a.Error), fault.Clean(a.Image) // as in readExit
 		i, ok := at[a.Number]
 		if !ok {
 			i = len(out)

@@ -31,6 +31,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/spec"
 )
 
@@ -167,10 +168,12 @@ func (s *Store) Create(name string, sys System) (*Entry, error) {
 	if err := spec.CheckName(name); err != nil {
 		return nil, err
 	}
-	s.Sweep()
 	to := s.path(name)
 	if _, err := os.Lstat(to); err == nil {
-		return nil, s.taken(name)
+		s.Sweep() // it may be one that is to go
+		if _, err := os.Lstat(to); err == nil {
+			return nil, s.taken(name)
+		}
 	}
 	dir, err := os.MkdirTemp(s.systems(), tempPrefix)
 	if err != nil {
@@ -465,7 +468,11 @@ func readExit(f *os.File) (x Exit, err error) {
 	if err != nil {
 		return x, err
 	}
-	return x, json.Unmarshal(b, &x)
+	err = json.Unmarshal(b, &x)
+	for _, s := range []*string{&x.Trap, &x.Stack, &x.Checkpoint, &x.Limit, &x.Error} {
+		*s = fault.Clean(*s) // it is printed, and the process may have been subverted
+	}
+	return x, err
 }
 
 // WriteExit writes how a run ended, to what NewExit made.
