@@ -516,6 +516,24 @@ func TestThin(t *testing.T) {
 	}
 }
 
+func TestUpgrade(t *testing.T) {
+	dir, c := goodImage(t)
+	to := dir + "2"
+	if err := Upgrade(OS, dir, to); !errors.Is(err, ErrNewest) || errText(err) != "image "+dir+": version 1 is of the newest version" {
+		t.Errorf("newest: %v", err)
+	}
+	js, err := json.Marshal(c)
+	if err := errors.Join(err, seal(dir, bytes.Replace(js, []byte(`"version":1`), []byte(`"version":0`), 1))); err != nil {
+		t.Fatal(err)
+	}
+	if err := Upgrade(OS, dir, to); !errors.Is(err, ErrVersion) {
+		t.Errorf("draft: %v", err)
+	}
+	if _, err := os.Lstat(to); err == nil {
+		t.Error("something was written")
+	}
+}
+
 // OpenFiles sees what it is handed only.
 func TestOpenFiles(t *testing.T) {
 	dir, c := goodImage(t)

@@ -346,7 +346,7 @@ func fault(t *testing.T, do func(image.FS, string) error, to string, f faultfs.F
 	}
 	path := filepath.Join(parent, to)
 	if _, err := os.Stat(filepath.Join(path, "digest")); err != nil { // a layout or a tar
-		if _, err := Import(t.Context(), image.OS, path, path+".img", ImportOptions{}); err != nil {
+		if _, err := Import(t.Context(), faultfs.New(image.OS, nil), path, path+".img", ImportOptions{}); err != nil {
 			t.Errorf("%s at %d (%s): %v", f.Kind, f.At, op, err)
 			return
 		}
@@ -425,6 +425,36 @@ func TestExportVerifies(t *testing.T) {
 		}
 		if left := names(t, tmp); len(left) > 0 {
 			t.Errorf("left: %q", left)
+		}
+	}
+}
+
+// BenchmarkExport and BenchmarkImport move 128 MiB, of which zstd can make
+// half.
+func BenchmarkExport(b *testing.B) { benchmark(b, true) }
+func BenchmarkImport(b *testing.B) { benchmark(b, false) }
+
+func benchmark(b *testing.B, export bool) {
+	mem := make([]byte, 128<<20)
+	src := rand.New(rand.NewPCG(1, 2))
+	for i := range mem {
+		mem[i] = byte(src.IntN(16)) // 4 bits of 8
+	}
+	dir := write(b, false, mem)
+	im, layout := open(b, dir), filepath.Join(b.TempDir(), "l")
+	if err := Export(b.Context(), im, layout, ExportOptions{}); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(mem)))
+	for n := 0; b.Loop(); n++ {
+		var err error
+		if to := filepath.Join(b.TempDir(), "x"); export {
+			err = Export(b.Context(), im, to, ExportOptions{})
+		} else {
+			_, err = Import(b.Context(), image.OS, layout, to, ImportOptions{})
+		}
+		if err != nil {
+			b.Fatal(err)
 		}
 	}
 }
