@@ -99,7 +99,7 @@ directories and listening sockets, has to be granted again by -v and --listen.`,
 			}
 			im, err := host.Image(cmd.Context(), args[0])
 			if err != nil {
-				return launchError(err)
+				return launchError(as("restore", err))
 			}
 			o.Image = im.Dir
 			o.Module = module

@@ -70,19 +70,19 @@ func (f *Fault) Err() error {
 	return &fault.Error{Kind: fault.Kind(f.Kind), Err: errors.New(fault.Clean(f.Text)), Remedy: fault.Clean(f.Remedy)}
 }
 
-// A Status is what a running system says of itself.
+// A Status is what a running system says of itself. Its JSON is what users see.
 type Status struct {
-	State    string   `pb:"1,text"` // running, blocked, stopped, paused
-	Time     int64    `pb:"2"`      // when it was taken, before anything was read: ns since 1970
-	CPU      int64    `pb:"3"`      // ns of guest CPU time
-	Memory   int64    `pb:"4"`      // bytes of linear memory
-	RSS      int64    `pb:"5"`      // bytes resident in the host process
-	HostCPU  int64    `pb:"6"`      // ns of CPU time of the host process
-	Tasks    int32    `pb:"7"`
-	OpenFDs  int32    `pb:"8"`
-	Attached int32    `pb:"9"`  // clients
-	Attempts int32    `pb:"10"` // number of the latest checkpoint
-	Args     []string `pb:"11"`
+	State    string   `pb:"1,text" json:"state"`   // running, blocked, stopped, paused
+	Time     int64    `pb:"2" json:"time_ns"`      // when it was taken, before anything was read: ns since 1970
+	CPU      int64    `pb:"3" json:"cpu_ns"`       // ns of guest CPU time
+	Memory   int64    `pb:"4" json:"memory_bytes"` // bytes of linear memory
+	RSS      int64    `pb:"5" json:"rss_bytes"`    // bytes resident in the host process
+	HostCPU  int64    `pb:"6" json:"host_cpu_ns"`  // ns of CPU time of the host process
+	Tasks    int32    `pb:"7" json:"tasks"`
+	OpenFDs  int32    `pb:"8" json:"open_files"`
+	Attached int32    `pb:"9" json:"attached"`  // clients
+	Attempts int32    `pb:"10" json:"attempts"` // number of the latest checkpoint
+	Args     []string `pb:"11" json:"args"`
 }
 
 // A Size is that of a terminal, in characters.
