@@ -41,6 +41,17 @@ func (e *embedded) running() (*sandbox.Embedded, error) {
 	return e.guest, nil
 }
 
+// living returns the guest of a system that has not ended.
+func (e *embedded) living() (*sandbox.Embedded, error) {
+	g, err := e.running()
+	if err == nil {
+		if _, ended := g.Ended(); ended {
+			err = errEnded
+		}
+	}
+	return g, err
+}
+
 func (e *embedded) start(ctx context.Context, so StartOptions) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -77,7 +88,7 @@ func (e *embedded) openProgram() (module *os.File, im *image.Image, err error) {
 }
 
 func (e *embedded) pause(ctx context.Context) error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -85,7 +96,7 @@ func (e *embedded) pause(ctx context.Context) error {
 }
 
 func (e *embedded) resume() error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -93,7 +104,7 @@ func (e *embedded) resume() error {
 }
 
 func (e *embedded) signal(sig int32) error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -147,7 +158,7 @@ func (e *embedded) properties() Properties {
 
 // checkpoint writes an image from this process.
 func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions) (Stats, error) {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return Stats{}, err
 	}
@@ -164,14 +175,7 @@ func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions)
 	}
 	st, err := g.System.Checkpoint(ctx, sandbox.Save{
 		Attempt: n, Generation: gen, Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv,
-		Create: func(name string) (image.File, error) {
-			f, err := t.create(name)
-			if err != nil {
-				return nil, err
-			}
-			return image.NewFile(f), nil
-		},
-		Publish: t.publish,
+		Create: t.create, Publish: t.publish,
 	}, where, o.NoWait)
 	a := Attempt{Number: n, Generation: gen, Image: where, Outcome: AttemptDone, Stats: &st, Time: time.Now()}
 	if err != nil {
@@ -183,6 +187,11 @@ func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions)
 	e.mu.Lock()
 	e.history = append(e.history, a)
 	e.mu.Unlock()
+	if err == nil && !o.Leave { // what it had of the host is free when this returns
+		if _, werr := g.Wait(ctx); werr != nil {
+			err = fmt.Errorf("saved, but: %w", werr)
+		}
+	}
 	return st, err
 }
 
