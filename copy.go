@@ -34,7 +34,8 @@ type FileInfo struct {
 // run meanwhile, wait, or be paused. A symbolic link is copied as one, unless a
 // slash comes after it. The first entry has path's last part for its name; of
 // "dir/." it is ".". The tar is the guest's word: whoever unpacks it has to see
-// to it that nothing in it leads elsewhere.
+// to it that nothing in it leads elsewhere. CopyOut returns only after Writes of w
+// have.
 func (s *System) CopyOut(ctx context.Context, path string, w io.Writer) error {
 	return s.fail("copy", s.copyOut(ctx, path, w))
 }

@@ -41,6 +41,15 @@ type Host struct {
 	once  sync.Once
 	store *store.Store
 	err   error
+
+	images image.FS // where images are made; nil is image.OS
+}
+
+func (h *Host) imageFS() image.FS {
+	if h.images == nil {
+		return image.OS
+	}
+	return h.images
 }
 
 // open opens the store.

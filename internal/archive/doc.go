@@ -22,6 +22,8 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stasis-run/stasis/internal/vfs"
 )
@@ -65,7 +67,8 @@ var (
 	errDeep        = fmt.Errorf("it lies in more than %d directories", maxDepth)
 )
 
-// named says what an error is about. Names come from anywhere.
+// named says what an error is about. Names come from anywhere, and errors go to
+// terminals.
 func named(name string, err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -74,7 +77,7 @@ func named(name string, err error) error {
 	if len(name) > 256 {
 		name = name[:256] + "…"
 	}
-	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }) {
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Errorf("%q: %w", name, err)
 	}
 	return fmt.Errorf("%s: %w", name, err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stasis-run/stasis"
 	"github.com/stasis-run/stasis/internal/archive"
+	"github.com/stasis-run/stasis/internal/hostterm"
 )
 
 func cpCommand() *cobra.Command {
@@ -208,15 +209,18 @@ func resolve(ctx context.Context, s *stasis.System, p string) (string, stasis.Fi
 			return p, i, err
 		}
 		if path.IsAbs(i.Link) {
-			return p, i, fmt.Errorf("%s: it leads to %s, and absolute links lead nowhere in a guest", p, i.Link)
+			return p, i, fmt.Errorf("%q: it leads to %q, and absolute links lead nowhere in a guest", p, i.Link)
 		}
 		p = p[:strings.LastIndexByte(p, '/')+1] + i.Link // the system knows what '..' is
 	}
-	return p, stasis.FileInfo{}, fmt.Errorf("%s: too many symbolic links", p)
+	return p, stasis.FileInfo{}, fmt.Errorf("%q: too many symbolic links", p)
 }
 
 // stdout writes a tar to stdout.
 func (o *copyFlags) stdout(ctx context.Context, s *stasis.System, src string) error {
+	if hostterm.IsTerminal(1) {
+		return errors.New("cp: a tar is nothing for a terminal: send it to a file or pipe")
+	}
 	src, _, err := o.source(ctx, s, src)
 	if err != nil {
 		return err
@@ -281,10 +285,10 @@ var errUnpack = errors.New("it could not be unpacked")
 // hostTarget says what a destination on the host is now. A link is what it leads
 // to, which may not be there.
 func hostTarget(dst string) (string, target, error) {
-	slash := wantsDir(dst) && dst != "."
+	slash := wantsDir(dst)
 	for range maxLinks {
-		st, err := os.Lstat(strings.TrimRight(dst, "/"))
-		if dst == "/" || err == nil && slash {
+		st, err := os.Lstat(filepath.Clean(dst))
+		if err == nil && slash {
 			st, err = os.Stat(dst)
 		}
 		switch {

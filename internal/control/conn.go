@@ -250,16 +250,16 @@ func (c *Conn) more() error {
 	files, fdErr := parseRights(oob[:oobn])
 	c.files = append(c.files, files...)
 	switch {
+	case errors.Is(err, io.EOF) && len(c.in) > 0:
+		return io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		return io.EOF
 	case err != nil:
 		return err
 	case fdErr != nil:
 		return fdErr
 	case flags&unix.MSG_CTRUNC != 0 || len(c.files) > maxFDs:
 		return errors.New("too many descriptors with a message")
-	case n == 0 && len(c.in) > 0:
-		return io.ErrUnexpectedEOF
-	case n == 0:
-		return io.EOF
 	}
 	c.in = append(c.in, buf[:n]...)
 	return nil

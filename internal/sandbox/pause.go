@@ -81,13 +81,18 @@ func (s *System) State() string {
 	if paused {
 		return "paused"
 	}
-	k := s.Kernel()
-	if k == nil {
-		return kernel.Dead.String()
+	state := kernel.Running
+	if k := s.Kernel(); k != nil {
+		for _, t := range k.Tasks().All() {
+			state = t.State()
+		}
+		if state == kernel.Stopped && k.Init().StoppedBy() == 0 {
+			state = kernel.Running // for a checkpoint: it goes on in a moment
+		}
 	}
-	state := kernel.Dead
-	for _, t := range k.Tasks().All() {
-		state = t.State()
+	switch state {
+	case kernel.Blocked, kernel.Stopped:
+		return state.String()
 	}
-	return state.String()
+	return kernel.Running.String() // also while it begins or ends
 }
