@@ -51,7 +51,7 @@ func (c *client) leave() { c.once.Do(func() { close(c.gone) }) }
 
 // clientPatience is how long a client may not read before it is let go: output
 // waits for those who are attached, as with docker, but not for ever.
-const clientPatience = 30 * time.Second
+var clientPatience = 30 * time.Second
 
 func newConsole(log *logWriter, stdin bool) (*console, error) {
 	null, err := os.Open(os.DevNull)
