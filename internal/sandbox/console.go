@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/control"
@@ -44,6 +45,7 @@ type console struct {
 type client struct {
 	conn *control.Conn
 	gone chan struct{} // closed when it is attached no more
+	left atomic.Bool   // it said so itself
 	once sync.Once
 }
 
@@ -237,7 +239,7 @@ func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32
 	}
 	go func() {
 		defer cl.leave()
-		detached = c.receive(cl, a.Stdin, signal)
+		cl.left.Store(c.receive(cl, a.Stdin, signal))
 	}()
 	<-cl.gone
 	c.mu.Lock()
@@ -246,7 +248,7 @@ func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32
 		c.tty.SetDiscard(true)
 	}
 	c.mu.Unlock()
-	return detached, nil
+	return cl.left.Load(), nil
 }
 
 // resize sets the size of the terminal.
