@@ -11,6 +11,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/sandbox"
 )
 
 // CheckpointOptions say how a system is saved.
@@ -87,6 +88,9 @@ func (t *target) check() error {
 		if err != nil {
 			return err
 		}
+		if _, err := os.Lstat(abs); err == nil {
+			return fmt.Errorf("image %s: %w", abs, image.ErrExists)
+		}
 		t.o.Dir = abs
 	}
 	if t.o.Tag != "" {
@@ -152,7 +156,7 @@ func (t *target) create(name string) (image.File, error) {
 		}
 		d, err := image.Create(t.host.imageFS(), dir)
 		if err != nil {
-			return nil, err
+			return nil, sandbox.Advise(err)
 		}
 		t.draft = d
 	}

@@ -80,11 +80,21 @@ func (e *embedded) start(ctx context.Context, so StartOptions) error {
 
 func (e *embedded) openProgram() (module *os.File, im *image.Image, err error) {
 	if e.opts.Image != "" {
-		im, err = image.Open(image.OS, e.opts.Image)
-		return nil, im, err
+		if im, err = image.Open(image.OS, e.opts.Image); err != nil {
+			return nil, nil, err
+		}
+		if c := im.Config(); !c.Thin() {
+			return nil, im, nil
+		}
+		if e.opts.Module == "" {
+			im.Close()
+			return nil, nil, launch.MissingModule(e.opts.Image, im.Config())
+		}
 	}
-	module, err = launch.OpenModule(e.opts.Module)
-	return module, nil, err
+	if module, err = launch.OpenModule(e.opts.Module); err != nil && im != nil {
+		im.Close()
+	}
+	return module, im, err
 }
 
 func (e *embedded) pause(ctx context.Context) error {

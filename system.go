@@ -191,6 +191,11 @@ func (s *System) ended() error {
 
 // call asks the running system for something.
 func (s *System) call(ctx context.Context, call control.Call) (control.Answer, error) {
+	return s.callWith(ctx, call)
+}
+
+// callWith is call with files that go along, which it closes once they are sent.
+func (s *System) callWith(ctx context.Context, call control.Call, files ...*os.File) (control.Answer, error) {
 	var a control.Answer
 	if err := s.check(); err != nil {
 		return a, err
@@ -202,7 +207,11 @@ func (s *System) call(ctx context.Context, call control.Call) (control.Answer, e
 	defer c.Close()
 	defer c.Until(ctx)()
 	call.Version = control.Version
-	if err := c.Send(call); err == nil {
+	err = c.Send(call, files...)
+	for _, f := range files {
+		f.Close()
+	}
+	if err == nil {
 		_, err = c.Receive(&a)
 		if err == nil {
 			return a, a.Fault.Err()

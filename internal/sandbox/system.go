@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +27,6 @@ import (
 	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
-
-// Version is the program's version.
-const Version = "0.2.0-dev"
 
 // Options are what a system is booted with.
 type Options struct {
@@ -62,6 +60,8 @@ type System struct {
 	holding sync.Mutex
 	held    bool    // signals wait for the end of the user's pause; protected by holding
 	waiting []int32 // those, in their order; protected by holding
+
+	copies copies // files on their way in and out; end before world goes
 
 	saving   sync.Mutex    // held while an image is written; guards world against it
 	saved    string        // image after which the system is ended; protected by saving
@@ -260,7 +260,7 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 		return fmt.Errorf("image: %w", err)
 	}
 	if s.code == nil {
-		if s.module, err = checkpoint.ModuleOf(im, st); err != nil {
+		if s.module, err = s.savedModule(im, st); err != nil {
 			return fmt.Errorf("image: %w", err)
 		}
 		if err := s.compile(ctx); err != nil {
@@ -271,6 +271,23 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 		return fmt.Errorf("image: %w", err)
 	}
 	return nil
+}
+
+// savedModule is the module that an image is of: its own, or of a thin one what
+// Options.Module holds, if it is that.
+func (s *System) savedModule(im *image.Image, st *checkpoint.State) ([]byte, error) {
+	want := st.Kernel.Processes[0].Module
+	if c := im.Config(); !c.Thin() || s.opts.Module == nil {
+		return checkpoint.ModuleOf(im, st)
+	}
+	b, err := ReadModule(s.opts.Module)
+	if err != nil {
+		return nil, fmt.Errorf("module: %w", err)
+	}
+	if got := sha256.Sum256(b); got != want {
+		return nil, fault.Advise(fault.Refused, fmt.Errorf("module %x…: the image is of module %x…", got[:6], want[:6]), "name the file that the system ran")
+	}
+	return b, nil
 }
 
 func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
@@ -377,6 +394,7 @@ func (s *System) Kernel() *kernel.Kernel { return s.kernel.Load() }
 // drop ends the kernel and gives back what of the host it had.
 func (s *System) drop() error {
 	var err error
+	s.copies.refuse(errEnded, true)
 	if k := s.kernel.Swap(nil); k != nil {
 		err = k.Close()
 	}
