@@ -1,8 +1,10 @@
 // Package control is how commands and running systems talk: frames over a unix
 // socket, one call a connection.
 //
-// A frame is its length in four bytes, little-endian, and a message in
-// protobuf's encoding, with descriptors that go along as SCM_RIGHTS. The first
+// A frame is a message in protobuf's encoding, after its length in three bytes,
+// little-endian, and the number of descriptors that go along as SCM_RIGHTS in a
+// fourth: the kernel may hand over a frame with the descriptors of the next one.
+// The first
 // frame is a Call, which names the version of its sender; what follows depends
 // on the operation. Messages only ever gain fields, and operations are only
 // ever added: an older system answers a call that it does not know with the
@@ -33,6 +35,8 @@ const Version = 1
 const (
 	maxFrame = 1 << 20 // bytes of a message
 	maxFDs   = 16      // descriptors with a message
+
+	filesShift = 24 // of their number in a frame's first four bytes
 )
 
 // A Conn is one end of a connection. Send and Receive may each be used by one
@@ -191,7 +195,8 @@ func (c *Conn) Send(msg any, files ...*os.File) error {
 	if len(b) > maxFrame || len(files) > maxFDs {
 		return fmt.Errorf("message of %d bytes and %d files, at most %d and %d", len(b), len(files), maxFrame, maxFDs)
 	}
-	frame := append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
+	header := uint32(len(b)) | uint32(len(files))<<filesShift
+	frame := append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(b)), header), b...)
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	if len(files) == 0 { // by write(2), which a jailed compile helper may call
@@ -221,14 +226,18 @@ func (c *Conn) Receive(msg any) (files []*os.File, err error) {
 	}()
 	for {
 		if len(c.in) >= 4 {
-			n := binary.LittleEndian.Uint32(c.in)
-			if n > maxFrame {
-				return nil, fmt.Errorf("message of %d bytes, at most %d", n, maxFrame)
+			header := binary.LittleEndian.Uint32(c.in)
+			n, with := header&(1<<filesShift-1), int(header>>filesShift)
+			if n > maxFrame || with > maxFDs {
+				return nil, fmt.Errorf("message of %d bytes and %d files, at most %d and %d", n, with, maxFrame, maxFDs)
 			}
 			if n := int(n); len(c.in) >= 4+n {
 				b := c.in[4 : 4+n : 4+n]
 				c.in = c.in[4+n:]
-				files, c.files = c.files, nil
+				if with > len(c.files) || with < len(c.files) && len(c.in) == 0 {
+					return nil, fmt.Errorf("message with %d files, not %d", len(c.files), with)
+				}
+				files, c.files = c.files[:with:with], c.files[with:]
 				if err := protostruct.Unmarshal(b, msg); err != nil {
 					closeAll(files)
 					return nil, err

@@ -59,6 +59,13 @@ func encoded(t testing.TB, v any) []byte {
 	return frame(b)
 }
 
+// with has a frame announce descriptors.
+func with(b []byte, files byte) []byte {
+	b = bytes.Clone(b)
+	b[3] = files
+	return b
+}
+
 // openFDs counts this process's descriptors.
 func openFDs(t testing.TB) int {
 	t.Helper()
@@ -138,8 +145,11 @@ func TestHostile(t *testing.T) {
 		{"half a frame with files", []part{{ok[:6], rights(3)}}, "unexpected EOF"},
 		{"too large", []part{{[]byte{1, 0, 16, 0, 1}, rights(1)}}, "at most"},
 		{"much too large", []part{{[]byte{255, 255, 255, 255, 1}, nil}}, "at most"},
-		{"no protobuf", []part{{frame([]byte{0xff, 0xff}), rights(2)}}, ""},
-		{"another type", []part{{frame([]byte{0x08, 1}), rights(2)}}, ""},
+		{"no protobuf", []part{{with(frame([]byte{0xff, 0xff}), 2), rights(2)}}, ""},
+		{"another type", []part{{with(frame([]byte{0x08, 1}), 2), rights(2)}}, ""},
+		{"files that were not announced", []part{{ok, rights(2)}}, "2 files, not 0"},
+		{"files that are missing", []part{{with(ok, 3), rights(2)}}, "2 files, not 3"},
+		{"many files announced", []part{{with(ok, 17), rights(2)}}, "at most"},
 		{"too many files", []part{{ok[:5], rights(100)}}, "too many"},
 		{"too many files in parts", []part{{ok[:1], rights(10)}, {ok[1:2], rights(10)}}, "too many"},
 	} {
@@ -276,6 +286,7 @@ func TestFault(t *testing.T) {
 func FuzzReceive(f *testing.F) {
 	f.Add([]byte{}, uint8(0), uint8(0))
 	f.Add(encoded(f, control.Stream{Stdin: []byte("abc"), Size: &control.Size{Rows: 1}}), uint8(3), uint8(2))
+	f.Add(with(encoded(f, control.Stream{}), 3), uint8(4), uint8(2))
 	f.Add(encoded(f, control.Call{Op: "status", Checkpoint: &control.Checkpoint{DropEnv: []string{"A"}}}), uint8(5), uint8(17))
 	f.Fuzz(func(t *testing.T, b []byte, cut, fds uint8) {
 		c, raw := pair(t)

@@ -347,9 +347,10 @@ func (e *Entry) Name() string { return filepath.Base(e.dir) }
 // Dir is the system's directory.
 func (e *Entry) Dir() string { return e.dir }
 
-// File opens a file of the system's directory.
+// File opens a file of the system's directory. It does not follow a symbolic link,
+// and does not wait for the other end of a pipe.
 func (e *Entry) File(name string, flags int) (*os.File, error) {
-	return os.OpenFile(filepath.Join(e.dir, name), flags|unix.O_NOFOLLOW, 0o600)
+	return os.OpenFile(filepath.Join(e.dir, name), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 }
 
 // Hold takes the lock, which says that the system runs or is being changed. It
