@@ -47,6 +47,7 @@ type System struct {
 	opts     Options
 	entry    *store.Entry
 	saved    store.System // what is in the store; it does not change
+	seed     *seed        // a process for the first Start; it alone uses this
 	embedded *embedded    // of a system InProcess; else nil
 
 	mu      sync.Mutex
@@ -88,65 +89,11 @@ func (s *System) Close() error {
 		p.Release()
 	} else if p != nil {
 		p.Conn.Close() // the system ends
-		p.Wait()
+		<-p.Gone()
 	}
 	if s.embedded != nil && !closed {
 		return s.fail("close", s.embedded.close())
 	}
-	return nil
-}
-
-// Start starts a system that does not run. One that has run begins anew; one
-// made from an image is woken. When it returns nil, the system runs.
-func (s *System) Start(ctx context.Context, o StartOptions) error {
-	if err := s.check(); err != nil {
-		return s.fail("start", err)
-	}
-	if s.embedded != nil {
-		return s.fail("start", s.embedded.start(ctx, o))
-	}
-	op := "start"
-	if s.opts.Image != "" {
-		op = "restore"
-	}
-	return s.fail(op, s.start(ctx, o))
-}
-
-func (s *System) start(ctx context.Context, o StartOptions) error {
-	if err := s.entry.Hold(); err != nil {
-		return err
-	}
-	defer s.entry.Release() // it is the process's then
-	sys := s.saved
-	exe, err := s.host.executable()
-	if err != nil {
-		return err
-	}
-	st, err := s.host.open()
-	if err != nil {
-		return err
-	}
-	plan := &launch.Plan{
-		Store: st, Entry: s.entry, System: sys, Executable: exe, Cache: s.host.cache(), Jail: s.host.jail(),
-		Foreground: o.Foreground, Compiling: s.host.compiling(),
-	}
-	if o.stdio() && o.Foreground && !sys.Spec.TTY {
-		plan.Stdio = [3]*os.File{o.Stdin, o.Stdout, o.Stderr}
-	}
-	if o.Attached {
-		plan.Attach = &control.Attach{Stdin: sys.Spec.Stdin || sys.Spec.TTY, Size: o.Size}
-	}
-	p, err := launch.Start(ctx, plan)
-	if err != nil {
-		return err
-	}
-	if !o.Foreground && !o.Attached {
-		p.Release()
-		return nil
-	}
-	s.mu.Lock()
-	s.process, s.ours = p, o.Foreground
-	s.mu.Unlock()
 	return nil
 }
 
@@ -339,11 +286,30 @@ func (s *System) Wait(ctx context.Context) (Exit, error) {
 		x, err := s.embedded.wait(ctx)
 		return x, s.fail("wait", err)
 	}
+	if err := s.waitProcess(ctx); err != nil {
+		return Exit{}, s.fail("wait", err)
+	}
 	x, err := s.entry.Wait(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.ended()
 	}
 	return x, s.fail("wait", err)
+}
+
+// waitProcess waits for the process of a run that is ours, which is told at once.
+func (s *System) waitProcess(ctx context.Context) error {
+	s.mu.Lock()
+	p := s.process
+	s.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	select {
+	case <-p.Gone():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("it still runs: %w", ctx.Err())
+	}
 }
 
 // Attempts lists the system's checkpoints, failed ones too, oldest first.

@@ -35,17 +35,9 @@ func Main() {
 	signal.Ignore(unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	unix.CloseOnExec(SetupFD)
-	conn, err := control.FileConn(os.NewFile(SetupFD, "setup"))
 	var setup Setup
-	if err == nil {
-		_, err = conn.Receive(&setup)
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "stasis: %s is not for users\n", ChildCommand)
-		os.Exit(CodeFailed)
-	}
-	h, err := newHost(&setup, conn)
+	conn, files := receiveSetup(ChildCommand, &setup)
+	h, err := newHost(&setup, conn, files)
 	if err != nil {
 		h.fail(err)
 		os.Exit(CodeFailed)
@@ -56,6 +48,22 @@ func Main() {
 		}
 	}()
 	os.Exit(h.run())
+}
+
+// receiveSetup waits for what the parent says. It does not return if that never
+// comes: the parent had no use for this process after all, or is no such parent.
+func receiveSetup(command string, setup any) (*control.Conn, []*os.File) {
+	unix.CloseOnExec(SetupFD)
+	conn, err := control.FileConn(os.NewFile(SetupFD, "setup"))
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "stasis: %s is not for users\n", command)
+		os.Exit(CodeFailed)
+	}
+	files, err := conn.Receive(setup)
+	if err != nil {
+		os.Exit(CodeFailed)
+	}
+	return conn, files
 }
 
 // A host is the process of a system.
@@ -75,14 +83,14 @@ type host struct {
 
 // newHost builds the system. What it opens of the host, it opens before the
 // jail is shut; what it reads of the program or image, after.
-func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
+func newHost(setup *Setup, conn *control.Conn, files []*os.File) (h *host, err error) {
 	h = &host{setup: setup, conn: conn, owner: os.Getuid()}
 	defer func() {
 		if p := recover(); p != nil {
 			err = bug(p)
 		}
 	}()
-	if h.files, err = setup.take(); err != nil {
+	if h.files, err = setup.take(files); err != nil {
 		return h, err
 	}
 	if err := h.files.need(RoleLock, RoleExit, RoleControl); err != nil {

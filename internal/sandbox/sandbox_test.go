@@ -22,6 +22,7 @@ import (
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/store"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // TestMain keeps Go's collector from starting behind a looping guest, as the
@@ -235,7 +236,7 @@ func TestServer(t *testing.T) {
 	r.until("running")
 	_, err := r.ask(control.Call{Op: "dance"})
 	wantKind(t, err, fault.Unsupported)
-	if !strings.Contains(err.Error(), Version) || !strings.Contains(err.Error(), "dance") {
+	if !strings.Contains(err.Error(), version.Number) || !strings.Contains(err.Error(), "dance") {
 		t.Errorf("error %v", err)
 	}
 	_, err = r.ask(control.Call{Op: control.OpResume})

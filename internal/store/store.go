@@ -363,7 +363,7 @@ func (e *Entry) Hold() error {
 	if err != nil {
 		return err
 	}
-	if err := tryLock(f); err != nil {
+	if err := lockSoon(f); err != nil {
 		f.Close()
 		return err
 	}
