@@ -31,6 +31,7 @@ var rules = map[string]string{
 	"internal/image":       "golang.org/x/sys/unix", // bytes only: files come through its own interface
 	"internal/detachkeys":  "",
 	"internal/hostterm":    "golang.org/x/sys/unix",
+	"internal/version":     "",
 
 	// Modules and engines.
 	"internal/instrument":        "internal/wasm",
