@@ -77,6 +77,10 @@ test-long: build ## The long forms: the main job ROUNDS times in a row, MODULES 
 bench: build ## Measure the cost: doc/benchmarks.md's figures
 	$(GO) run ./test/bench
 
+.PHONY: syscalls-traced
+syscalls-traced: build ## What the tests call, under strace: what the jail's list of system calls is held to (ten minutes)
+	internal/jail/trace >bin/traced.txt && mv bin/traced.txt internal/jail/testdata/traced.txt
+
 .PHONY: release
 release: ## Build a release into dist/: tarballs, sums and SBOMs (ARCHS=amd64 for one)
 	$(GO) run ./cmd/release -arch $(ARCHS)

@@ -41,6 +41,17 @@ func (e *embedded) running() (*sandbox.Embedded, error) {
 	return e.guest, nil
 }
 
+// living returns the guest of a system that has not ended.
+func (e *embedded) living() (*sandbox.Embedded, error) {
+	g, err := e.running()
+	if err == nil {
+		if _, ended := g.Ended(); ended {
+			err = errEnded
+		}
+	}
+	return g, err
+}
+
 func (e *embedded) start(ctx context.Context, so StartOptions) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -69,15 +80,25 @@ func (e *embedded) start(ctx context.Context, so StartOptions) error {
 
 func (e *embedded) openProgram() (module *os.File, im *image.Image, err error) {
 	if e.opts.Image != "" {
-		im, err = image.Open(image.OS, e.opts.Image)
-		return nil, im, err
+		if im, err = image.Open(image.OS, e.opts.Image); err != nil {
+			return nil, nil, err
+		}
+		if c := im.Config(); !c.Thin() {
+			return nil, im, nil
+		}
+		if e.opts.Module == "" {
+			im.Close()
+			return nil, nil, launch.MissingModule(e.opts.Image, im.Config())
+		}
 	}
-	module, err = launch.OpenModule(e.opts.Module)
-	return module, nil, err
+	if module, err = launch.OpenModule(e.opts.Module); err != nil && im != nil {
+		im.Close()
+	}
+	return module, im, err
 }
 
 func (e *embedded) pause(ctx context.Context) error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -85,7 +106,7 @@ func (e *embedded) pause(ctx context.Context) error {
 }
 
 func (e *embedded) resume() error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -93,7 +114,7 @@ func (e *embedded) resume() error {
 }
 
 func (e *embedded) signal(sig int32) error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -147,7 +168,7 @@ func (e *embedded) properties() Properties {
 
 // checkpoint writes an image from this process.
 func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions) (Stats, error) {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return Stats{}, err
 	}
@@ -164,14 +185,7 @@ func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions)
 	}
 	st, err := g.System.Checkpoint(ctx, sandbox.Save{
 		Attempt: n, Generation: gen, Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv,
-		Create: func(name string) (image.File, error) {
-			f, err := t.create(name)
-			if err != nil {
-				return nil, err
-			}
-			return image.NewFile(f), nil
-		},
-		Publish: t.publish,
+		Create: t.create, Publish: t.publish,
 	}, where, o.NoWait)
 	a := Attempt{Number: n, Generation: gen, Image: where, Outcome: AttemptDone, Stats: &st, Time: time.Now()}
 	if err != nil {
@@ -183,6 +197,11 @@ func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions)
 	e.mu.Lock()
 	e.history = append(e.history, a)
 	e.mu.Unlock()
+	if err == nil && !o.Leave { // what it had of the host is free when this returns
+		if _, werr := g.Wait(ctx); werr != nil {
+			err = fmt.Errorf("saved, but: %w", werr)
+		}
+	}
 	return st, err
 }
 

@@ -10,12 +10,7 @@ import (
 	"github.com/stasis-run/stasis"
 )
 
-// A build is what version says of this program.
-type build struct{ stasis.Build }
-
-func thisBuild() build { return build{stasis.ThisBuild()} }
-
-func (b *build) commit() string {
+func commitText(b *stasis.Build) string {
 	switch {
 	case b.Commit == "":
 		return "unknown"
@@ -25,11 +20,11 @@ func (b *build) commit() string {
 	return cutID(b.Commit, false)
 }
 
-// line is what --version prints.
-func (b *build) line() string {
+// versionLine is what --version prints.
+func versionLine(b *stasis.Build) string {
 	f := b.Formats
 	return fmt.Sprintf("stasis version %s, commit %s, image %d, spec %d, protocol %d, pass %d\n",
-		b.Version, b.commit(), f.Image, f.Spec, f.Protocol, f.Pass)
+		b.Version, commitText(b), f.Image, f.Spec, f.Protocol, f.Pass)
 }
 
 func versionCommand() *cobra.Command {
@@ -49,7 +44,7 @@ systems, and the instrumentation of modules.`,
 			if err != nil {
 				return err
 			}
-			b := thisBuild()
+			b := stasis.ThisBuild()
 			switch {
 			case o.json:
 				e := json.NewEncoder(os.Stdout)
@@ -60,7 +55,7 @@ systems, and the instrumentation of modules.`,
 			}
 			f := b.Formats
 			_, err = fmt.Printf("Version:   %s\nCommit:    %s\nGo:        %s %s/%s\nImage:     %d\nSpec:      %d\nProtocol:  %d\nPass:      %d\n",
-				b.Version, b.commit(), b.Go, b.OS, b.Arch, f.Image, f.Spec, f.Protocol, f.Pass)
+				b.Version, commitText(&b), b.Go, b.OS, b.Arch, f.Image, f.Spec, f.Protocol, f.Pass)
 			return err
 		},
 	}

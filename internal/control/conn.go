@@ -41,8 +41,10 @@ type Conn struct {
 	c *net.UnixConn
 
 	sending sync.Mutex
-	in      []byte     // bytes that have come and are not decoded yet
-	files   []*os.File // descriptors that have come with them
+
+	receiving sync.Mutex
+	in        []byte     // bytes that have come and are not decoded yet; protected by receiving
+	files     []*os.File // descriptors that have come with them; protected by receiving
 }
 
 // NewConn takes over a connected socket.
@@ -135,8 +137,20 @@ func through(path string, f func(short string) error) error {
 	return f(fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), filepath.Base(path)))
 }
 
-// Close closes the connection.
-func (c *Conn) Close() error { return c.c.Close() }
+// Close closes the connection, and descriptors that have come and were not taken.
+func (c *Conn) Close() error {
+	err := c.c.Close()
+	c.receiving.Lock() // a Receive that waits has just been ended
+	defer c.receiving.Unlock()
+	c.dropFiles()
+	return err
+}
+
+// Preconditions: receiving is locked.
+func (c *Conn) dropFiles() {
+	closeAll(c.files)
+	c.files = nil
+}
 
 // Deadline bounds all sending and receiving; the zero time is none.
 func (c *Conn) Deadline(t time.Time) { _ = c.c.SetDeadline(t) } // fails on closed connections only
@@ -198,13 +212,20 @@ func (c *Conn) Send(msg any, files ...*os.File) error {
 // Receive receives a message into msg. The files that came along are the
 // caller's. io.EOF says that the other side has closed.
 func (c *Conn) Receive(msg any) (files []*os.File, err error) {
+	c.receiving.Lock()
+	defer c.receiving.Unlock()
+	defer func() {
+		if err != nil {
+			c.dropFiles()
+		}
+	}()
 	for {
 		if len(c.in) >= 4 {
-			n := int(binary.LittleEndian.Uint32(c.in))
+			n := binary.LittleEndian.Uint32(c.in)
 			if n > maxFrame {
 				return nil, fmt.Errorf("message of %d bytes, at most %d", n, maxFrame)
 			}
-			if len(c.in) >= 4+n {
+			if n := int(n); len(c.in) >= 4+n {
 				b := c.in[4 : 4+n : 4+n]
 				c.in = c.in[4+n:]
 				files, c.files = c.files, nil
@@ -229,16 +250,16 @@ func (c *Conn) more() error {
 	files, fdErr := parseRights(oob[:oobn])
 	c.files = append(c.files, files...)
 	switch {
+	case errors.Is(err, io.EOF) && len(c.in) > 0:
+		return io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		return io.EOF
 	case err != nil:
 		return err
 	case fdErr != nil:
 		return fdErr
 	case flags&unix.MSG_CTRUNC != 0 || len(c.files) > maxFDs:
 		return errors.New("too many descriptors with a message")
-	case n == 0 && len(c.in) > 0:
-		return io.ErrUnexpectedEOF
-	case n == 0:
-		return io.EOF
 	}
 	c.in = append(c.in, buf[:n]...)
 	return nil

@@ -2,6 +2,7 @@ package jail
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,6 +57,7 @@ type outcome struct {
 	Error  string // what stopped it
 	Fatal  string // the test itself failed
 	Took   time.Duration
+	PID    int
 }
 
 // stopped says how an attempt ended.
@@ -142,9 +144,9 @@ func run(p Policy, attempt string, s scene, files []*os.File) outcome {
 		}
 	}
 	var o outcome
-	if uid, ok := strings.CutPrefix(out.String(), "uid "); ok { // of a program that it became
-		if o.Done = strings.TrimSpace(uid) == s.WantUID; !o.Done {
-			o.Error = "ran as uid " + strings.TrimSpace(uid)
+	if uid := strings.TrimSpace(out.String()); uid != "" && strings.Trim(uid, "0123456789") == "" { // printed by a program that it became
+		if o.Done = uid == s.WantUID; !o.Done {
+			o.Error = "ran as uid " + uid
 		}
 		return o
 	}
@@ -162,6 +164,8 @@ type launchOrder struct {
 	Try    string
 	Scene  scene
 	Files  int // how many descriptors from 3 on are for the child
+
+	Abandon bool // start a child that stays, and end
 }
 
 // launch gives up what the order says and runs a child.
@@ -179,7 +183,18 @@ func launch() {
 	for i := range o.Files {
 		files = append(files, os.NewFile(uintptr(3+i), "handed in"))
 	}
-	r := run(o.Policy, o.Try, o.Scene, files)
+	var r outcome
+	if o.Abandon {
+		runtime.LockOSThread() // whose end the signal tells
+		cmd, err := startLingering(o.Policy, unix.SIGKILL, files)
+		if err != nil {
+			r.Fatal = err.Error()
+		} else {
+			r.PID = cmd.Process.Pid
+		}
+	} else {
+		r = run(o.Policy, o.Try, o.Scene, files)
+	}
 	b, _ := json.Marshal(r)
 	os.Stdout.Write(b)
 }
@@ -368,4 +383,18 @@ func restrictedThreads(*scene) error {
 		}
 	}
 	return nil
+}
+
+const goArch = runtime.GOARCH
+
+// goList is the directory of a package.
+func goList(t *testing.T, pkg string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", pkg).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }

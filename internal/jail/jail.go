@@ -100,7 +100,7 @@ func (r Report) String() string {
 		if s.Held {
 			held = "yes"
 		}
-		fmt.Fprintf(&b, "%-12s %s  %s\n", s.Layer, held, s.Why)
+		b.WriteString(strings.TrimRight(fmt.Sprintf("%-12s %s  %s", s.Layer, held, s.Why), " ") + "\n")
 	}
 	return b.String()
 }

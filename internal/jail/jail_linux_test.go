@@ -2,16 +2,20 @@ package jail
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/tetratelabs/wazero"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,7 +70,7 @@ func TestDocker(t *testing.T) {
 		if o.Fatal != "" {
 			t.Fatalf("%s: %s", a.name, o.Fatal)
 		}
-		if o.Done && a.name != "connect to a unix socket by its path" && a.name != "be root: setuid(0)" {
+		if o.Done {
 			t.Errorf("%s: succeeds\n%s", a.name, o.Report)
 		}
 		if o.Report == nil { // it was killed
@@ -109,6 +113,12 @@ func TestWork(t *testing.T) {
 	}
 	if o := run(helper, "accept a connection", s, files); o.Fatal != "" || o.Done {
 		t.Errorf("compile helper: accepts; %s\n%s", o.Fatal, o.Report)
+	}
+	for _, p := range []Policy{{Write: []string{s.Scratch}}, {}} {
+		if o := run(p, "compile and run a module", s, nil); o.Fatal != "" || !o.Done {
+			t.Errorf("engine: %s %s\n%s", o.Fatal, o.Error, o.Report)
+		}
+		s.Scratch = ""
 	}
 	bare := Policy{}
 	if o := run(bare, attempts[0].name, s, nil); o.Done || o.Report.Missing(UID) != nil {
@@ -198,11 +208,70 @@ func init() {
 	errands = append(errands, work...)
 	errands = append(errands,
 		attempt{name: "have restricted threads only", do: restrictedThreads},
-		attempt{name: "linger", do: linger})
+		attempt{name: "linger", do: linger},
+		attempt{name: "compile and run a module", do: compileModule},
+		attempt{name: "have 64 processes at once", do: func(*scene) error {
+			for range 64 { // they end, but count until they are waited for
+				if _, _, errno := rawClone(uintptr(unix.SIGCHLD)); errno != 0 {
+					return errno
+				}
+			}
+			return nil
+		}})
 	if os.Getenv(childEnv) == "jailed" && os.Getenv("STASIS_JAIL_TEST_CHURN") != "" {
 		for range 2 {
 			go churn()
 		}
+	}
+}
+
+// TestTasks bounds threads and processes where the kernel can.
+func TestTasks(t *testing.T) {
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = nobodyElse
+	}
+	order := launchOrder{Policy: Policy{Tasks: 40, Skip: map[Layer]bool{Seccomp: true}}, Try: "have 64 processes at once"}
+	if os.Getuid() == 0 {
+		order.UID = uid
+	}
+	o := launched(t, order, nil)
+	if o.Fatal != "" {
+		t.Fatal(o.Fatal)
+	}
+	if !o.Report.Held(UserNS) {
+		t.Skipf("no user namespace:\n%s", o.Report)
+	}
+	if o.Done {
+		t.Errorf("64 processes at once, with a bound of 40:\n%s", o.Report)
+	}
+	order.Policy.Tasks = 0
+	if o := launched(t, order, nil); o.Fatal != "" || !o.Done {
+		t.Errorf("64 processes at once, without a bound: %s %s", o.Fatal, o.Error)
+	}
+}
+
+// TestDeathSignal ends a parent: the child ends with it, also as the first of a
+// pid namespace and after root was dropped.
+func TestDeathSignal(t *testing.T) {
+	for _, p := range []Policy{{Keep: []int{3, 4}}, {Keep: []int{3, 4}, Drop: true}, {Keep: []int{3, 4}, Skip: only(UID), Drop: true}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := launched(t, launchOrder{Policy: p, Abandon: true}, []*os.File{w})
+		w.Close()
+		if o.Fatal != "" {
+			t.Fatal(o.Fatal)
+		}
+		if err := r.SetReadDeadline(time.Now().Add(childTimeout)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF { // no one holds the other end
+			t.Errorf("%+v: the child lives on: %d, %v", p, n, err)
+			_ = unix.Kill(o.PID, unix.SIGKILL)
+		}
+		r.Close()
 	}
 }
 
@@ -227,35 +296,71 @@ func TestDumpable(t *testing.T) {
 // lingering starts a process in the jail.
 func lingering(t *testing.T, p Policy) (pid int) {
 	t.Helper()
-	r, w, err := os.Pipe()
+	cmd, err := startLingering(p, 0, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return cmd.Process.Pid
+}
+
+// startLingering starts one and waits until it has entered. files follow its
+// descriptor 3.
+func startLingering(p Policy, death syscall.Signal, files []*os.File) (*exec.Cmd, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
 	}
 	defer r.Close()
 	var in io.WriteCloser
 	cmd, given, err := Start(p, func() *exec.Cmd {
 		cmd := exec.Command(self())
 		cmd.Env = append(os.Environ(), childEnv+"=jailed")
-		cmd.ExtraFiles = []*os.File{w}
+		cmd.ExtraFiles = append([]*os.File{w}, files...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: death}
 		in, _ = cmd.StdinPipe()
 		return cmd
 	})
 	w.Close()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	if err := json.NewEncoder(in).Encode(order{Setup: Setup{p, given}, Attempt: "linger"}); err != nil {
-		t.Fatal(err)
-	}
+	err = json.NewEncoder(in).Encode(order{Setup: Setup{p, given}, Attempt: "linger"})
 	in.Close()
-	if err := r.SetReadDeadline(time.Now().Add(childTimeout)); err != nil {
-		t.Fatal(err)
+	if err == nil {
+		err = r.SetReadDeadline(time.Now().Add(childTimeout))
 	}
-	if _, err := r.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
+	if err == nil {
+		_, err = r.Read(make([]byte, 1))
 	}
-	return cmd.Process.Pid
+	if err != nil {
+		return nil, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	return cmd, nil
+}
+
+// compileModule has the engine write machine code and run it, with a cache in the
+// scratch directory if there is one.
+func compileModule(s *scene) error {
+	module := "\x00asm\x01\x00\x00\x00\x01\x05\x01\x60\x00\x01\x7f\x03\x02\x01\x00\x07\x05\x01\x01f\x00\x00\x0a\x06\x01\x04\x00\x41\x2a\x0b"
+	config := wazero.NewRuntimeConfigCompiler()
+	if s.Scratch != "" {
+		cache, err := wazero.NewCompilationCacheWithDir(s.Scratch + "/cache")
+		if err != nil {
+			return err
+		}
+		config = config.WithCompilationCache(cache)
+	}
+	ctx := context.Background()
+	m, err := wazero.NewRuntimeWithConfig(ctx, config).Instantiate(ctx, []byte(module))
+	if err != nil {
+		return err
+	}
+	r, err := m.ExportedFunction("f").Call(ctx)
+	if err == nil && r[0] != 42 {
+		err = fmt.Errorf("%d, want 42", r[0])
+	}
+	return err
 }
 
 // Probe's answer must not depend on what is in its way: a command that is none.
@@ -281,7 +386,7 @@ func TestReport(t *testing.T) {
 	if m := r.Missing(); len(m) != 1 || m[0].Layer != UID || r.Missing(UID) != nil {
 		t.Errorf("missing %v", m)
 	}
-	if want := "root         yes  \nuid          no   stays root\n"; fmt.Sprint(r) != want {
+	if want := "root         yes\nuid          no   stays root\n"; fmt.Sprint(r) != want {
 		t.Errorf("%q", fmt.Sprint(r))
 	}
 }

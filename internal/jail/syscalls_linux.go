@@ -92,7 +92,7 @@ func groups(p *Policy, pid int) []group {
 				when(unix.SYS_FCNTL, is(1, unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL,
 					unix.F_GETLK, unix.F_SETLK, unix.F_SETLKW, unix.F_OFD_GETLK, unix.F_OFD_SETLK, unix.F_OFD_SETLKW)),
 				// Never TIOCSTI or TIOCLINUX, which type into the terminal.
-				when(unix.SYS_IOCTL, is(1, unix.TCGETS, unix.TIOCGWINSZ, unix.TIOCINQ, unix.TIOCOUTQ)),
+				when(unix.SYS_IOCTL, is(1, unix.TCGETS, unix.TIOCGWINSZ, unix.TIOCGPTN, unix.TIOCINQ, unix.TIOCOUTQ)),
 			},
 		},
 		{why: "old calls of this architecture", plain: legacy},

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -149,11 +150,22 @@ func (o *opening) openProgram(ctx context.Context) error {
 	} else if module, err = o.openImage(s.Image, s.Module); err != nil {
 		return err
 	}
-	if o.plan.Cache == nil || module == nil {
-		return nil
+	if o.plan.Cache == nil || module == nil || s.Image != "" && !o.isModule(s.Image, module) {
+		return nil // the system itself says what is wrong with an image
 	}
 	o.setup.Cache, err = Compile(ctx, o.plan, module)
 	return err
+}
+
+// isModule reports whether a file is the module that an image names: nothing else
+// is compiled for it.
+func (o *opening) isModule(dir string, module *os.File) bool {
+	config, err := image.OpenConfig(image.OS, dir)
+	if err != nil {
+		return false
+	}
+	digest, err := o.plan.Cache.Digest(module)
+	return err == nil && slices.ContainsFunc(config.Modules, func(m image.ModuleInfo) bool { return m.Digest == fmt.Sprintf("%x", digest) })
 }
 
 // OpenModule opens a module's file, and refuses what is none.
@@ -198,7 +210,7 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 	}
 	if config.Thin() {
 		if module == "" {
-			return nil, fault.Advise(fault.Refused, fmt.Errorf("image %s: it is thin: its module %.12s… is not in it", dir, config.Modules[0].Digest), "name the module's file with --module FILE")
+			return nil, MissingModule(dir, config)
 		}
 		if first, err = OpenModule(module); err != nil {
 			return nil, fmt.Errorf("module %s: %w", module, err)
@@ -206,6 +218,11 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 		o.add(sandbox.RoleModule, first)
 	}
 	return first, nil
+}
+
+// MissingModule refuses a thin image whose module is not given.
+func MissingModule(dir string, c image.Config) error {
+	return fault.Advise(fault.Refused, fmt.Errorf("image %s: it is thin: its module %.12s… is not in it", dir, c.Modules[0].Digest), "name the module's file with --module FILE")
 }
 
 // openGrants opens what of the host the system is given.
@@ -234,7 +251,7 @@ func (o *opening) openGrants() error {
 func openDir(d spec.Dir) (*os.File, error) {
 	f, err := os.OpenFile(d.Host, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, fault.Advise(fault.KindOf(sandbox.Advise(err)), fmt.Errorf("--dir %s: %w", d.Host, errors.Unwrap(err)), "name a directory that exists")
+		return nil, fault.Advise(fault.Invalid, fmt.Errorf("--dir %s: %w", d.Host, errors.Unwrap(err)), "name a directory that exists")
 	}
 	return f, nil
 }
@@ -302,11 +319,25 @@ func listen(spec string) (*os.File, error) {
 	network, addr, _ := strings.Cut(spec, ":")
 	l, err := net.Listen(network, addr)
 	if err != nil {
-		return nil, sandbox.Advise(err)
+		return nil, sandbox.Advise(&listenError{err})
 	}
 	defer l.Close()
 	return l.(*net.TCPListener).File()
 }
+
+// A listenError is what package net says, without the address, which its reader
+// knows.
+type listenError struct{ error }
+
+func (e *listenError) Error() string {
+	var errno unix.Errno
+	if errors.As(e.error, &errno) {
+		return errno.Error()
+	}
+	return e.error.Error()
+}
+
+func (e *listenError) Unwrap() error { return e.error }
 
 // openEntry opens the files of the system's directory, and its socket.
 func (o *opening) openEntry() error {

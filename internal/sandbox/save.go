@@ -56,6 +56,14 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 	if k == nil || s.saved != "" {
 		return st, errEnded
 	}
+	if !v.Leave { // what is copied in now would be lost
+		s.copies.refuse(errSaved, false)
+		defer func() {
+			if err != nil {
+				s.copies.allow()
+			}
+		}()
+	}
 	got, err := checkpoint.Save(ctx, k, s.world.World, s.saveOptions(v))
 	if err == nil && !v.Leave {
 		s.saved = where

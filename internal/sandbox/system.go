@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/engine"
@@ -54,6 +56,12 @@ type System struct {
 
 	pausing sync.Mutex
 	paused  *kernel.ExternalStop // the user's pause; protected by pausing
+
+	holding sync.Mutex
+	held    bool    // signals wait for the end of the user's pause; protected by holding
+	waiting []int32 // those, in their order; protected by holding
+
+	copies copies // files on their way in and out; end before world goes
 
 	saving   sync.Mutex    // held while an image is written; guards world against it
 	saved    string        // image after which the system is ended; protected by saving
@@ -119,7 +127,9 @@ func (s *System) openEngine(ctx context.Context) (err error) {
 	if s.opts.Cache != "" {
 		s.cache = wazero.ReadCache(s.opts.Cache)
 	}
-	s.engine, err = wazero.New(ctx, EngineOptions(s.cache, &s.opts.Spec))
+	o := EngineOptions(s.cache, &s.opts.Spec)
+	o.Pass.Counted = o.Pass.Counted || s.opts.Embedded // for kernel.Options.Yield
+	s.engine, err = wazero.New(ctx, o)
 	return err
 }
 
@@ -149,7 +159,18 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
 		Seed:    s.opts.Spec.Seed,
 		Wall:    wall,
+		Yield:   s.yield(),
 	}, err
+}
+
+// yieldPeriod is how long a system InProcess may keep Go's collector waiting.
+const yieldPeriod = 10 * time.Millisecond
+
+func (s *System) yield() time.Duration {
+	if s.opts.Embedded {
+		return yieldPeriod
+	}
+	return 0
 }
 
 // wall is the guest's wall time in ns since 1970; the host's while there is no
@@ -239,7 +260,7 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 		return fmt.Errorf("image: %w", err)
 	}
 	if s.code == nil {
-		if s.module, err = checkpoint.ModuleOf(im, st); err != nil {
+		if s.module, err = s.savedModule(im, st); err != nil {
 			return fmt.Errorf("image: %w", err)
 		}
 		if err := s.compile(ctx); err != nil {
@@ -250,6 +271,23 @@ func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 		return fmt.Errorf("image: %w", err)
 	}
 	return nil
+}
+
+// savedModule is the module that an image is of: its own, or of a thin one what
+// Options.Module holds, if it is that.
+func (s *System) savedModule(im *image.Image, st *checkpoint.State) ([]byte, error) {
+	want := st.Kernel.Processes[0].Module
+	if c := im.Config(); !c.Thin() || s.opts.Module == nil {
+		return checkpoint.ModuleOf(im, st)
+	}
+	b, err := ReadModule(s.opts.Module)
+	if err != nil {
+		return nil, fmt.Errorf("module: %w", err)
+	}
+	if got := sha256.Sum256(b); got != want {
+		return nil, fault.Advise(fault.Refused, fmt.Errorf("module %x…: the image is of module %x…", got[:6], want[:6]), "name the file that the system ran")
+	}
+	return b, nil
 }
 
 func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
@@ -326,8 +364,16 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 	}
 }
 
-// Signal sends the system a signal.
+// Signal sends the system a signal. While it is paused, all but SIGKILL wait for
+// it to be resumed; they are not saved with it.
 func (s *System) Signal(sig int32) error {
+	if sig > 0 && sig <= 64 && sig != kernel.SIGKILL && s.hold(sig) {
+		return nil
+	}
+	return s.signal(sig)
+}
+
+func (s *System) signal(sig int32) error {
 	switch sig {
 	case 0, kernel.SIGCHLD, kernel.SIGCONT, kernel.SIGSTOP, kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU, kernel.SIGURG, kernel.SIGWINCH:
 	default:
@@ -348,6 +394,7 @@ func (s *System) Kernel() *kernel.Kernel { return s.kernel.Load() }
 // drop ends the kernel and gives back what of the host it had.
 func (s *System) drop() error {
 	var err error
+	s.copies.refuse(errEnded, true)
 	if k := s.kernel.Swap(nil); k != nil {
 		err = k.Close()
 	}

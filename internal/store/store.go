@@ -162,10 +162,18 @@ type Entry struct {
 
 func (s *Store) path(name string) string { return filepath.Join(s.systems(), name) }
 
+// checkName refuses what cannot be the name of a system or an image.
+func checkName(name string) error {
+	if err := spec.CheckName(name); err != nil {
+		return &fault.Error{Kind: fault.Invalid, Err: err}
+	}
+	return nil
+}
+
 // Create makes the directory of a new system, and holds its lock. The directory
 // gets its name when all is in it, so nobody ever sees half of one.
 func (s *Store) Create(name string, sys System) (*Entry, error) {
-	if err := spec.CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	to := s.path(name)
@@ -206,7 +214,7 @@ func (e *Entry) moveTo(to string) error {
 
 // Rename gives a system another name. It may run.
 func (e *Entry) Rename(name string) error {
-	if err := spec.CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return err
 	}
 	return e.moveTo(e.store.path(name))
@@ -285,7 +293,7 @@ func (s *Store) sweepSockets(live map[string]bool) {
 
 // Get finds a system by its name, or by its id or the start of one.
 func (s *Store) Get(name string) (*Entry, error) {
-	if err := spec.CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	e := &Entry{store: s, dir: s.path(name)}
@@ -348,6 +356,9 @@ func (e *Entry) File(name string, flags int) (*os.File, error) {
 // fails with ErrRunning if somebody has it.
 func (e *Entry) Hold() error {
 	f, err := e.File("lock", os.O_CREATE|os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotFound // removed
+	}
 	if err != nil {
 		return err
 	}
