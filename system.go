@@ -173,8 +173,10 @@ func (s *System) callWith(ctx context.Context, call control.Call, files ...*os.F
 	return a, fault.Advise(fault.UnexpectedExit, errors.New("it has ended before it replied"), "see how with: stasis wait %s", s.Name())
 }
 
-// Pause stops all tasks until Resume, and returns when they are at rest. A
-// paused system can be saved.
+// Pause stops all tasks until Resume, and returns when they are at rest. SIGKILL
+// ends a paused system; other signals wait for Resume. It can be saved, and stays
+// paused if it is to run on; the image is not: what is restored from it runs, and
+// signals that waited are not in it.
 func (s *System) Pause(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return s.fail("pause", err)

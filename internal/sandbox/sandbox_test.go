@@ -283,39 +283,51 @@ func TestKilledWhilePaused(t *testing.T) {
 	}
 }
 
+// A call is answered to the system's owner and to root only.
 func TestWrongUser(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Run("root may", func(t *testing.T) {
-			r := start(t, "spin", spec.Spec{})
-			r.server.owner = 12345
-			r.until("running")
-		})
+	me := uint32(os.Getuid())
+	for _, c := range []struct {
+		peer, owner uint32
+		want        fault.Kind
+	}{{me, me, fault.Unsupported}, {0, 12345, fault.Unsupported}, {65534, 12345, fault.Refused}, {65534, 65534, fault.Unsupported}, {65534, 0, fault.Refused}} {
+		if c.peer != me && me != 0 {
+			continue // only root can be others
+		}
+		ours, theirs, err := pairOf(c.peer)
+		must(t, err)
+		v := &server{owner: c.owner, waiting: make(map[*control.Conn]struct{})}
+		must(t, theirs.Send(control.Call{Op: "dance"}))
+		v.answer(ours)
+		var answer control.Answer
+		_, err = theirs.Receive(&answer)
+		must(t, err)
+		wantKind(t, answer.Fault.Err(), c.want)
+		ours.Close()
+		theirs.Close()
 	}
-	// A socket's peer is who made it.
+}
+
+// pairOf makes a connection whose peer is a user: a socket's peer is who made it.
+func pairOf(uid uint32) (ours, theirs *control.Conn, err error) {
 	runtime.LockOSThread()
-	if os.Getuid() == 0 { // of this thread only, and to be taken back
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 65534, ^uintptr(0)); errno != 0 {
-			t.Skip(errno)
+	defer runtime.UnlockOSThread()
+	const keep = ^uintptr(0)
+	if me := os.Getuid(); uid != uint32(me) { // of this thread only, and taken back
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(uid), keep); errno != 0 {
+			return nil, nil, errno
 		}
+		defer func() {
+			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(me), keep); errno != 0 {
+				panic(errno)
+			}
+		}()
 	}
-	a, theirs, err := control.Pair()
-	if os.Getuid() == 0 {
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 0, ^uintptr(0)); errno != 0 {
-			panic(errno)
-		}
+	ours, f, err := control.Pair()
+	if err != nil {
+		return nil, nil, err
 	}
-	runtime.UnlockOSThread()
-	must(t, err)
-	defer a.Close()
-	b, err := control.FileConn(theirs)
-	must(t, err)
-	defer b.Close()
-	v := &server{owner: 12345, waiting: make(map[*control.Conn]struct{})}
-	v.answer(b)
-	var answer control.Answer
-	_, err = a.Receive(&answer)
-	must(t, err)
-	wantKind(t, answer.Fault.Err(), fault.Refused)
+	theirs, err = control.FileConn(f)
+	return ours, theirs, err
 }
 
 func TestCheckpoint(t *testing.T) {
