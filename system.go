@@ -234,8 +234,12 @@ const (
 )
 
 // Shutdown sends SIGTERM, and SIGKILL if the system has not ended after grace;
-// it returns when it has. On a system that does not run it succeeds.
+// it returns when it has. On a system that does not run it succeeds; one that is
+// paused is resumed, to see the signal.
 func (s *System) Shutdown(ctx context.Context, grace time.Duration) error {
+	if s.embedded != nil || s.entry.Running() {
+		_ = s.Resume(ctx) // it need not be paused
+	}
 	if err := s.end(ctx, sigterm, grace); err != nil {
 		return s.fail("stop", err)
 	}

@@ -123,10 +123,14 @@ func unknownVerb(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
-		return fmt.Errorf("there is no command %q (did you mean %s?)", args[0], strings.Join(names, " or "))
+	group := ""
+	if c.HasParent() {
+		group = c.Name() + ": "
 	}
-	return fmt.Errorf("there is no command %q (see: stasis --help)", args[0])
+	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+		return fmt.Errorf("%sthere is no command %q (did you mean %s?)", group, args[0], strings.Join(names, " or "))
+	}
+	return fmt.Errorf("%sthere is no command %q (see: %s --help)", group, args[0], c.CommandPath())
 }
 
 // arguments checks how many arguments a command has; most < 0 is no limit.
