@@ -38,6 +38,9 @@ type Host struct {
 	// done is nil at the begin and called at the end.
 	Progress func(what string) (done func())
 
+	mu       sync.Mutex
+	prepared *seed // see Prepare; protected by mu
+
 	once  sync.Once
 	store *store.Store
 	err   error
@@ -192,7 +195,7 @@ func (h *Host) create(o Options) (*System, error) {
 
 // Run makes a system and starts it.
 func (h *Host) Run(ctx context.Context, o Options) (*System, error) {
-	seed := h.spawn(&o)
+	seed := h.seedFor(&o)
 	s, err := h.create(o)
 	if err != nil {
 		seed.drop()

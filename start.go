@@ -2,6 +2,7 @@ package stasis
 
 import (
 	"context"
+	"os"
 
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/launch"
@@ -24,7 +25,7 @@ func (s *System) Start(ctx context.Context, o StartOptions) error {
 }
 
 func (s *System) start(ctx context.Context, o StartOptions) error {
-	defer s.dropSeed() // if nobody has taken it
+	defer s.dropSeed()         // if nobody has taken it
 	if s.entry.Lock() == nil { // Run has it already
 		if err := s.entry.Hold(); err != nil {
 			return err
@@ -60,7 +61,7 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 		return nil
 	}
 	s.mu.Lock()
-	s.process, s.ours = p, o.Foreground
+	s.process, s.ours, s.over = p, o.Foreground, false
 	s.mu.Unlock()
 	return nil
 }
@@ -68,22 +69,48 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 // A seed is a process that is being started for a system that is being made.
 type seed struct {
 	done chan struct{}
+	jail string // mode; immutable
 	seed *launch.Seed
 	err  error
 }
 
-// spawn begins to start the process of a system; nil if it will have none.
-func (h *Host) spawn(o *Options) *seed {
+// Prepare begins to start the process of the next system that Run makes. Who knows
+// early that there will be one saves that time. A process that is not used ends
+// with this one.
+func (h *Host) Prepare() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.prepared == nil {
+		h.prepared = h.spawn([3]*os.File{os.Stdin, os.Stdout, os.Stderr})
+	}
+}
+
+// seedFor is a process for a system; nil if it will have none.
+func (h *Host) seedFor(o *Options) *seed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.prepared
+	h.prepared = nil
+	stdio := o.Start.stdio(o.TTY)
+	ours := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
+	if p != nil && p.jail == h.jail() && o.Isolation == Process && (stdio == ours || stdio == [3]*os.File{}) {
+		return p
+	}
+	p.drop()
 	if o.Isolation == InProcess {
 		return nil
 	}
-	s := &seed{done: make(chan struct{})}
-	stdio := o.Start.stdio(o.TTY)
+	return h.spawn(stdio)
+}
+
+// spawn begins to start a process.
+func (h *Host) spawn(stdio [3]*os.File) *seed {
+	s := &seed{done: make(chan struct{}), jail: h.jail()}
 	go func() {
 		defer close(s.done)
 		var exe string
 		if exe, s.err = h.executable(); s.err == nil {
-			s.seed, s.err = launch.Spawn(exe, h.jail(), stdio)
+			s.seed, s.err = launch.Spawn(exe, s.jail, stdio)
 		}
 	}()
 	return s

@@ -53,6 +53,7 @@ type System struct {
 	mu      sync.Mutex
 	process *launch.Process // of a run that this handle started and still has a part in; protected by mu
 	ours    bool            // that run ends with us; protected by mu
+	over    bool            // that run has said that it has ended; protected by mu
 	closed  bool            // protected by mu
 }
 
@@ -82,10 +83,10 @@ func (s *System) check() error {
 // Close frees the handle. It may be called again.
 func (s *System) Close() error {
 	s.mu.Lock()
-	p, ours, closed := s.process, s.ours, s.closed
+	p, ours, ended, closed := s.process, s.ours, s.over, s.closed
 	s.process, s.closed = nil, true
 	s.mu.Unlock()
-	if p != nil && !ours {
+	if p != nil && (!ours || ended) {
 		p.Release()
 	} else if p != nil {
 		p.Conn.Close() // the system ends
@@ -295,19 +296,30 @@ func (s *System) Wait(ctx context.Context) (Exit, error) {
 	if err := s.waitProcess(ctx); err != nil {
 		return Exit{}, s.fail("wait", err)
 	}
-	x, err := s.entry.Wait(ctx)
+	x, err := s.exit(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.ended()
 	}
 	return x, s.fail("wait", err)
 }
 
+// exit is how the run has ended, which is waited for.
+func (s *System) exit(ctx context.Context) (Exit, error) {
+	s.mu.Lock()
+	ended := s.over
+	s.mu.Unlock()
+	if ended {
+		return s.entry.Exit()
+	}
+	return s.entry.Wait(ctx)
+}
+
 // waitProcess waits for the process of a run that is ours, which is told at once.
 func (s *System) waitProcess(ctx context.Context) error {
 	s.mu.Lock()
-	p := s.process
+	p, ended := s.process, s.over
 	s.mu.Unlock()
-	if p == nil {
+	if p == nil || ended {
 		return nil
 	}
 	select {
@@ -348,7 +360,13 @@ func (s *System) Remove(ctx context.Context, o RemoveOptions) error {
 			return err
 		}
 	}
-	err := s.entry.Hold()
+	s.mu.Lock()
+	ended := s.over // its process may take another moment, and uses nothing of this any more
+	s.mu.Unlock()
+	var err error
+	if !ended {
+		err = s.entry.Hold()
+	}
 	if errors.Is(err, store.ErrRunning) {
 		err = fault.Advise(fault.WrongState, store.ErrRunning, "end it with: stasis kill %s, or remove it with rm -f", s.Name())
 	}

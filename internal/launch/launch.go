@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/stasis-run/stasis/internal/codecache"
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
@@ -65,6 +67,9 @@ func Start(ctx context.Context, p *Plan) (*Process, error) {
 		}
 	}
 	o.setup.Given = seed.given
+	if p.Stdio[0] != nil {
+		o.setup.Given.DeathSignal = int32(unix.SIGKILL)
+	}
 	if err := o.open(ctx); err != nil {
 		seed.Kill()
 		return nil, err

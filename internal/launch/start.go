@@ -24,17 +24,16 @@ type Seed struct {
 	given sandbox.Given
 }
 
-// Spawn starts a process that is to host a system. Its streams are stdio, or
-// nothing.
+// Spawn starts a process that is to host a system. It has stdio, until it learns
+// that its guest is to have other streams.
 func Spawn(executable, mode string, stdio [3]*os.File) (*Seed, error) {
-	direct := stdio[0] != nil
 	return spawn(mode, func(theirs *os.File) *exec.Cmd {
 		cmd := exec.Command(executable, sandbox.ChildCommand)
-		if direct {
+		if stdio[0] != nil {
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = stdio[0], stdio[1], stdio[2]
 		}
 		cmd.ExtraFiles = []*os.File{theirs}
-		cmd.SysProcAttr = attributes(direct)
+		cmd.SysProcAttr = attributes(false)
 		return cmd
 	})
 }

@@ -97,6 +97,9 @@ func newHost(setup *Setup, conn *control.Conn, files []*os.File) (h *host, err e
 		return h, err
 	}
 	h.journal = &journal{f: h.files[RoleAttempts]}
+	if err := h.inherited(); err != nil {
+		return h, err
+	}
 	if err := h.openConsole(); err != nil {
 		return h, err
 	}
@@ -130,6 +133,29 @@ func newHost(setup *Setup, conn *control.Conn, files []*os.File) (h *host, err e
 		m.Close()
 	}
 	return h, err
+}
+
+// inherited keeps of what the parent has left us what the guest is to have.
+func (h *host) inherited() error {
+	if sig := h.setup.Given.DeathSignal; sig != 0 { // the parent did not know yet when it started us
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(sig), 0, 0, 0); err != nil {
+			return fmt.Errorf("parent-death signal: %w", err)
+		}
+	}
+	if h.setup.Direct {
+		return nil
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for fd := range 3 {
+		if err := unix.Dup3(int(null.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("descriptor %d: %w", fd, err)
+		}
+	}
+	return nil
 }
 
 func (h *host) openConsole() (err error) {
@@ -220,7 +246,9 @@ func (h *host) run() (code int) {
 	x := h.watch()
 	x.Ended = time.Now()
 	h.note(x)
-	err = errors.Join(h.sys.Close(), store.WriteExit(h.files[RoleExit], x))
+	err = h.sys.Close()
+	h.giveBack()
+	err = errors.Join(err, store.WriteExit(h.files[RoleExit], x))
 	h.console.end()
 	srv.close()
 	if err != nil {
@@ -245,6 +273,18 @@ func (h *host) note(x store.Exit) {
 	h.console.log.write("stderr", []byte("stasis: "+h.setup.Name+": "+text))
 }
 
+// giveBack frees what the system had of the host, before anybody hears that it has
+// ended.
+func (h *host) giveBack() {
+	for role, f := range h.files {
+		for _, of := range []string{RoleListen, RoleDir, RoleKeep} {
+			if strings.HasPrefix(role, of) {
+				f.Close()
+			}
+		}
+	}
+}
+
 // listen serves the client that started the system, for as long as it is there.
 func (h *host) listen() {
 	var a control.Attach
@@ -252,7 +292,7 @@ func (h *host) listen() {
 		a = *h.setup.Attach
 	}
 	if h.setup.Attach != nil || h.setup.Life {
-		detached, _ := h.console.attach(h.conn, a, h.signal) // that it has ended, the client sees
+		detached, _ := h.console.attach(newClient(h.conn, h.setup.Life), a, h.signal) // that it has ended, the client sees
 		if detached {
 			return
 		}

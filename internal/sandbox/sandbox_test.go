@@ -518,7 +518,7 @@ func TestSlowClient(t *testing.T) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		_, _ = c.attach(ours, control.Attach{}, func(int32) {})
+		_, _ = c.attach(newClient(ours, false), control.Attach{}, func(int32) {})
 	}()
 	for len(c.attached()) == 0 {
 		time.Sleep(time.Millisecond)
@@ -532,7 +532,7 @@ func TestSlowClient(t *testing.T) {
 		t.Fatal("it is attached still")
 	}
 	c.end()
-	if _, err := c.attach(ours, control.Attach{}, func(int32) {}); !errors.Is(err, errEnded) {
+	if _, err := c.attach(newClient(ours, false), control.Attach{}, func(int32) {}); !errors.Is(err, errEnded) {
 		t.Errorf("after the end: %v", err)
 	}
 }

@@ -196,7 +196,7 @@ func (v *server) attach(c *control.Conn, a *control.Attach) {
 		return
 	}
 	v.reply(c, control.Answer{}, nil)
-	_, _ = v.console.attach(c, *a, v.signal) // that it has ended, the client sees
+	_, _ = v.console.attach(newClient(c, false), *a, v.signal) // that it has ended, the client sees
 }
 
 // signal sends the guest a signal that a client asks for in passing.
