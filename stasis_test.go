@@ -264,7 +264,7 @@ func TestCheckpoint(t *testing.T) {
 		null, err := os.Open(os.DevNull)
 		p.must(err)
 		defer null.Close()
-		o := p.options("a", "work", "a")
+		o := p.options("a", "work", "d")
 		o.Start = stasis.StartOptions{Foreground: true, Stdin: null, Stdout: w, Stderr: w}
 		s := p.with(p.host.Run(p.ctx, o))
 		b := make([]byte, 6)

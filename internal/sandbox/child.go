@@ -50,6 +50,17 @@ func Main() {
 	os.Exit(h.run())
 }
 
+// outerPID is this process's pid where /proc was mounted, which is not in its own
+// pid namespace.
+func outerPID() int {
+	name, err := os.Readlink("/proc/self")
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(name) // 0: no such /proc
+	return pid
+}
+
 // receiveSetup waits for what the parent says. It does not return if that never
 // comes: the parent had no use for this process after all, or is no such parent.
 func receiveSetup(command string, setup any) (*control.Conn, []*os.File) {
@@ -72,6 +83,7 @@ type host struct {
 	conn    *control.Conn // to the parent
 	files   descriptors
 	owner   int // uid that the process was started with
+	pid     int // of the process, as those see it who started it; 0 if that is not known
 	image   *image.Image
 	console *console
 	journal *journal
@@ -84,7 +96,7 @@ type host struct {
 // newHost builds the system. What it opens of the host, it opens before the
 // jail is shut; what it reads of the program or image, after.
 func newHost(setup *Setup, conn *control.Conn, files []*os.File) (h *host, err error) {
-	h = &host{setup: setup, conn: conn, owner: os.Getuid()}
+	h = &host{setup: setup, conn: conn, owner: os.Getuid(), pid: outerPID()}
 	defer func() {
 		if p := recover(); p != nil {
 			err = bug(p)
@@ -232,7 +244,7 @@ func (h *host) run() (code int) {
 			code = CodeFailed
 		}
 	}()
-	srv, err := serve(h.files[RoleControl], h.owner, h.sys, h.console, h.journal)
+	srv, err := serve(h.files[RoleControl], h.owner, h.pid, h.sys, h.console, h.journal)
 	if err != nil {
 		h.fail(err)
 		return CodeFailed

@@ -46,8 +46,8 @@ type client struct {
 	conn  *control.Conn
 	owner bool          // the system ends with it: it is waited for as long as it takes
 	gone  chan struct{} // closed when it is attached no more
-	left atomic.Bool   // it said so itself
-	once sync.Once
+	left  atomic.Bool   // it said so itself
+	once  sync.Once
 }
 
 func newClient(conn *control.Conn, owner bool) *client {

@@ -88,7 +88,7 @@ func start(t *testing.T, program string, sp spec.Spec) *running {
 	must(t, err)
 	l, err := control.Listen(r.socket)
 	must(t, err)
-	r.server, err = serve(l, h.owner, h.sys, h.console, h.journal)
+	r.server, err = serve(l, h.owner, 0, h.sys, h.console, h.journal)
 	must(t, err)
 	l.Close()
 	r.sys, r.console = h.sys, h.console

@@ -25,10 +25,13 @@ type Exit struct {
 	Ended      time.Time `json:"ended"`
 }
 
-// NewExit makes the file that the end of a run is written to.
+// NewExit makes the file that the end of a new run is written to. What is known of
+// the one before goes.
 func (e *Entry) NewExit() (*os.File, error) {
-	if err := os.Remove(filepath.Join(e.dir, "exit")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	for _, old := range []string{"run.json", "exit"} {
+		if err := os.Remove(filepath.Join(e.dir, old)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 	}
 	return e.File("exit", os.O_CREATE|os.O_EXCL|os.O_RDWR)
 }
