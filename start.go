@@ -24,7 +24,7 @@ func (s *System) Start(ctx context.Context, o StartOptions) error {
 }
 
 func (s *System) start(ctx context.Context, o StartOptions) error {
-	defer s.dropSeed() // if nobody has taken it
+	defer s.dropSeed()         // if nobody has taken it
 	if s.entry.Lock() == nil { // Run has it already
 		if err := s.entry.Hold(); err != nil {
 			return err
