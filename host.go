@@ -34,7 +34,8 @@ type Host struct {
 	// Jail is JailOn by default.
 	Jail Jail
 
-	// Progress is told what takes long: "compiling", "saving", "restoring".
+	// Progress is told what takes long: "compiling", "saving", "restoring",
+	// "exporting", "importing". One may begin within another.
 	// done is nil at the begin and called at the end.
 	Progress func(what string) (done func())
 

@@ -52,7 +52,12 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 	if plan.Seed, err = s.takeSeed(); err != nil {
 		return err
 	}
+	woken := func() {}
+	if sys.Spec.Image != "" && plan.Stdio[0] == nil { // a guest that writes to our terminal at once is not to be overwritten
+		woken = s.host.progress("restoring")
+	}
 	p, err := launch.Start(ctx, plan)
+	woken()
 	if err != nil {
 		return err
 	}
