@@ -11,6 +11,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/sandbox"
 )
 
 // CheckpointOptions say how a system is saved.
@@ -87,6 +88,9 @@ func (t *target) check() error {
 		if err != nil {
 			return err
 		}
+		if _, err := os.Lstat(abs); err == nil {
+			return fmt.Errorf("image %s: %w", abs, image.ErrExists)
+		}
 		t.o.Dir = abs
 	}
 	if t.o.Tag != "" {
@@ -116,7 +120,7 @@ func (t *target) serve(c *control.Conn) (Stats, error) {
 			t.gen = k.Generation
 		case k.File != "":
 			f, err := t.create(k.File)
-			if err = reply(c, err, f); err != nil {
+			if err = reply(c, err, image.OSFile(f)); err != nil {
 				return Stats{}, err
 			}
 		case k.Written:
@@ -141,7 +145,7 @@ func reply(c *control.Conn, failure error, f *os.File) error {
 }
 
 // create makes a file of the image.
-func (t *target) create(name string) (*os.File, error) {
+func (t *target) create(name string) (image.File, error) {
 	if t.draft == nil {
 		dir := t.o.Dir
 		if dir == "" {
@@ -150,17 +154,13 @@ func (t *target) create(name string) (*os.File, error) {
 				return nil, err
 			}
 		}
-		d, err := image.Create(image.OS, dir)
+		d, err := image.Create(t.host.imageFS(), dir)
 		if err != nil {
-			return nil, err
+			return nil, sandbox.Advise(err)
 		}
 		t.draft = d
 	}
-	f, err := t.draft.File(name)
-	if err != nil {
-		return nil, err
-	}
-	return image.OSFile(f), nil
+	return t.draft.File(name)
 }
 
 func (t *target) publish() error {

@@ -41,6 +41,17 @@ func (e *embedded) running() (*sandbox.Embedded, error) {
 	return e.guest, nil
 }
 
+// living returns the guest of a system that has not ended.
+func (e *embedded) living() (*sandbox.Embedded, error) {
+	g, err := e.running()
+	if err == nil {
+		if _, ended := g.Ended(); ended {
+			err = errEnded
+		}
+	}
+	return g, err
+}
+
 func (e *embedded) start(ctx context.Context, so StartOptions) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -87,7 +98,7 @@ func (e *embedded) openProgram() (module *os.File, im *image.Image, err error) {
 }
 
 func (e *embedded) pause(ctx context.Context) error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -95,7 +106,7 @@ func (e *embedded) pause(ctx context.Context) error {
 }
 
 func (e *embedded) resume() error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -103,7 +114,7 @@ func (e *embedded) resume() error {
 }
 
 func (e *embedded) signal(sig int32) error {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return err
 	}
@@ -157,7 +168,7 @@ func (e *embedded) properties() Properties {
 
 // checkpoint writes an image from this process.
 func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions) (Stats, error) {
-	g, err := e.running()
+	g, err := e.living()
 	if err != nil {
 		return Stats{}, err
 	}
@@ -174,14 +185,7 @@ func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions)
 	}
 	st, err := g.System.Checkpoint(ctx, sandbox.Save{
 		Attempt: n, Generation: gen, Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv,
-		Create: func(name string) (image.File, error) {
-			f, err := t.create(name)
-			if err != nil {
-				return nil, err
-			}
-			return image.NewFile(f), nil
-		},
-		Publish: t.publish,
+		Create: t.create, Publish: t.publish,
 	}, where, o.NoWait)
 	a := Attempt{Number: n, Generation: gen, Image: where, Outcome: AttemptDone, Stats: &st, Time: time.Now()}
 	if err != nil {
@@ -193,6 +197,11 @@ func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions)
 	e.mu.Lock()
 	e.history = append(e.history, a)
 	e.mu.Unlock()
+	if err == nil && !o.Leave { // what it had of the host is free when this returns
+		if _, werr := g.Wait(ctx); werr != nil {
+			err = fmt.Errorf("saved, but: %w", werr)
+		}
+	}
 	return st, err
 }
 

@@ -41,6 +41,15 @@ type Host struct {
 	once  sync.Once
 	store *store.Store
 	err   error
+
+	images image.FS // where images are made; nil is image.OS
+}
+
+func (h *Host) imageFS() image.FS {
+	if h.images == nil {
+		return image.OS
+	}
+	return h.images
 }
 
 // open opens the store.
@@ -186,6 +195,18 @@ func (h *Host) Run(ctx context.Context, o Options) (*System, error) {
 	return s, nil
 }
 
+// Restore makes a system of an image (see [Host.Image]) and wakes it. Of o it takes
+// what the caller grants and limits; the program is in the image. An image can be
+// restored any number of times: each system has an id and randomness of its own.
+func (h *Host) Restore(ctx context.Context, ref string, o Options) (*System, error) {
+	im, err := h.Image(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	o.Image, o.TTY = im.Dir, o.TTY || im.TTY()
+	return h.Run(ctx, o)
+}
+
 // Open finds a system by its name, or by its id or the start of one.
 func (h *Host) Open(ctx context.Context, name string) (*System, error) {
 	st, err := h.open()
@@ -253,6 +274,11 @@ func Run(ctx context.Context, o Options) (*System, error) { return defaultHost.R
 
 // New is the default Host's.
 func New(ctx context.Context, o Options) (*System, error) { return defaultHost.New(ctx, o) }
+
+// Restore is the default Host's.
+func Restore(ctx context.Context, ref string, o Options) (*System, error) {
+	return defaultHost.Restore(ctx, ref, o)
+}
 
 // Open is the default Host's.
 func Open(ctx context.Context, name string) (*System, error) { return defaultHost.Open(ctx, name) }

@@ -31,6 +31,9 @@ type Image struct {
 // System is the name of the system that was saved.
 func (i *Image) System() string { return i.Config.Info["system"] }
 
+// TTY reports whether the system that was saved has a terminal.
+func (i *Image) TTY() bool { return i.Config.Info["tty"] != "" }
+
 // Images lists the images in the store, those made last first. What is damaged
 // is listed with what is wrong with it, in damaged.
 func (h *Host) Images(ctx context.Context) (images []*Image, damaged []error, err error) {

@@ -23,5 +23,7 @@ func SandboxMain() {
 	case sandbox.CompileCommand:
 		sandbox.CompileMain()
 		os.Exit(0)
+	case sandbox.ProbeCommand:
+		sandbox.ProbeMain()
 	}
 }

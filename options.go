@@ -4,8 +4,6 @@ import (
 	"os"
 
 	"github.com/stasis-run/stasis/internal/control"
-	"github.com/stasis-run/stasis/internal/image"
-	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/sandbox"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/store"
@@ -41,25 +39,6 @@ type (
 	// Record is a piece of a system's output, in its log.
 	Record = sandbox.Record
 )
-
-// SpecVersion is the version of specs that this package makes.
-const SpecVersion = spec.Version
-
-// Version is this package's version.
-const Version = sandbox.Version
-
-// Formats are the versions of what stasis writes and speaks.
-type Formats struct {
-	Image    int `json:"image"`    // of images
-	Spec     int `json:"spec"`     // of the documents that systems are made from
-	Protocol int `json:"protocol"` // between commands and running systems
-	Pass     int `json:"pass"`     // of the instrumentation of modules
-}
-
-// FormatVersions are those of this program.
-func FormatVersions() Formats {
-	return Formats{Image: image.Version, Spec: spec.Version, Protocol: control.Version, Pass: instrument.Version}
-}
 
 // Isolation says where a system lives.
 type Isolation int

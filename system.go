@@ -191,6 +191,11 @@ func (s *System) ended() error {
 
 // call asks the running system for something.
 func (s *System) call(ctx context.Context, call control.Call) (control.Answer, error) {
+	return s.callWith(ctx, call)
+}
+
+// callWith is call with files that go along, which it closes once they are sent.
+func (s *System) callWith(ctx context.Context, call control.Call, files ...*os.File) (control.Answer, error) {
 	var a control.Answer
 	if err := s.check(); err != nil {
 		return a, err
@@ -202,7 +207,11 @@ func (s *System) call(ctx context.Context, call control.Call) (control.Answer, e
 	defer c.Close()
 	defer c.Until(ctx)()
 	call.Version = control.Version
-	if err := c.Send(call); err == nil {
+	err = c.Send(call, files...)
+	for _, f := range files {
+		f.Close()
+	}
+	if err == nil {
 		_, err = c.Receive(&a)
 		if err == nil {
 			return a, a.Fault.Err()
@@ -220,6 +229,9 @@ func (s *System) call(ctx context.Context, call control.Call) (control.Answer, e
 // Pause stops all tasks until Resume, and returns when they are at rest. A
 // paused system can be saved.
 func (s *System) Pause(ctx context.Context) error {
+	if err := s.check(); err != nil {
+		return s.fail("pause", err)
+	}
 	if s.embedded != nil {
 		return s.fail("pause", s.embedded.pause(ctx))
 	}
@@ -229,6 +241,9 @@ func (s *System) Pause(ctx context.Context) error {
 
 // Resume ends a Pause.
 func (s *System) Resume(ctx context.Context) error {
+	if err := s.check(); err != nil {
+		return s.fail("resume", err)
+	}
 	if s.embedded != nil {
 		return s.fail("resume", s.embedded.resume())
 	}
@@ -241,6 +256,9 @@ func (s *System) Signal(ctx context.Context, sig int32) error {
 	if sig < 0 || sig > 64 {
 		return s.fail("signal", fault.New(fault.Invalid, "signal %d: signals are 1 to 64", sig))
 	}
+	if err := s.check(); err != nil {
+		return s.fail("signal", err)
+	}
 	if s.embedded != nil {
 		return s.fail("signal", s.embedded.signal(sig))
 	}
@@ -250,6 +268,9 @@ func (s *System) Signal(ctx context.Context, sig int32) error {
 
 // ResizeTTY sets the size of the system's terminal.
 func (s *System) ResizeTTY(ctx context.Context, size Size) error {
+	if err := s.check(); err != nil {
+		return s.fail("resize", err)
+	}
 	if s.embedded != nil {
 		return s.fail("resize", s.embedded.resize(size))
 	}
@@ -284,6 +305,9 @@ func (s *System) Terminate(ctx context.Context) error {
 // end sends a signal and waits for a while until the system has ended; that it
 // has not is no error.
 func (s *System) end(ctx context.Context, sig int32, patience time.Duration) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	if s.embedded == nil && !s.entry.Running() {
 		return nil
 	}
@@ -324,6 +348,9 @@ func (s *System) Wait(ctx context.Context) (Exit, error) {
 
 // Attempts lists the system's checkpoints, failed ones too, oldest first.
 func (s *System) Attempts() ([]Attempt, error) {
+	if err := s.check(); err != nil {
+		return nil, s.fail("attempts", err)
+	}
 	if s.embedded != nil {
 		return s.embedded.attempts(), nil
 	}
@@ -340,6 +367,9 @@ type RemoveOptions struct {
 func (s *System) Remove(ctx context.Context, o RemoveOptions) error {
 	if s.embedded != nil {
 		return s.Close()
+	}
+	if err := s.check(); err != nil {
+		return s.fail("remove", err)
 	}
 	if o.Force {
 		if err := s.Terminate(ctx); err != nil {
@@ -361,6 +391,9 @@ func (s *System) Remove(ctx context.Context, o RemoveOptions) error {
 
 // Rename gives the system another name.
 func (s *System) Rename(ctx context.Context, name string) error {
+	if err := s.check(); err != nil {
+		return s.fail("rename", err)
+	}
 	if s.embedded != nil {
 		return s.fail("rename", fault.New(fault.Unsupported, "a system in process has no name for others"))
 	}

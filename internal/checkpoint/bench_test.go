@@ -42,7 +42,7 @@ func largeState(root int) *checkpoint.State {
 	}
 	return &checkpoint.State{
 		Kernel: &kernel.State{LastID: 1, Processes: []kernel.ProcessState{{Tasks: []kernel.TaskState{{ID: 1, Thread: th}}}}},
-		Files:  &vfs.State{}, FDs: &vfs.FDTableState{}, Root: fs,
+		Files:  &vfs.State{}, FDs: make([]vfs.FDTableState, 1), Mounts: []memfs.MountState{{Guest: "/", FS: fs}},
 	}
 }
 

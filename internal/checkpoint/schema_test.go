@@ -34,6 +34,7 @@ import (
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 	"github.com/stasis-run/stasis/internal/vfs/pipefs"
+	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 )
 
 var update = flag.Bool("update", false, "write doc/state.proto, and what is new to testdata/fields.txt")
@@ -48,6 +49,8 @@ var objects = []struct {
 	{"stdio, listener, connection", hostfile.State{}},
 	{"pipe, in files", pipefs.EndState{}},
 	{"pipe, in objects", pipefs.State{}},
+	{"terminal, in files", ttyfs.FileState{}},
+	{"terminal, in objects", ttyfs.State{}},
 }
 
 // roots are all messages that are encoded on their own.
@@ -230,8 +233,8 @@ func TestObjects(t *testing.T) {
 		typ := reflect.TypeOf(o.data)
 		known[filepath.Base(typ.PkgPath())+"."+typ.Name()] = true
 	}
-	// Where the argument is a variable, it is a state of these types.
-	variables := map[string]string{"hostfs.s": "hostfs.State", "hostfs.st": "hostfs.State"}
+	// Where the argument is a variable or a call, it is a state of these types.
+	variables := map[string]string{"hostfs.s": "hostfs.State", "hostfs.st": "hostfs.State", "ttyfs.state()": "ttyfs.State"}
 	calls := 0
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -254,6 +257,8 @@ func TestObjects(t *testing.T) {
 			switch a := c.Args[1].(type) {
 			case *ast.CompositeLit:
 				name = f.Name.Name + "." + a.Type.(*ast.Ident).Name
+			case *ast.CallExpr:
+				name = variables[f.Name.Name+"."+a.Fun.(*ast.SelectorExpr).Sel.Name+"()"]
 			case *ast.Ident:
 				name = variables[f.Name.Name+"."+a.Name]
 			}
@@ -414,7 +419,7 @@ func FuzzStateBytes(f *testing.F) {
 		prototest.Fill(r, st)
 		f.Add(encoded(f, st))
 	}
-	f.Add(encoded(f, &checkpoint.State{Kernel: new(kernel.State), Files: new(vfs.State), FDs: new(vfs.FDTableState), Root: new(memfs.State)}))
+	f.Add(encoded(f, &checkpoint.State{Kernel: new(kernel.State), Files: new(vfs.State), FDs: make([]vfs.FDTableState, 1), Mounts: []memfs.MountState{{FS: new(memfs.State)}}}))
 	f.Add(slices.Concat([]byte{0x22, 200, 1}, bytes.Repeat([]byte{0x32, 0}, 100)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		st, again := new(checkpoint.State), new(checkpoint.State)

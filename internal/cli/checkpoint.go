@@ -99,13 +99,11 @@ directories and listening sockets, has to be granted again by -v and --listen.`,
 			}
 			im, err := host.Image(cmd.Context(), args[0])
 			if err != nil {
-				return launchError(err)
+				return launchError(as("restore", err))
 			}
 			o.Image = im.Dir
 			o.Module = module
-			if im.Config.Info["tty"] != "" {
-				o.TTY = true
-			}
+			o.TTY = o.TTY || im.TTY()
 			if err := g.terminalOf(&o); err != nil {
 				return fmt.Errorf("restore: %w", err)
 			}

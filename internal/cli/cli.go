@@ -97,8 +97,8 @@ at any moment, saved to an image, and woken again, here or elsewhere.`,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SuggestionsMinimumDistance = 2
-	b := thisBuild()
-	root.SetVersionTemplate(b.line())
+	b := stasis.ThisBuild()
+	root.SetVersionTemplate(versionLine(&b))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%s: %w (see: %s --help)", c.Name(), err, c.CommandPath())
 	})
@@ -111,7 +111,7 @@ at any moment, saved to an image, and woken again, here or elsewhere.`,
 	}
 	root.AddCommand(
 		runCommand(), createCommand(), startCommand(), attachCommand(), checkpointCommand(), restoreCommand(),
-		psCommand(), inspectCommand(), logsCommand(), renameCommand(), pauseCommand(), resumeCommand(),
+		psCommand(), inspectCommand(), logsCommand(), cpCommand(), renameCommand(), pauseCommand(), resumeCommand(),
 		killCommand(), stopCommand(), waitCommand(), rmCommand(), pruneCommand(), statsCommand(),
 		imageCommand(), compileCommand(), cacheCommand(), doctorCommand(), versionCommand(), completionCommand(),
 	)

@@ -41,6 +41,11 @@ which nothing runs.`,
 				return err
 			}
 			all := examine(cmd.Context())
+			for i := range all {
+				if all[i].OK {
+					all[i].Remedy = ""
+				}
+			}
 			if o.table && o.template == nil {
 				err = printFindings(all)
 			} else {
@@ -75,9 +80,9 @@ func printFindings(all []finding) error {
 
 // examine looks at all there is.
 func examine(ctx context.Context) []finding {
-	return append([]finding{
-		kernelFinding(), programFinding(), stateFinding(), cacheFinding(), userNamespaces(), landlock(), seccomp(),
-	}, spaceFindings()...)
+	all := []finding{kernelFinding(), programFinding(), stateFinding(), cacheFinding()}
+	all = append(all, spaceFindings()...)
+	return append(append(all, userNamespaces()), jailFindings(ctx)...)
 }
 
 // oldestKernel has all that is needed; later ones have more walls.
@@ -168,26 +173,36 @@ func userNamespaces() finding {
 	return f
 }
 
-func landlock() finding {
-	f := finding{Check: "landlock", Remedy: "run Linux 5.13 or later, with landlock among CONFIG_LSM or lsm="}
-	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 {
-		f.Note = errno.Error()
-		return f
+// jailFindings are the layers of the jail. Without some, a program runs all the
+// same, unless --jail=strict.
+func jailFindings(ctx context.Context) (all []finding) {
+	layers, err := host.ProbeJail(ctx)
+	if err != nil {
+		all = append(all, finding{Check: "jail", Note: err.Error(), Remedy: "until then systems are walled off by the engine alone"})
 	}
-	f.OK, f.Note = true, fmt.Sprintf("version %d", abi)
-	return f
+	for _, l := range layers {
+		f := finding{Check: "jail: " + l.Name, OK: l.Held, Note: l.Why}
+		if !f.OK {
+			f.Remedy = layerRemedies[l.Name]
+		}
+		all = append(all, f)
+	}
+	return all
 }
 
-func seccomp() finding {
-	f := finding{Check: "seccomp", Remedy: "run a kernel with CONFIG_SECCOMP_FILTER"}
-	b, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_avail")
-	if err != nil {
-		f.Note = "no filters"
-		return f
-	}
-	f.OK, f.Note = strings.Contains(string(b), "kill_process"), "filters"
-	return f
+// layerRemedies say what brings a layer of the jail about.
+var layerRemedies = map[string]string{
+	"userns":       "allow user namespaces: see the line above",
+	"mountns":      "allow user namespaces, or run as root",
+	"pidns":        "allow user namespaces, or run as root",
+	"netns":        "allow user namespaces, or run as root",
+	"ipcns":        "allow user namespaces, or run as root",
+	"utsns":        "allow user namespaces, or run as root",
+	"root":         "allow user namespaces, or run as root",
+	"landlock":     "run Linux 5.13 or later, with landlock among CONFIG_LSM or lsm=",
+	"seccomp":      "run a kernel with CONFIG_SECCOMP_FILTER",
+	"uid":          "do not run as root",
+	"capabilities": "do not run as root",
 }
 
 // enoughSpace is what should be free for images and code, in bytes.

@@ -58,22 +58,29 @@ func parseFormat(c *cobra.Command, format string) (*outputFormat, error) {
 	return &outputFormat{table: isTable, template: t}, nil
 }
 
-// print prints rows: of a table, with what cells makes of each below head.
+// printRows prints rows: of a table, with what cells makes of each below head.
 func printRows[T any](c *cobra.Command, o *outputFormat, w io.Writer, head []string, rows []T, cells func(*T) []string) error {
-	if o.table {
-		tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		defer tabs.Flush()
-		w = tabs
+	if !o.table {
+		return printLines(c, o, w, rows, cells)
 	}
+	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	w = tabs
 	switch {
-	case o.template != nil && o.table:
+	case o.template != nil:
 		if err := o.template.Execute(w, headOf[T]()); err != nil {
 			return templateError(c, err)
 		}
 		fmt.Fprintln(w)
-	case o.table:
+	default:
 		fmt.Fprintln(w, strings.Join(head, "\t"))
 	}
+	if err := printLines(c, o, w, rows, cells); err != nil {
+		return err
+	}
+	return tabs.Flush()
+}
+
+func printLines[T any](c *cobra.Command, o *outputFormat, w io.Writer, rows []T, cells func(*T) []string) error {
 	for i := range rows {
 		if err := printRow(c, o, w, &rows[i], cells); err != nil {
 			return err
@@ -111,12 +118,20 @@ func headOf[T any]() map[string]string {
 func templateError(c *cobra.Command, err error) error {
 	var exec template.ExecError
 	if errors.As(err, &exec) {
-		return fmt.Errorf("%s: --format: %s (see the fields with --format json)", c.Name(), strings.TrimPrefix(exec.Error(), "template: format:1:"))
+		return fmt.Errorf("%s: --format: %s (see the fields with --format json)", c.Name(), execText(exec))
 	}
 	return err
 }
 
-// inspected prints objects as inspect does: an array of JSON, or a line of a
+// execText is a template's error without what it says of the template's name.
+func execText(err template.ExecError) string {
+	if _, text, ok := strings.Cut(err.Error(), `: executing "format" `); ok {
+		return text
+	}
+	return err.Error()
+}
+
+// printInspected prints objects as inspect does: an array of JSON, or a line of a
 // template for each.
 func printInspected(c *cobra.Command, o *outputFormat, all []any) error {
 	if o.template == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -155,26 +156,38 @@ func launch(ctx context.Context, g *systemFlags, o stasis.Options) error {
 		if byUser {
 			return &exitError{code: exitInterrupted}
 		}
-		return launchError(named(err, o))
+		return launchFailure(err, o)
 	}
 	defer s.Close()
 	return foreground(ctx, s, &o, g.interactive || !o.TTY, g.keys)
 }
 
+// launchFailure gives the error of a system that never ran its exit code: 127 is
+// for a program that is not there, not for what it was to be given.
+func launchFailure(err error, o stasis.Options) error {
+	err = named(err, o)
+	if stasis.KindOf(err) == stasis.NotFound {
+		if _, stat := os.Stat(o.Module); o.Module == "" || stat == nil {
+			return err
+		}
+	}
+	return launchError(err)
+}
+
 // named gives an error the name that the user knows.
 func named(err error, o stasis.Options) error {
 	var e *stasis.Error
-	if !errors.As(err, &e) || stasis.KindOf(err) == stasis.Exists {
+	if !errors.As(err, &e) {
 		return err
 	}
-	cut := *e
+	shown := *e
 	switch {
 	case o.Image != "":
-		cut.Op, cut.ID = "restore", ""
+		shown.Op, shown.ID = "restore", filepath.Base(o.Image)
 	default:
-		cut.Op, cut.ID = "run", o.Args[0]
+		shown.Op, shown.ID = "run", o.Args[0]
 	}
-	return &cut
+	return &shown
 }
 
 func launchDetached(ctx context.Context, o stasis.Options) error {
@@ -185,7 +198,7 @@ func launchDetached(ctx context.Context, o stasis.Options) error {
 		if interrupted.Err() != nil {
 			return &exitError{code: exitInterrupted}
 		}
-		return launchError(named(err, o))
+		return launchFailure(err, o)
 	}
 	defer s.Close()
 	_, err = fmt.Println(s.Name())

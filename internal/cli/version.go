@@ -4,46 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stasis-run/stasis"
 )
 
-// A build is what version says of this program.
-type build struct {
-	Version string         `json:"version"`
-	Commit  string         `json:"commit,omitempty"`
-	Dirty   bool           `json:"dirty,omitempty"` // built from more than the commit
-	Time    string         `json:"time,omitempty"`  // of the commit
-	Go      string         `json:"go"`
-	OS      string         `json:"os"`
-	Arch    string         `json:"arch"`
-	Formats stasis.Formats `json:"formats"`
-}
-
-func thisBuild() build {
-	b := build{Version: stasis.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Formats: stasis.FormatVersions()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Commit = s.Value
-		case "vcs.modified":
-			b.Dirty = s.Value == "true"
-		case "vcs.time":
-			b.Time = s.Value
-		}
-	}
-	return b
-}
-
-func (b *build) commit() string {
+func commitText(b *stasis.Build) string {
 	switch {
 	case b.Commit == "":
 		return "unknown"
@@ -53,11 +20,11 @@ func (b *build) commit() string {
 	return cutID(b.Commit, false)
 }
 
-// line is what --version prints.
-func (b *build) line() string {
+// versionLine is what --version prints.
+func versionLine(b *stasis.Build) string {
 	f := b.Formats
 	return fmt.Sprintf("stasis version %s, commit %s, image %d, spec %d, protocol %d, pass %d\n",
-		b.Version, b.commit(), f.Image, f.Spec, f.Protocol, f.Pass)
+		b.Version, commitText(b), f.Image, f.Spec, f.Protocol, f.Pass)
 }
 
 func versionCommand() *cobra.Command {
@@ -77,7 +44,7 @@ systems, and the instrumentation of modules.`,
 			if err != nil {
 				return err
 			}
-			b := thisBuild()
+			b := stasis.ThisBuild()
 			switch {
 			case o.json:
 				e := json.NewEncoder(os.Stdout)
@@ -88,7 +55,7 @@ systems, and the instrumentation of modules.`,
 			}
 			f := b.Formats
 			_, err = fmt.Printf("Version:   %s\nCommit:    %s\nGo:        %s %s/%s\nImage:     %d\nSpec:      %d\nProtocol:  %d\nPass:      %d\n",
-				b.Version, b.commit(), b.Go, b.OS, b.Arch, f.Image, f.Spec, f.Protocol, f.Pass)
+				b.Version, commitText(&b), b.Go, b.OS, b.Arch, f.Image, f.Spec, f.Protocol, f.Pass)
 			return err
 		},
 	}

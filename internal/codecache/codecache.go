@@ -113,21 +113,41 @@ func check(dir string) error {
 	n := 0
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		n++
-		if err == nil {
-			err = os.Lchown(path, os.Getuid(), os.Getgid())
-		}
 		switch {
 		case err != nil:
 			return err
 		case n > maxFiles:
 			return fmt.Errorf("the compiler left more than %d files", maxFiles)
-		case d.IsDir():
-			return os.Chmod(path, 0o755) // a sandbox may be another user; the cache's directory stays closed to others
-		case !d.Type().IsRegular():
-			return fmt.Errorf("the compiler left %s, which is no file", d.Name())
 		}
-		return os.Chmod(path, 0o644)
+		return take(path, d.Name())
 	})
+}
+
+// take makes a file or a directory ours, and has it be read. It may be anything:
+// a link to what is not the compiler's is left alone.
+func take(path, name string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a symbolic link, a socket
+		return fmt.Errorf("the compiler left %s, which is no file", name)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	mode := uint32(0o644)
+	switch {
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		mode = 0o755 // a sandbox may be another user; the cache's directory stays closed to others
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return fmt.Errorf("the compiler left %s, which is no file", name)
+	case st.Nlink != 1:
+		return fmt.Errorf("the compiler left %s, which has another name", name)
+	}
+	return errors.Join(unix.Fchown(fd, os.Getuid(), os.Getgid()), unix.Fchmod(fd, mode))
 }
 
 // Sweep removes what helpers left that were killed.

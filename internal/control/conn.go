@@ -1,8 +1,10 @@
 // Package control is how commands and running systems talk: frames over a unix
 // socket, one call a connection.
 //
-// A frame is its length in four bytes, little-endian, and a message in
-// protobuf's encoding, with descriptors that go along as SCM_RIGHTS. The first
+// A frame is a message in protobuf's encoding, after its length in three bytes,
+// little-endian, and the number of descriptors that go along as SCM_RIGHTS in a
+// fourth: the kernel may hand over a frame with the descriptors of the next one.
+// The first
 // frame is a Call, which names the version of its sender; what follows depends
 // on the operation. Messages only ever gain fields, and operations are only
 // ever added: an older system answers a call that it does not know with the
@@ -33,6 +35,8 @@ const Version = 1
 const (
 	maxFrame = 1 << 20 // bytes of a message
 	maxFDs   = 16      // descriptors with a message
+
+	filesShift = 24 // of their number in a frame's first four bytes
 )
 
 // A Conn is one end of a connection. Send and Receive may each be used by one
@@ -41,8 +45,10 @@ type Conn struct {
 	c *net.UnixConn
 
 	sending sync.Mutex
-	in      []byte     // bytes that have come and are not decoded yet
-	files   []*os.File // descriptors that have come with them
+
+	receiving sync.Mutex
+	in        []byte     // bytes that have come and are not decoded yet; protected by receiving
+	files     []*os.File // descriptors that have come with them; protected by receiving
 }
 
 // NewConn takes over a connected socket.
@@ -135,8 +141,20 @@ func through(path string, f func(short string) error) error {
 	return f(fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), filepath.Base(path)))
 }
 
-// Close closes the connection.
-func (c *Conn) Close() error { return c.c.Close() }
+// Close closes the connection, and descriptors that have come and were not taken.
+func (c *Conn) Close() error {
+	err := c.c.Close()
+	c.receiving.Lock() // a Receive that waits has just been ended
+	defer c.receiving.Unlock()
+	c.dropFiles()
+	return err
+}
+
+// Preconditions: receiving is locked.
+func (c *Conn) dropFiles() {
+	closeAll(c.files)
+	c.files = nil
+}
 
 // Deadline bounds all sending and receiving; the zero time is none.
 func (c *Conn) Deadline(t time.Time) { _ = c.c.SetDeadline(t) } // fails on closed connections only
@@ -177,7 +195,8 @@ func (c *Conn) Send(msg any, files ...*os.File) error {
 	if len(b) > maxFrame || len(files) > maxFDs {
 		return fmt.Errorf("message of %d bytes and %d files, at most %d and %d", len(b), len(files), maxFrame, maxFDs)
 	}
-	frame := append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
+	header := uint32(len(b)) | uint32(len(files))<<filesShift
+	frame := append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(b)), header), b...)
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	if len(files) == 0 { // by write(2), which a jailed compile helper may call
@@ -198,16 +217,27 @@ func (c *Conn) Send(msg any, files ...*os.File) error {
 // Receive receives a message into msg. The files that came along are the
 // caller's. io.EOF says that the other side has closed.
 func (c *Conn) Receive(msg any) (files []*os.File, err error) {
+	c.receiving.Lock()
+	defer c.receiving.Unlock()
+	defer func() {
+		if err != nil {
+			c.dropFiles()
+		}
+	}()
 	for {
 		if len(c.in) >= 4 {
-			n := int(binary.LittleEndian.Uint32(c.in))
-			if n > maxFrame {
-				return nil, fmt.Errorf("message of %d bytes, at most %d", n, maxFrame)
+			header := binary.LittleEndian.Uint32(c.in)
+			n, with := header&(1<<filesShift-1), int(header>>filesShift)
+			if n > maxFrame || with > maxFDs {
+				return nil, fmt.Errorf("message of %d bytes and %d files, at most %d and %d", n, with, maxFrame, maxFDs)
 			}
-			if len(c.in) >= 4+n {
+			if n := int(n); len(c.in) >= 4+n {
 				b := c.in[4 : 4+n : 4+n]
 				c.in = c.in[4+n:]
-				files, c.files = c.files, nil
+				if with > len(c.files) || with < len(c.files) && len(c.in) == 0 {
+					return nil, fmt.Errorf("message with %d files, not %d", len(c.files), with)
+				}
+				files, c.files = c.files[:with:with], c.files[with:]
 				if err := protostruct.Unmarshal(b, msg); err != nil {
 					closeAll(files)
 					return nil, err
@@ -229,16 +259,16 @@ func (c *Conn) more() error {
 	files, fdErr := parseRights(oob[:oobn])
 	c.files = append(c.files, files...)
 	switch {
+	case errors.Is(err, io.EOF) && len(c.in) > 0:
+		return io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		return io.EOF
 	case err != nil:
 		return err
 	case fdErr != nil:
 		return fdErr
 	case flags&unix.MSG_CTRUNC != 0 || len(c.files) > maxFDs:
 		return errors.New("too many descriptors with a message")
-	case n == 0 && len(c.in) > 0:
-		return io.ErrUnexpectedEOF
-	case n == 0:
-		return io.EOF
 	}
 	c.in = append(c.in, buf[:n]...)
 	return nil

@@ -15,6 +15,9 @@ const (
 	OpResize     = "resize"     // Call.Size
 	OpAttach     = "attach"     // → Answer, then Streams both ways
 	OpCheckpoint = "checkpoint" // Call.Checkpoint; see there
+	OpCopyOut    = "copy-out"   // Call.Copy, with a descriptor that a tar is written to → Answer.Copied
+	OpCopyIn     = "copy-in"    // Call.Copy, with a descriptor that a tar is read from → Answer.Copied
+	OpFileInfo   = "file-info"  // Call.Copy → Answer.File
 )
 
 // A Call is the first message on a connection: what a client asks for.
@@ -25,6 +28,7 @@ type Call struct {
 	Checkpoint *Checkpoint `pb:"4"`
 	Size       *Size       `pb:"5"`
 	Attach     *Attach     `pb:"6"`
+	Copy       *Copy       `pb:"7"`
 }
 
 // An Answer is what a system says to a call.
@@ -33,6 +37,8 @@ type Answer struct {
 	Fault      *Fault            `pb:"2"` // if it was not done
 	Status     *Status           `pb:"3"`
 	Checkpoint *CheckpointAnswer `pb:"4"`
+	Copied     *Copied           `pb:"5"`
+	File       *FileInfo         `pb:"6"`
 }
 
 // A Fault is an error that crosses the boundary.
@@ -64,19 +70,19 @@ func (f *Fault) Err() error {
 	return &fault.Error{Kind: fault.Kind(f.Kind), Err: errors.New(fault.Clean(f.Text)), Remedy: fault.Clean(f.Remedy)}
 }
 
-// A Status is what a running system says of itself.
+// A Status is what a running system says of itself. Its JSON is what users see.
 type Status struct {
-	State    string   `pb:"1,text"` // running, blocked, stopped, paused
-	Time     int64    `pb:"2"`      // when it was taken, before anything was read: ns since 1970
-	CPU      int64    `pb:"3"`      // ns of guest CPU time
-	Memory   int64    `pb:"4"`      // bytes of linear memory
-	RSS      int64    `pb:"5"`      // bytes resident in the host process
-	HostCPU  int64    `pb:"6"`      // ns of CPU time of the host process
-	Tasks    int32    `pb:"7"`
-	OpenFDs  int32    `pb:"8"`
-	Attached int32    `pb:"9"`  // clients
-	Attempts int32    `pb:"10"` // number of the latest checkpoint
-	Args     []string `pb:"11"`
+	State    string   `pb:"1,text" json:"state"`   // running, blocked, stopped, paused
+	Time     int64    `pb:"2" json:"time_ns"`      // when it was taken, before anything was read: ns since 1970
+	CPU      int64    `pb:"3" json:"cpu_ns"`       // ns of guest CPU time
+	Memory   int64    `pb:"4" json:"memory_bytes"` // bytes of linear memory
+	RSS      int64    `pb:"5" json:"rss_bytes"`    // bytes resident in the host process
+	HostCPU  int64    `pb:"6" json:"host_cpu_ns"`  // ns of CPU time of the host process
+	Tasks    int32    `pb:"7" json:"tasks"`
+	OpenFDs  int32    `pb:"8" json:"open_files"`
+	Attached int32    `pb:"9" json:"attached"`  // clients
+	Attempts int32    `pb:"10" json:"attempts"` // number of the latest checkpoint
+	Args     []string `pb:"11" json:"args"`
 }
 
 // A Size is that of a terminal, in characters.
@@ -101,6 +107,28 @@ type Stream struct {
 	Stderr []byte `pb:"6"` // the same
 	Ended  bool   `pb:"7"` // the same: the system has ended; nothing follows
 	Detach bool   `pb:"8"` // client to system: the client leaves, and the system runs on
+}
+
+// Copy names files in the guest's tree, from its root. The tar flows through
+// the descriptor that comes along, which is best a pipe: whoever closes its end
+// ends the copy.
+type Copy struct {
+	Path  string `pb:"1"` // to be copied, or the directory to copy into
+	Times bool   `pb:"2"` // what is copied into the guest keeps its times
+}
+
+// Copied says how much was copied.
+type Copied struct {
+	Files int64 `pb:"1"` // entries: files, directories and links
+	Bytes int64 `pb:"2"` // of files' contents
+}
+
+// A FileInfo is what a file in the guest's tree is.
+type FileInfo struct {
+	Mode uint32 `pb:"1"` // type bits, as package io/fs has them
+	Size int64  `pb:"2"` // bytes
+	Time int64  `pb:"3"` // of its last modification, ns since 1970
+	Link string `pb:"4"` // target of a symbolic link
 }
 
 // Checkpoint asks for an image. The system cannot make files: it answers with

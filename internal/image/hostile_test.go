@@ -442,7 +442,7 @@ func TestHostileDraft(t *testing.T) {
 		{"more files", func(d *Draft, w *Writer) error { return errors.Join(touch(d, "pages-7", ""), finishOne(w)) }, "6 files, config.json has 5"},
 		{"other size", func(d *Draft, w *Writer) error {
 			err := finishOne(w)
-			return errors.Join(err, os.Truncate(filepath.Join(d.temp, "pages-0"), 5))
+			return errors.Join(err, os.Truncate(d.stage.Path("pages-0"), 5))
 		}, "pages-0: 5 bytes, want 65536"},
 		{"good", func(d *Draft, w *Writer) error { return finishOne(w) }, ""},
 	} {
@@ -513,6 +513,24 @@ func TestThin(t *testing.T) {
 	}
 	if got, err := OpenConfig(OS, dir); err != nil || got.Generation != c.Generation || !got.Thin() {
 		t.Errorf("config: %+v, %v", got, err)
+	}
+}
+
+func TestUpgrade(t *testing.T) {
+	dir, c := goodImage(t)
+	to := dir + "2"
+	if err := Upgrade(OS, dir, to); !errors.Is(err, ErrNewest) || errText(err) != "image "+dir+": version 1 is of the newest version" {
+		t.Errorf("newest: %v", err)
+	}
+	js, err := json.Marshal(c)
+	if err := errors.Join(err, seal(dir, bytes.Replace(js, []byte(`"version":1`), []byte(`"version":0`), 1))); err != nil {
+		t.Fatal(err)
+	}
+	if err := Upgrade(OS, dir, to); !errors.Is(err, ErrVersion) {
+		t.Errorf("draft: %v", err)
+	}
+	if _, err := os.Lstat(to); err == nil {
+		t.Error("something was written")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // Config returns what the image says of itself. The caller must not change
@@ -35,6 +36,23 @@ func (im *Image) Module(digest [32]byte) ([]byte, error) {
 			err = fmt.Errorf("%w, which is thin", err)
 		}
 		return nil, im.wrap(fmt.Errorf("module %x: %w", digest, err))
+	}
+	b, err := im.read(name)
+	if err != nil {
+		return nil, im.wrap(err)
+	}
+	return b, nil
+}
+
+// ReadFile returns a file that the config lists, by its name.
+func (im *Image) ReadFile(name string) ([]byte, error) {
+	for i, m := range im.config.Memories {
+		if m.PageMap == name { // which was read; each has one form
+			return encodePageMap(m.Size, im.chunks[i]), nil
+		}
+	}
+	if _, ok := im.config.Files[name]; !ok {
+		return nil, im.wrap(fmt.Errorf("%.80q: %w", name, fs.ErrNotExist))
 	}
 	b, err := im.read(name)
 	if err != nil {

@@ -70,11 +70,18 @@ func OpenConfig(fsys FS, dir string) (Config, error) {
 // Opener returns a function that opens files of the image dir for reading, with
 // the checks of [Open] on who could have written to them. It is for handing
 // files to another process, which calls [OpenFiles]; [Config.FileNames] tells
-// their names.
+// their names. Files that these do not name are refused here.
 func Opener(fsys FS, dir string) (func(name string) (File, error), error) {
 	d, err := openDir(fsys, dir)
 	if err != nil {
 		return nil, err
+	}
+	c, _, err := readConfig(d.open)
+	if err == nil {
+		err = d.checkExtra(c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", d.name, err)
 	}
 	return d.open, nil
 }

@@ -189,10 +189,10 @@ var attempts = []attempt{
 		}
 		return nil
 	}},
-	{name: "execute a program", do: func(*scene) error { return unix.Exec("/bin/sh", []string{"sh", "-c", "echo uid $(id -u)"}, nil) }},
+	{name: "execute a program", do: func(*scene) error { return unix.Exec("/usr/bin/id", []string{"id", "-u"}, nil) }},
 	{name: "execute a program in memory", do: func(*scene) error { return execMemfd() }},
 	{name: "become root through a setuid program", base: []Layer{UID}, do: func(s *scene) error {
-		return unix.Exec(s.SetUID, []string{"sh", "-p", "-c", "echo uid $(id -u)"}, []string{"PATH=/usr/bin:/bin"})
+		return unix.Exec(s.SetUID, []string{"id", "-u"}, nil)
 	}},
 	{name: "be root: setuid(0)", do: func(*scene) error {
 		_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 0, 0, 0)
@@ -337,17 +337,17 @@ func execMemfd() error {
 	return fail(errno)
 }
 
-// memProgram is an ELF file for amd64 that prints "uid 0".
+// memProgram is an ELF file for amd64 that prints "0".
 func memProgram() []byte {
 	code := "\xb8\x01\x00\x00\x00" + // mov eax, 1 (write)
 		"\xbf\x01\x00\x00\x00" + // mov edi, 1
 		"\x48\x8d\x35\x10\x00\x00\x00" + // lea rsi, [rip+16]
-		"\xba\x06\x00\x00\x00" + // mov edx, 6
+		"\xba\x02\x00\x00\x00" + // mov edx, 2
 		"\x0f\x05" + // syscall
 		"\xb8\x3c\x00\x00\x00" + // mov eax, 60 (exit)
 		"\x31\xff" + // xor edi, edi
 		"\x0f\x05" + // syscall
-		"uid 0\n"
+		"0\n"
 	const at, head = 0x400000, 64 + 56
 	b := []byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 	le := binary.LittleEndian

@@ -22,14 +22,20 @@ func BenchmarkJail(b *testing.B) {
 			if skip != nil && !skip[UID] {
 				p.Dirs, p.Read, p.Drop = nil, nil, true
 			}
+			// Of a few runs the best, too: a busy machine adds to the mean.
 			var enter time.Duration
+			bestEnter, best := time.Hour, time.Hour
 			for b.Loop() {
+				start := time.Now()
 				o := run(p, "", scene{}, []*os.File{f})
 				if o.Fatal != "" {
 					b.Fatal(o.Fatal)
 				}
 				enter += o.Took
+				bestEnter, best = min(bestEnter, o.Took), min(best, time.Since(start))
 			}
+			b.ReportMetric(float64(best.Microseconds()), "best-µs")
+			b.ReportMetric(float64(bestEnter.Microseconds()), "best-enter-µs")
 			b.ReportMetric(float64(enter.Microseconds())/float64(b.N), "enter-µs/op")
 		})
 	}

@@ -144,9 +144,9 @@ func run(p Policy, attempt string, s scene, files []*os.File) outcome {
 		}
 	}
 	var o outcome
-	if uid, ok := strings.CutPrefix(out.String(), "uid "); ok { // of a program that it became
-		if o.Done = strings.TrimSpace(uid) == s.WantUID; !o.Done {
-			o.Error = "ran as uid " + strings.TrimSpace(uid)
+	if uid := strings.TrimSpace(out.String()); uid != "" && strings.Trim(uid, "0123456789") == "" { // printed by a program that it became
+		if o.Done = uid == s.WantUID; !o.Done {
+			o.Error = "ran as uid " + uid
 		}
 		return o
 	}

@@ -244,8 +244,10 @@ func (t *threads) broadcast(calls []call) error {
 		return nil
 	}
 	copy(batch[:], calls)
-	batchLen = uintptr(len(calls))
-	arrived, done, refused, failed = 0, 0, 0, 0
+	atomic.StoreUintptr(&batchLen, uintptr(len(calls)))
+	for _, count := range []*uint32{&arrived, &done, &refused, &failed} {
+		atomic.StoreUint32(count, 0)
+	}
 	act := sigaction{handlerPC(), saSiginfo | saOnStack | saRestart, 0, ^uint64(0)}
 	if pc := restorerPC(); pc != 0 {
 		act.restorer, act.flags = pc, act.flags|saRestorer

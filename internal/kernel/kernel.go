@@ -35,6 +35,11 @@ type Options struct {
 	// once, one that woke up just before by a tick later (50 ms).
 	CPUTime time.Duration
 
+	// Yield is how often tasks leave guest code by themselves, in a process whose
+	// garbage collector is Go's own; 0 is never, and has every collection hang
+	// while a guest computes. It needs modules compiled for it (Counted).
+	Yield time.Duration
+
 	// CPUs is how many CPUs the system gets at most; 0 is no limit.
 	CPUs MilliCPUs
 }
@@ -117,6 +122,7 @@ func (k *Kernel) CreateProcess(ctx context.Context, module engine.Module, p Proc
 		return nil, errors.Join(err, task.thread.Close())
 	}
 	task.stress.begin(task, p.Stress)
+	task.yield.begin(task)
 	if err := k.adopt(tg, task); err != nil {
 		return nil, errors.Join(err, task.thread.Close())
 	}

@@ -186,6 +186,7 @@ func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
 		return fmt.Errorf("task %d: %w", ts.ID, err)
 	}
 	t.stress.begin(t, with.Stress)
+	t.yield.begin(t)
 	if err := k.adopt(g, t); err != nil {
 		return err
 	}

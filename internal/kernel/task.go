@@ -33,6 +33,7 @@ type Task struct {
 	thread  engine.Thread // only on the task goroutine, or while the task is at rest
 	restart Restart       // likewise
 	stress  stress        // likewise
+	yield   yielding      // likewise
 
 	state    RunState // protected by TaskSet.mu
 	stops    int      // external stops of this task; protected by TaskSet.mu

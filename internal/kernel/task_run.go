@@ -16,11 +16,13 @@ func (t *Task) run() {
 			t.cpu.end(t.k.clocks.Source())
 			continue
 		}
+		t.yield.resumed(t)
 		ev := t.thread.Run(ctx)
 		t.cpu.end(t.k.clocks.Source())
 		switch ev.Kind {
 		case engine.Unwound:
 			t.stress.unwound(t)
+			t.yield.unwound(t)
 		case engine.Exited:
 			t.group.exitWith(ExitStatus{Results: append([]uint64(nil), ev.Results...)})
 		case engine.Trapped:

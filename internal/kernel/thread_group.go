@@ -119,6 +119,14 @@ func (g *ThreadGroup) Exiting() bool {
 	return g.exiting
 }
 
+// StoppedBy is the signal that stopped the process, or 0.
+func (g *ThreadGroup) StoppedBy() int32 {
+	s := g.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return g.stopSig
+}
+
 func (g *ThreadGroup) members() []*Task {
 	g.k.tasks.mu.Lock()
 	defer g.k.tasks.mu.Unlock()

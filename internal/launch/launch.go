@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ import (
 	"github.com/stasis-run/stasis/internal/sandbox"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/store"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A Plan is a system to be started.
@@ -70,7 +72,7 @@ func Start(ctx context.Context, p *Plan) (*Process, error) {
 		return nil, err
 	}
 	run := store.Run{
-		PID: proc.PID, Started: time.Now(), Foreground: p.Foreground, Jail: proc.Report.Jail, Version: sandbox.Version,
+		PID: proc.PID, Started: time.Now(), Foreground: p.Foreground, Jail: proc.Report.Jail, Version: version.Number,
 	}
 	if err := p.Entry.SetRun(run); err != nil {
 		proc.Kill()
@@ -148,11 +150,22 @@ func (o *opening) openProgram(ctx context.Context) error {
 	} else if module, err = o.openImage(s.Image, s.Module); err != nil {
 		return err
 	}
-	if o.plan.Cache == nil || module == nil {
-		return nil
+	if o.plan.Cache == nil || module == nil || s.Image != "" && !o.isModule(s.Image, module) {
+		return nil // the system itself says what is wrong with an image
 	}
 	o.setup.Cache, err = Compile(ctx, o.plan, module)
 	return err
+}
+
+// isModule reports whether a file is the module that an image names: nothing else
+// is compiled for it.
+func (o *opening) isModule(dir string, module *os.File) bool {
+	config, err := image.OpenConfig(image.OS, dir)
+	if err != nil {
+		return false
+	}
+	digest, err := o.plan.Cache.Digest(module)
+	return err == nil && slices.ContainsFunc(config.Modules, func(m image.ModuleInfo) bool { return m.Digest == fmt.Sprintf("%x", digest) })
 }
 
 // OpenModule opens a module's file, and refuses what is none.
@@ -238,7 +251,7 @@ func (o *opening) openGrants() error {
 func openDir(d spec.Dir) (*os.File, error) {
 	f, err := os.OpenFile(d.Host, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, fault.Advise(fault.KindOf(sandbox.Advise(err)), fmt.Errorf("--dir %s: %w", d.Host, errors.Unwrap(err)), "name a directory that exists")
+		return nil, fault.Advise(fault.Invalid, fmt.Errorf("--dir %s: %w", d.Host, errors.Unwrap(err)), "name a directory that exists")
 	}
 	return f, nil
 }
@@ -306,11 +319,25 @@ func listen(spec string) (*os.File, error) {
 	network, addr, _ := strings.Cut(spec, ":")
 	l, err := net.Listen(network, addr)
 	if err != nil {
-		return nil, sandbox.Advise(err)
+		return nil, sandbox.Advise(&listenError{err})
 	}
 	defer l.Close()
 	return l.(*net.TCPListener).File()
 }
+
+// A listenError is what package net says, without the address, which its reader
+// knows.
+type listenError struct{ error }
+
+func (e *listenError) Error() string {
+	var errno unix.Errno
+	if errors.As(e.error, &errno) {
+		return errno.Error()
+	}
+	return e.error.Error()
+}
+
+func (e *listenError) Unwrap() error { return e.error }
 
 // openEntry opens the files of the system's directory, and its socket.
 func (o *opening) openEntry() error {

@@ -115,6 +115,12 @@ func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
 		return h, err
 	}
 	h.sys, err = Boot(context.Background(), o)
+	if h.image != nil {
+		err = errors.Join(err, h.image.Close()) // all of it is in memory
+	}
+	if m := h.files[RoleModule]; m != nil {
+		m.Close()
+	}
 	return h, err
 }
 
@@ -205,6 +211,7 @@ func (h *host) run() (code int) {
 	go h.listen()
 	x := h.watch()
 	x.Ended = time.Now()
+	h.note(x)
 	err = errors.Join(h.sys.Close(), store.WriteExit(h.files[RoleExit], x))
 	h.console.end()
 	srv.close()
@@ -212,6 +219,22 @@ func (h *host) run() (code int) {
 		return CodeFailed
 	}
 	return x.Code
+}
+
+// note writes to the log what the guest did not say of its end.
+func (h *host) note(x store.Exit) {
+	text := ""
+	switch {
+	case x.Error != "":
+		text = x.Error + "\n"
+	case x.Limit != "":
+		text = x.Limit + "\n"
+	case x.Trap != "":
+		text = "trap: " + x.Trap + "\n" + x.Stack
+	default:
+		return
+	}
+	h.console.log.write("stderr", []byte("stasis: "+h.setup.Name+": "+text))
 }
 
 // listen serves the client that started the system, for as long as it is there.

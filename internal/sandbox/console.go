@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/control"
@@ -44,6 +45,7 @@ type console struct {
 type client struct {
 	conn *control.Conn
 	gone chan struct{} // closed when it is attached no more
+	left atomic.Bool   // it said so itself
 	once sync.Once
 }
 
@@ -51,7 +53,7 @@ func (c *client) leave() { c.once.Do(func() { close(c.gone) }) }
 
 // clientPatience is how long a client may not read before it is let go: output
 // waits for those who are attached, as with docker, but not for ever.
-const clientPatience = 30 * time.Second
+var clientPatience = 30 * time.Second
 
 func newConsole(log *logWriter, stdin bool) (*console, error) {
 	null, err := os.Open(os.DevNull)
@@ -237,7 +239,7 @@ func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32
 	}
 	go func() {
 		defer cl.leave()
-		detached = c.receive(cl, a.Stdin, signal)
+		cl.left.Store(c.receive(cl, a.Stdin, signal))
 	}()
 	<-cl.gone
 	c.mu.Lock()
@@ -246,7 +248,7 @@ func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32
 		c.tty.SetDiscard(true)
 	}
 	c.mu.Unlock()
-	return detached, nil
+	return cl.left.Load(), nil
 }
 
 // resize sets the size of the terminal.

@@ -17,6 +17,7 @@ import (
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A Save is one attempt to write an image.
@@ -55,6 +56,14 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 	if k == nil || s.saved != "" {
 		return st, errEnded
 	}
+	if !v.Leave { // what is copied in now would be lost
+		s.copies.refuse(errSaved, false)
+		defer func() {
+			if err != nil {
+				s.copies.allow()
+			}
+		}()
+	}
 	got, err := checkpoint.Save(ctx, k, s.world.World, s.saveOptions(v))
 	if err == nil && !v.Leave {
 		s.saved = where
@@ -85,7 +94,7 @@ func (s *System) saveOptions(v Save) checkpoint.Options {
 	return checkpoint.Options{
 		Create: v.Create, Publish: v.Publish, Leave: v.Leave, Thin: v.Thin, DropEnv: v.DropEnv, Module: s.module,
 		Config: image.Config{
-			Generation: v.Generation, Attempt: int64(v.Attempt), Stasis: Version, Pass: instrument.Version, Limits: limits,
+			Generation: v.Generation, Attempt: int64(v.Attempt), Stasis: version.Number, Pass: instrument.Version, Limits: limits,
 			Info: info,
 		},
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // A server answers the calls of clients of one system.
@@ -81,12 +82,12 @@ func (v *server) accept() {
 	}
 }
 
-// call reads a call, unless the server is closed meanwhile.
-func (v *server) call(c *control.Conn) (call control.Call, err error) {
+// call reads a call, and what comes along, unless the server is closed meanwhile.
+func (v *server) call(c *control.Conn) (call control.Call, files []*os.File, err error) {
 	v.mu.Lock()
 	if v.closing {
 		v.mu.Unlock()
-		return call, errEnded
+		return call, nil, errEnded
 	}
 	v.waiting[c] = struct{}{}
 	c.Deadline(time.Now().Add(callTimeout))
@@ -96,11 +97,8 @@ func (v *server) call(c *control.Conn) (call control.Call, err error) {
 		defer v.mu.Unlock()
 		delete(v.waiting, c)
 	}()
-	files, err := c.Receive(&call)
-	for _, f := range files {
-		f.Close()
-	}
-	return call, err
+	files, err = c.Receive(&call)
+	return call, files, err
 }
 
 func (v *server) answer(c *control.Conn) {
@@ -112,17 +110,22 @@ func (v *server) answer(c *control.Conn) {
 		v.reply(c, control.Answer{}, err)
 		return
 	}
-	call, err := v.call(c)
+	call, files, err := v.call(c)
 	if err != nil {
 		return // it has gone, or speaks something else
 	}
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
 	c.Deadline(time.Time{})
 	defer func() {
 		if p := recover(); p != nil { // a bug of ours: the system runs on
 			v.reply(c, control.Answer{}, bug(p))
 		}
 	}()
-	v.do(c, call)
+	v.do(c, call, files)
 }
 
 func (v *server) reply(c *control.Conn, a control.Answer, err error) {
@@ -131,7 +134,7 @@ func (v *server) reply(c *control.Conn, a control.Answer, err error) {
 	_ = c.Send(a) // a client that has gone needs no answer
 }
 
-func (v *server) do(c *control.Conn, call control.Call) {
+func (v *server) do(c *control.Conn, call control.Call, files []*os.File) {
 	switch call.Op {
 	case control.OpStatus:
 		st, err := v.status()
@@ -150,10 +153,16 @@ func (v *server) do(c *control.Conn, call control.Call) {
 		v.attach(c, call.Attach)
 	case control.OpCheckpoint:
 		v.checkpoint(c, call.Checkpoint)
+	case control.OpCopyOut, control.OpCopyIn:
+		n, err := v.copy(call, files)
+		v.reply(c, control.Answer{Copied: n}, err)
+	case control.OpFileInfo:
+		i, err := v.fileInfo(call.Copy)
+		v.reply(c, control.Answer{File: i}, err)
 	default:
 		v.reply(c, control.Answer{}, fault.New(fault.Unsupported,
 			"the running system was started by stasis %s, which does not know %q (its protocol is %d, yours %d)",
-			Version, call.Op, control.Version, call.Version))
+			version.Number, call.Op, control.Version, call.Version))
 	}
 }
 

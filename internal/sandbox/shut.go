@@ -91,10 +91,7 @@ func enter(mode string, p jail.Policy, given Given) ([]Layer, error) {
 		return nil, nil
 	}
 	report, err := jail.Enter(p, given.jail())
-	var layers []Layer
-	for _, s := range report {
-		layers = append(layers, Layer{Name: string(s.Layer), Held: s.Held, Why: s.Why})
-	}
+	layers := LayersOf(report)
 	if err == nil && mode == JailStrict {
 		err = strict(layers)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/engine"
@@ -26,9 +27,6 @@ import (
 	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
-
-// Version is the program's version.
-const Version = "0.2.0-dev"
 
 // Options are what a system is booted with.
 type Options struct {
@@ -58,6 +56,12 @@ type System struct {
 
 	pausing sync.Mutex
 	paused  *kernel.ExternalStop // the user's pause; protected by pausing
+
+	holding sync.Mutex
+	held    bool    // signals wait for the end of the user's pause; protected by holding
+	waiting []int32 // those, in their order; protected by holding
+
+	copies copies // files on their way in and out; end before world goes
 
 	saving   sync.Mutex    // held while an image is written; guards world against it
 	saved    string        // image after which the system is ended; protected by saving
@@ -123,7 +127,9 @@ func (s *System) openEngine(ctx context.Context) (err error) {
 	if s.opts.Cache != "" {
 		s.cache = wazero.ReadCache(s.opts.Cache)
 	}
-	s.engine, err = wazero.New(ctx, EngineOptions(s.cache, &s.opts.Spec))
+	o := EngineOptions(s.cache, &s.opts.Spec)
+	o.Pass.Counted = o.Pass.Counted || s.opts.Embedded // for kernel.Options.Yield
+	s.engine, err = wazero.New(ctx, o)
 	return err
 }
 
@@ -153,7 +159,18 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
 		Seed:    s.opts.Spec.Seed,
 		Wall:    wall,
+		Yield:   s.yield(),
 	}, err
+}
+
+// yieldPeriod is how long a system InProcess may keep Go's collector waiting.
+const yieldPeriod = 10 * time.Millisecond
+
+func (s *System) yield() time.Duration {
+	if s.opts.Embedded {
+		return yieldPeriod
+	}
+	return 0
 }
 
 // wall is the guest's wall time in ns since 1970; the host's while there is no
@@ -347,8 +364,16 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 	}
 }
 
-// Signal sends the system a signal.
+// Signal sends the system a signal. While it is paused, all but SIGKILL wait for
+// it to be resumed; they are not saved with it.
 func (s *System) Signal(sig int32) error {
+	if sig > 0 && sig <= 64 && sig != kernel.SIGKILL && s.hold(sig) {
+		return nil
+	}
+	return s.signal(sig)
+}
+
+func (s *System) signal(sig int32) error {
 	switch sig {
 	case 0, kernel.SIGCHLD, kernel.SIGCONT, kernel.SIGSTOP, kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU, kernel.SIGURG, kernel.SIGWINCH:
 	default:
@@ -369,6 +394,7 @@ func (s *System) Kernel() *kernel.Kernel { return s.kernel.Load() }
 // drop ends the kernel and gives back what of the host it had.
 func (s *System) drop() error {
 	var err error
+	s.copies.refuse(errEnded, true)
 	if k := s.kernel.Swap(nil); k != nil {
 		err = k.Close()
 	}

@@ -39,7 +39,11 @@ func AppendAttempt(f *os.File, a Attempt) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(b, '\n'))
+	b = append(b, '\n')
+	if a.Outcome == "" { // of the run before, a crash may have cut a line short
+		b = append([]byte{'\n'}, b...)
+	}
+	_, err = f.Write(b)
 	return err
 }
 
@@ -62,7 +66,7 @@ func (e *Entry) Attempts() ([]Attempt, error) {
 		}
 		var a Attempt
 		if json.Unmarshal(line, &a) != nil {
-			continue // the same, in the middle
+			continue // the same, in the middle, or an empty line
 		}
 		a.Error, a.Image = fault.Clean(a.Error), fault.Clean(a.Image) // as in readExit
 		i, ok := at[a.Number]

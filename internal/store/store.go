@@ -162,10 +162,18 @@ type Entry struct {
 
 func (s *Store) path(name string) string { return filepath.Join(s.systems(), name) }
 
+// checkName refuses what cannot be the name of a system or an image.
+func checkName(name string) error {
+	if err := spec.CheckName(name); err != nil {
+		return &fault.Error{Kind: fault.Invalid, Err: err}
+	}
+	return nil
+}
+
 // Create makes the directory of a new system, and holds its lock. The directory
 // gets its name when all is in it, so nobody ever sees half of one.
 func (s *Store) Create(name string, sys System) (*Entry, error) {
-	if err := spec.CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	to := s.path(name)
@@ -206,7 +214,7 @@ func (e *Entry) moveTo(to string) error {
 
 // Rename gives a system another name. It may run.
 func (e *Entry) Rename(name string) error {
-	if err := spec.CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return err
 	}
 	return e.moveTo(e.store.path(name))
@@ -285,7 +293,7 @@ func (s *Store) sweepSockets(live map[string]bool) {
 
 // Get finds a system by its name, or by its id or the start of one.
 func (s *Store) Get(name string) (*Entry, error) {
-	if err := spec.CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	e := &Entry{store: s, dir: s.path(name)}
@@ -339,15 +347,19 @@ func (e *Entry) Name() string { return filepath.Base(e.dir) }
 // Dir is the system's directory.
 func (e *Entry) Dir() string { return e.dir }
 
-// File opens a file of the system's directory.
+// File opens a file of the system's directory. It does not follow a symbolic link,
+// and does not wait for the other end of a pipe.
 func (e *Entry) File(name string, flags int) (*os.File, error) {
-	return os.OpenFile(filepath.Join(e.dir, name), flags|unix.O_NOFOLLOW, 0o600)
+	return os.OpenFile(filepath.Join(e.dir, name), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 }
 
 // Hold takes the lock, which says that the system runs or is being changed. It
 // fails with ErrRunning if somebody has it.
 func (e *Entry) Hold() error {
 	f, err := e.File("lock", os.O_CREATE|os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotFound // removed
+	}
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/stasis-run/stasis/internal/spec"
 )
 
 // Tag gives an image a name, which must be free.
 func (s *Store) Tag(name, generation string) error {
-	if err := spec.CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return err
 	}
 	return os.Symlink(generation, filepath.Join(s.tags(), name)) // atomic, and refuses a name that is taken
@@ -19,7 +17,7 @@ func (s *Store) Tag(name, generation string) error {
 
 // Untag takes a name away.
 func (s *Store) Untag(name string) error {
-	if err := spec.CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return err
 	}
 	return os.Remove(filepath.Join(s.tags(), name))

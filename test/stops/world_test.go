@@ -73,7 +73,7 @@ func (s *spy) New(ctx context.Context, h engine.Host, l engine.Limits, st *engin
 }
 
 // prepare opens all that a system needs but its kernel.
-func prepare(t testing.TB, code []byte, g grant, root *memfs.FS) *system {
+func prepare(t testing.TB, code []byte, g grant, mounts []vfs.Mount) *system {
 	t.Helper()
 	s := &system{code: code, grant: g}
 	must := func(err error) {
@@ -91,9 +91,8 @@ func prepare(t testing.TB, code []byte, g grant, root *memfs.FS) *system {
 	s.mod = &spy{Module: m}
 	s.poller, err = hostfile.NewPoller()
 	must(err)
-	s.world.Root = root
 	s.world.Namespace = vfs.NewNamespace(ktime.Host.Wall)
-	must(s.world.Namespace.Mount(vfs.Mount{Guest: "/", FS: root}))
+	must(s.world.Namespace.MountAll(mounts))
 	return s
 }
 
@@ -109,7 +108,7 @@ func (g grant) options() kernel.Options {
 // before a benchmark's function returns: measuring stops the world.
 func boot(t testing.TB, code []byte, g grant) *system {
 	t.Helper()
-	s := prepare(t, code, g, memfs.New(memfs.Options{Now: ktime.Host.Wall}))
+	s := prepare(t, code, g, []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: ktime.Host.Wall})}})
 	fds := vfs.NewFDTable(16)
 	install := func(f vfs.File, err error) {
 		t.Helper()
@@ -238,7 +237,13 @@ func (s *system) elsewhere(t *testing.T, g grant) (*system, checkpoint.Stats, *c
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	dir := filepath.Join(t.TempDir(), "image")
-	stats, err := checkpoint.Save(ctx, s.k, s.world, checkpoint.Options{Dir: dir, Module: s.code, Version: "test", FS: image.OS})
+	draft, err := image.Create(image.OS, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := checkpoint.Save(ctx, s.k, s.world, checkpoint.Options{
+		Create: draft.File, Publish: draft.Publish, Module: s.code, Config: image.Config{Stasis: "test"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,11 +261,11 @@ func (s *system) elsewhere(t *testing.T, g grant) (*system, checkpoint.Stats, *c
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := memfs.Restore(st.Root, memfs.Options{Now: ktime.Host.Wall})
+	mounts, err := st.MemoryMounts(ktime.Host.Wall)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := prepare(t, code, g, root)
+	n := prepare(t, code, g, mounts)
 	stdio := func(string) (vfs.File, error) {
 		if g.stdin != nil {
 			return g.stdin(n.poller)

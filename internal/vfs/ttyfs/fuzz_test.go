@@ -1,7 +1,7 @@
 package ttyfs
 
 import (
-	"encoding/json"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"reflect"
 	"testing"
 )
@@ -76,7 +76,7 @@ func FuzzTerminal(f *testing.F) {
 func FuzzRestoreTerminal(f *testing.F) {
 	term := New(Options{Name: "console"})
 	term.Input([]byte("a\nb\x04cd\x13ef"))
-	b, err := json.Marshal(term.state())
+	b, err := protostruct.Marshal(term.state())
 	if err != nil {
 		f.Fatal(err)
 	}

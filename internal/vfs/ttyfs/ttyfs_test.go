@@ -2,8 +2,8 @@ package ttyfs
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -263,12 +263,12 @@ func saveAndRestore(t testing.TB, term *Terminal, o Options) *Terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := json.Marshal(saver.State())
+	b, err := protostruct.Marshal(saver.State())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var s vfs.State
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := protostruct.Unmarshal(b, &s); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.Objects) != 1 || len(s.Files) != 3 {
@@ -359,7 +359,7 @@ func TestRestoreHostile(t *testing.T) {
 	} {
 		s := good
 		spoil(&s)
-		b, err := json.Marshal(s)
+		b, err := protostruct.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -367,7 +367,7 @@ func TestRestoreHostile(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	b, _ := json.Marshal(good)
+	b, _ := protostruct.Marshal(good)
 	_, err := restoreTerminal(func(string) (*Terminal, error) { return nil, nil }, b)
 	want(t, "not granted", fmt.Sprint(err), "terminal c is needed and was not granted")
 }
