@@ -219,7 +219,6 @@ func (m *machine) file(_ *hostfile.Poller, name string) (vfs.File, error) {
 
 // boot builds the system, with the directory host at guest if that is set.
 func (m *machine) boot(ctx context.Context, o sandbox.Options, guest, host string) (err error) {
-	o.Embedded = true
 	o.Granted = sandbox.Granted{Stdio: m.file, Listen: m.listen, Terminal: func(string) (*ttyfs.Terminal, error) { return m.tty, nil }}
 	if guest != "" {
 		f, err := os.Open(host)
