@@ -74,9 +74,10 @@ type Limits struct {
 
 // A Host answers a guest's calls of imports.
 type Host interface {
-	// Call runs import fn. The arguments are in stack; results replace them
-	// from its start. It is called on the goroutine that called Run, and may
-	// use Thread methods that say so.
+	// Call runs import fn. The arguments are in stack, where the upper half of
+	// one of 32 bits is not defined; results replace them from its start. It
+	// is called on the goroutine that called Run, and may use Thread methods
+	// that say so.
 	//
 	// With Return the guest goes on with the results. With Unwind its stack is
 	// taken apart and Run returns; the call is then the thread's pending call,

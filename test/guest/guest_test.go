@@ -70,7 +70,7 @@ func (w *world) answer(fn uint32, stack []uint64) {
 		j := stack[0]
 		stack[0], stack[1] = j>>61|uint64(len(w.log))&1, j*0x9e3779b97f4a7c15
 	case "ref":
-		stack[0] += 1000
+		stack[0] = uint64(uint32(stack[0])) + 1000
 	}
 }
 
@@ -155,16 +155,20 @@ func (x *machine) run(stopped func()) string {
 			return x.outcome(ev)
 		}
 		stopped()
-		if fn, args, ok := x.thread.Pending(); ok {
-			n := 0
-			for range x.module.Imports()[fn].Type.Results {
-				n++
-			}
-			stack := append(slices.Clone(args), make([]uint64, n)...)
-			x.world.answer(fn, stack)
-			x.thread.Complete(stack[:n])
-		}
+		x.complete()
 	}
+}
+
+// complete answers the call that the guest waits for, if it does.
+func (x *machine) complete() {
+	fn, args, ok := x.thread.Pending()
+	if !ok {
+		return
+	}
+	n := len(x.module.Imports()[fn].Type.Results)
+	stack := append(slices.Clone(args), make([]uint64, n)...)
+	x.world.answer(fn, stack)
+	x.thread.Complete(stack[:n])
 }
 
 // outcome is all that can be seen of a guest that ended.
