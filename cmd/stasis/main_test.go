@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds each wait of a script for something to happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"stasis": main})
