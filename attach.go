@@ -52,6 +52,12 @@ func (s *System) Attach(ctx context.Context, o AttachOptions) error {
 		defer c.Close()
 	}
 	err = attached(ctx, c, o)
+	if errors.Is(err, errSaidEnd) {
+		err = nil
+		s.mu.Lock()
+		s.over = p != nil
+		s.mu.Unlock()
+	}
 	if p != nil && errors.Is(err, ErrDetached) {
 		s.leave(p)
 	}
@@ -117,6 +123,10 @@ func attached(ctx context.Context, c *control.Conn, o AttachOptions) error {
 	}
 	return <-done
 }
+
+// errSaidEnd is how a system says that it has ended: how is noted, and all that it
+// had of the host is free, but for its process.
+var errSaidEnd = errors.New("the system has ended")
 
 // errInputEnded says that there is no more input; output may still come.
 var errInputEnded = errors.New("the input has ended")
@@ -188,7 +198,7 @@ func receiveOutput(c *control.Conn, o AttachOptions) error {
 			return err
 		}
 		if m.Ended {
-			return nil
+			return errSaidEnd
 		}
 	}
 }

@@ -172,6 +172,9 @@ func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions)
 	if err != nil {
 		return Stats{}, err
 	}
+	if err := ctx.Err(); err != nil {
+		return Stats{}, err
+	}
 	n, gen := g.System.Begin()
 	t := target{host: h, o: o, gen: gen}
 	if err := t.check(); err != nil {
@@ -185,7 +188,13 @@ func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions)
 	}
 	st, err := g.System.Checkpoint(ctx, sandbox.Save{
 		Attempt: n, Generation: gen, Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv,
-		Create: t.create, Publish: t.publish,
+		Create: t.create,
+		Publish: func() error {
+			if err := ctx.Err(); err != nil { // nobody wants it any more
+				return err
+			}
+			return t.publish()
+		},
 	}, where, o.NoWait)
 	a := Attempt{Number: n, Generation: gen, Image: where, Outcome: AttemptDone, Stats: &st, Time: time.Now()}
 	if err != nil {

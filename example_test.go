@@ -74,7 +74,10 @@ func ExampleSystem_Checkpoint() {
 		log.Fatal(err)
 	}
 	defer woken.Close()
-	err = woken.Logs(ctx, stasis.LogOptions{Follow: true, Tail: 1}, func(r stasis.Record) error {
+	if _, err := woken.Wait(ctx); err != nil {
+		log.Fatal(err)
+	}
+	err = woken.Logs(ctx, stasis.LogOptions{Tail: 1}, func(r stasis.Record) error {
 		_, err := os.Stdout.Write(r.Data)
 		return err
 	})

@@ -34,9 +34,13 @@ type Host struct {
 	// Jail is JailOn by default.
 	Jail Jail
 
-	// Progress is told what takes long: "compiling", "saving", "restoring".
+	// Progress is told what takes long: "compiling", "saving", "restoring",
+	// "exporting", "importing". One may begin within another.
 	// done is nil at the begin and called at the end.
 	Progress func(what string) (done func())
+
+	mu       sync.Mutex
+	prepared *seed // see Prepare; protected by mu
 
 	once  sync.Once
 	store *store.Store
@@ -159,6 +163,15 @@ var errNoCache = errors.New("there is no place for compiled code")
 
 // New makes a system that does not run yet.
 func (h *Host) New(ctx context.Context, o Options) (*System, error) {
+	s, err := h.create(o)
+	if err == nil && s.entry != nil {
+		s.entry.Release()
+	}
+	return s, err
+}
+
+// create is New; the system's lock is still held.
+func (h *Host) create(o Options) (*System, error) {
 	if o.Name == "" {
 		o.Name = "s" + store.RandomID(4)
 	}
@@ -178,16 +191,18 @@ func (h *Host) New(ctx context.Context, o Options) (*System, error) {
 	if err != nil {
 		return nil, failed("create", "", err)
 	}
-	e.Release()
 	return &System{host: h, entry: e, opts: o, saved: sys}, nil
 }
 
 // Run makes a system and starts it.
 func (h *Host) Run(ctx context.Context, o Options) (*System, error) {
-	s, err := h.New(ctx, o)
+	seed := h.seedFor(&o)
+	s, err := h.create(o)
 	if err != nil {
+		seed.drop()
 		return nil, err
 	}
+	s.seed = seed
 	if err := s.Start(ctx, o.Start); err != nil {
 		_ = s.Remove(ctx, RemoveOptions{Force: true}) // it never ran
 		return nil, err

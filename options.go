@@ -91,5 +91,10 @@ type StartOptions struct {
 // Size is that of a terminal, in characters.
 type Size = control.Size
 
-// stdio reports whether the guest's streams are the caller's.
-func (o *StartOptions) stdio() bool { return o.Stdin != nil && o.Stdout != nil && o.Stderr != nil }
+// stdio are the guest's streams if they are the caller's; else nil ones.
+func (o *StartOptions) stdio(tty bool) [3]*os.File {
+	if !o.Foreground || tty || o.Stdin == nil || o.Stdout == nil || o.Stderr == nil {
+		return [3]*os.File{}
+	}
+	return [3]*os.File{o.Stdin, o.Stdout, o.Stderr}
+}

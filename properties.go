@@ -70,6 +70,9 @@ func (s *System) runningState(ctx context.Context, p *Properties) {
 	switch {
 	case err == nil && a.Status != nil:
 		p.Status, p.State = a.Status, State(a.Status.State)
+		if p.PID == 0 { // whoever started it has not noted the run yet, or was killed
+			p.PID = int(a.Status.PID)
+		}
 		if !p.State.Running() {
 			p.State = StateRunning
 		}

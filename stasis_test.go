@@ -264,7 +264,7 @@ func TestCheckpoint(t *testing.T) {
 		null, err := os.Open(os.DevNull)
 		p.must(err)
 		defer null.Close()
-		o := p.options("a", "work", "a")
+		o := p.options("a", "work", "d")
 		o.Start = stasis.StartOptions{Foreground: true, Stdin: null, Stdout: w, Stderr: w}
 		s := p.with(p.host.Run(p.ctx, o))
 		b := make([]byte, 6)
@@ -335,7 +335,7 @@ func TestKinds(t *testing.T) {
 			{"wrong type", stasis.Options{Spec: stasis.Spec{Module: guest("wrongtype")}}, stasis.NotRunnable},
 			{"no image", stasis.Options{Spec: stasis.Spec{Image: "/nowhere"}}, stasis.NotFound},
 			{"no image here", stasis.Options{Spec: stasis.Spec{Image: filepath.Dir(guest("cat"))}}, stasis.Corrupt},
-			{"no directory", stasis.Options{Spec: stasis.Spec{Module: guest("cat"), Dirs: []stasis.Dir{{Host: "/nowhere/at/all", Guest: "/a"}}}}, stasis.NotFound},
+			{"no directory", stasis.Options{Spec: stasis.Spec{Module: guest("cat"), Dirs: []stasis.Dir{{Host: "/nowhere/at/all", Guest: "/a"}}}}, stasis.Invalid},
 			{"memory", stasis.Options{Spec: stasis.Spec{Module: guest("cat"), Memory: 1}}, stasis.Exhausted},
 		} {
 			c.o.Isolation = p.iso

@@ -47,11 +47,13 @@ type System struct {
 	opts     Options
 	entry    *store.Entry
 	saved    store.System // what is in the store; it does not change
+	seed     *seed        // a process for the first Start; it alone uses this
 	embedded *embedded    // of a system InProcess; else nil
 
 	mu      sync.Mutex
 	process *launch.Process // of a run that this handle started and still has a part in; protected by mu
 	ours    bool            // that run ends with us; protected by mu
+	over    bool            // that run has said that it has ended; protected by mu
 	closed  bool            // protected by mu
 }
 
@@ -81,72 +83,18 @@ func (s *System) check() error {
 // Close frees the handle. It may be called again.
 func (s *System) Close() error {
 	s.mu.Lock()
-	p, ours, closed := s.process, s.ours, s.closed
+	p, ours, ended, closed := s.process, s.ours, s.over, s.closed
 	s.process, s.closed = nil, true
 	s.mu.Unlock()
-	if p != nil && !ours {
+	if p != nil && (!ours || ended) {
 		p.Release()
 	} else if p != nil {
 		p.Conn.Close() // the system ends
-		p.Wait()
+		<-p.Gone()
 	}
 	if s.embedded != nil && !closed {
 		return s.fail("close", s.embedded.close())
 	}
-	return nil
-}
-
-// Start starts a system that does not run. One that has run begins anew; one
-// made from an image is woken. When it returns nil, the system runs.
-func (s *System) Start(ctx context.Context, o StartOptions) error {
-	if err := s.check(); err != nil {
-		return s.fail("start", err)
-	}
-	if s.embedded != nil {
-		return s.fail("start", s.embedded.start(ctx, o))
-	}
-	op := "start"
-	if s.opts.Image != "" {
-		op = "restore"
-	}
-	return s.fail(op, s.start(ctx, o))
-}
-
-func (s *System) start(ctx context.Context, o StartOptions) error {
-	if err := s.entry.Hold(); err != nil {
-		return err
-	}
-	defer s.entry.Release() // it is the process's then
-	sys := s.saved
-	exe, err := s.host.executable()
-	if err != nil {
-		return err
-	}
-	st, err := s.host.open()
-	if err != nil {
-		return err
-	}
-	plan := &launch.Plan{
-		Store: st, Entry: s.entry, System: sys, Executable: exe, Cache: s.host.cache(), Jail: s.host.jail(),
-		Foreground: o.Foreground, Compiling: s.host.compiling(),
-	}
-	if o.stdio() && o.Foreground && !sys.Spec.TTY {
-		plan.Stdio = [3]*os.File{o.Stdin, o.Stdout, o.Stderr}
-	}
-	if o.Attached {
-		plan.Attach = &control.Attach{Stdin: sys.Spec.Stdin || sys.Spec.TTY, Size: o.Size}
-	}
-	p, err := launch.Start(ctx, plan)
-	if err != nil {
-		return err
-	}
-	if !o.Foreground && !o.Attached {
-		p.Release()
-		return nil
-	}
-	s.mu.Lock()
-	s.process, s.ours = p, o.Foreground
-	s.mu.Unlock()
 	return nil
 }
 
@@ -226,8 +174,10 @@ func (s *System) callWith(ctx context.Context, call control.Call, files ...*os.F
 	return a, fault.Advise(fault.UnexpectedExit, errors.New("it has ended before it replied"), "see how with: stasis wait %s", s.Name())
 }
 
-// Pause stops all tasks until Resume, and returns when they are at rest. A
-// paused system can be saved.
+// Pause stops all tasks until Resume, and returns when they are at rest. SIGKILL
+// ends a paused system; other signals wait for Resume. It can be saved, and stays
+// paused if it is to run on; the image is not: what is restored from it runs, and
+// signals that waited are not in it.
 func (s *System) Pause(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return s.fail("pause", err)
@@ -285,8 +235,12 @@ const (
 )
 
 // Shutdown sends SIGTERM, and SIGKILL if the system has not ended after grace;
-// it returns when it has. On a system that does not run it succeeds.
+// it returns when it has. On a system that does not run it succeeds; one that is
+// paused is resumed, to see the signal.
 func (s *System) Shutdown(ctx context.Context, grace time.Duration) error {
+	if s.embedded != nil || s.entry.Running() {
+		_ = s.Resume(ctx) // it need not be paused
+	}
 	if err := s.end(ctx, sigterm, grace); err != nil {
 		return s.fail("stop", err)
 	}
@@ -339,11 +293,41 @@ func (s *System) Wait(ctx context.Context) (Exit, error) {
 		x, err := s.embedded.wait(ctx)
 		return x, s.fail("wait", err)
 	}
-	x, err := s.entry.Wait(ctx)
+	if err := s.waitProcess(ctx); err != nil {
+		return Exit{}, s.fail("wait", err)
+	}
+	x, err := s.exit(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.ended()
 	}
 	return x, s.fail("wait", err)
+}
+
+// exit is how the run has ended, which is waited for.
+func (s *System) exit(ctx context.Context) (Exit, error) {
+	s.mu.Lock()
+	ended := s.over
+	s.mu.Unlock()
+	if ended {
+		return s.entry.Exit()
+	}
+	return s.entry.Wait(ctx)
+}
+
+// waitProcess waits for the process of a run that is ours, which is told at once.
+func (s *System) waitProcess(ctx context.Context) error {
+	s.mu.Lock()
+	p, ended := s.process, s.over
+	s.mu.Unlock()
+	if p == nil || ended {
+		return nil
+	}
+	select {
+	case <-p.Gone():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("it still runs: %w", ctx.Err())
+	}
 }
 
 // Attempts lists the system's checkpoints, failed ones too, oldest first.
@@ -376,7 +360,13 @@ func (s *System) Remove(ctx context.Context, o RemoveOptions) error {
 			return err
 		}
 	}
-	err := s.entry.Hold()
+	s.mu.Lock()
+	ended := s.over // its process may take another moment, and uses nothing of this any more
+	s.mu.Unlock()
+	var err error
+	if !ended {
+		err = s.entry.Hold()
+	}
 	if errors.Is(err, store.ErrRunning) {
 		err = fault.Advise(fault.WrongState, store.ErrRunning, "end it with: stasis kill %s, or remove it with rm -f", s.Name())
 	}

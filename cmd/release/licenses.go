@@ -19,7 +19,7 @@ import (
 type module struct {
 	path, version string
 	sum           string   // h1:… of go.sum, "" for Go's own library
-	license       string   // SPDX's name of it
+	license       string   // SPDX's expression of it
 	texts         []notice // what its licence asks to be passed on
 }
 
@@ -86,41 +86,42 @@ func (m *module) read(dir string) error {
 		}
 		text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 		m.texts = append(m.texts, notice{e.Name(), text})
-		if id := licenseOf(text); id != "" && !slices.Contains(licenses, id) {
-			licenses = append(licenses, id)
-		}
+		licenses = append(licenses, licensesOf(text)...)
 	}
 	if len(licenses) == 0 {
-		return errors.New("no licence is known of it: read it, and teach licenseOf")
+		return errors.New("no licence is known of it: read it, and add it to those known")
 	}
-	m.license = strings.Join(licenses, " AND ")
+	slices.Sort(licenses)
+	m.license = strings.Join(slices.Compact(licenses), " AND ")
 	return nil
 }
 
-// licenseOf tells which licence a text is, by words that only this one has, or
-// "". It knows those that Go modules commonly have.
-func licenseOf(text []byte) string {
+// known tells licences that Go modules commonly have by words that only they
+// have, in lower case and with single spaces.
+var known = []struct {
+	id    string
+	words []string
+	not   string // but for these
+}{
+	{"Apache-2.0", []string{"apache license", "version 2.0", "terms and conditions for use, reproduction, and distribution"}, ""},
+	{"MPL-2.0", []string{"mozilla public license", "version 2.0", `1.1. "contributor"`}, ""},
+	{"BSD-3-Clause", []string{"redistribution and use in source and binary forms", "neither the name"}, ""},
+	{"BSD-2-Clause", []string{"redistribution and use in source and binary forms", "this list of conditions"}, "neither the name"},
+	{"MIT", []string{"permission is hereby granted, free of charge", "the above copyright notice and this permission notice"}, ""},
+	{"ISC", []string{"permission to use, copy, modify, and", "with or without fee is hereby granted", "above copyright notice"}, ""},
+	{"Unlicense", []string{"this is free and unencumbered software released into the public domain"}, ""},
+}
+
+// licensesOf tells which licences are in a text, by SPDX's names.
+func licensesOf(text []byte) (ids []string) {
 	s := strings.ToLower(strings.Join(strings.Fields(string(text)), " "))
-	has := func(parts ...string) bool {
-		return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(s, p) })
+	has := func(words string) bool { return strings.Contains(s, words) }
+	for _, k := range known {
+		if !slices.ContainsFunc(k.words, func(w string) bool { return !has(w) }) && (k.not == "" || !has(k.not)) {
+			ids = append(ids, k.id)
+		}
 	}
-	switch {
-	case has("apache license", "version 2.0", "terms and conditions for use, reproduction, and distribution"):
-		return "Apache-2.0"
-	case has("mozilla public license", "version 2.0", "1.1. \"contributor\""):
-		return "MPL-2.0"
-	case has("redistribution and use in source and binary forms", "neither the name"):
-		return "BSD-3-Clause"
-	case has("redistribution and use in source and binary forms", "this list of conditions"):
-		return "BSD-2-Clause"
-	case has("permission is hereby granted, free of charge", "the above copyright notice and this permission notice"):
-		return "MIT"
-	case has("permission to use, copy, modify, and", "with or without fee is hereby granted", "above copyright notice"):
-		return "ISC"
-	case has("this is free and unencumbered software released into the public domain"):
-		return "Unlicense"
-	}
-	return ""
+	return ids
 }
 
 // thirdParty is the file of licences and notices.

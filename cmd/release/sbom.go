@@ -78,7 +78,7 @@ func (r *release) sbom(arch string, b *built, mods []module) ([]byte, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(b.binary)
-	our := module{path: modulePath, version: "v" + version.Number, license: licenseOf(license)}
+	our := module{path: modulePath, version: "v" + version.Number, license: strings.Join(licensesOf(license), " AND ")}
 	pkg := our.spdx()
 	pkg.Name, pkg.VersionInfo, pkg.PrimaryPurpose = "stasis", version.Number, "APPLICATION"
 	pkg.DownloadLocation = "git+https://" + modulePath

@@ -33,6 +33,9 @@ there. They do it by themselves otherwise. What is there already is left.`,
 					_, err = fmt.Println(name)
 					return err
 				}
+				if _, stat := os.Stat(name); stat == nil && stasis.KindOf(err) == stasis.NotFound {
+					return err // it is the cache that is not there
+				}
 				return launchError(err)
 			})
 		},
@@ -60,10 +63,11 @@ func cacheLsCommand() *cobra.Command {
 	var format string
 	var noTrunc bool
 	c := &cobra.Command{
-		Use:               "ls [flags]",
-		Aliases:           []string{"list"},
-		Short:             "List what is in the cache",
-		Long:              "List what is in the cache, what was used last first. A key begins with the SHA-256 of the module.",
+		Use:     "ls [flags]",
+		Aliases: []string{"list"},
+		Short:   "List what is in the cache",
+		Long: `List what is in the cache, what was used last first. A key begins with the SHA-256
+of the module.`,
 		Example:           "  stasis cache ls --no-trunc",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,

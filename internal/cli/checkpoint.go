@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,11 @@ directories and listening sockets, has to be granted again by -v and --listen.`,
 				return launchError(as("restore", err))
 			}
 			o.Image = im.Dir
-			o.Module = module
+			if module != "" {
+				if o.Module, err = filepath.Abs(module); err != nil {
+					return fmt.Errorf("restore: %w", err)
+				}
+			}
 			o.TTY = o.TTY || im.TTY()
 			if err := g.terminalOf(&o); err != nil {
 				return fmt.Errorf("restore: %w", err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,9 +42,18 @@ func (e *exitError) Unwrap() error { return e.err }
 // Main carries out the process's command line and ends the process.
 func Main() { os.Exit(run(os.Args[1:])) }
 
+// startsSystem reports whether a command line will start a system, most likely: its
+// process is then on its way while the rest of the line is read.
+func startsSystem(args []string) bool {
+	return len(args) > 1 && (args[0] == "run" || args[0] == "restore") && !slices.Contains(args, "--help")
+}
+
 // run carries out a command line and returns the exit code.
 func run(args []string) int {
 	root := NewRoot()
+	if startsSystem(args) {
+		host.Prepare()
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
@@ -123,10 +133,14 @@ func unknownVerb(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
-		return fmt.Errorf("there is no command %q (did you mean %s?)", args[0], strings.Join(names, " or "))
+	group := ""
+	if c.HasParent() {
+		group = c.Name() + ": "
 	}
-	return fmt.Errorf("there is no command %q (see: stasis --help)", args[0])
+	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+		return fmt.Errorf("%sthere is no command %q (did you mean %s?)", group, args[0], strings.Join(names, " or "))
+	}
+	return fmt.Errorf("%sthere is no command %q (see: %s --help)", group, args[0], c.CommandPath())
 }
 
 // arguments checks how many arguments a command has; most < 0 is no limit.

@@ -14,7 +14,8 @@ func completionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print a script that completes command lines in a shell",
-		Long:  "Print a script for a shell, which then completes commands, flags, and names of systems and images.",
+		Long: `Print a script for a shell, which then completes commands, flags, and names of
+systems and images.`,
 		Example: `  source <(stasis completion bash)
   stasis completion zsh >"${fpath[1]}/_stasis"
   stasis completion fish >~/.config/fish/completions/stasis.fish`,

@@ -53,8 +53,8 @@ func (g *systemFlags) add(c *cobra.Command) {
 	f.BoolVar(&g.rm, "rm", false, "remove the system when it has ended")
 	f.BoolVarP(&g.interactive, "interactive", "i", false, "let the guest read stdin")
 	f.BoolVarP(&g.tty, "tty", "t", false, "give the guest a terminal")
-	f.StringArrayVarP(&g.dirs, "volume", "v", nil, "give the guest a directory: HOST:GUEST[:ro]")
-	f.StringArrayVar(&g.dirs, "dir", nil, "the same; GUEST may be left out: HOST[:GUEST][:ro]")
+	f.VarP((*listValue)(&g.dirs), "volume", "v", "give the guest a directory: HOST:GUEST[:ro]")
+	f.Var((*listValue)(&g.dirs), "dir", "the same; GUEST may be left out: HOST[:GUEST][:ro]")
 	f.StringArrayVar(&g.tmpfs, "tmpfs", nil, "give the guest a file system in memory: GUEST[:size=SIZE]")
 	f.StringArrayVar(&g.listen, "listen", nil, "give the guest a listening socket: tcp:HOST:PORT")
 	f.StringVar(&g.policy, "files", "reopen", "host files that changed since they were saved: reopen, strict or stale")
@@ -68,6 +68,17 @@ func (g *systemFlags) add(c *cobra.Command) {
 	addJail(c, &g.jail)
 	f.BoolVar(&g.noCache, "no-cache", false, "neither use nor fill the cache of compiled code")
 	f.StringVar(&g.stress, "stress", "", "for tests: unwind=N or checkpoint=N, at every N-th safepoint")
+}
+
+// A listValue is a list that several flags add to; pflag's own would begin anew
+// with each flag.
+type listValue []string
+
+func (l *listValue) String() string { return strings.Join(*l, ",") }
+func (l *listValue) Type() string   { return "stringArray" }
+func (l *listValue) Set(s string) error {
+	*l = append(*l, s)
+	return nil
 }
 
 func addJail(c *cobra.Command, jail *string) {

@@ -46,6 +46,11 @@ func forward(signals <-chan os.Signal, to chan<- int32, done <-chan struct{}) {
 			return
 		}
 		if sig == unix.SIGTSTP {
+			select {
+			case to <- 0: // is taken when the one before has been sent
+			case <-done:
+				return
+			}
 			_ = unix.Kill(os.Getpid(), unix.SIGSTOP) // ourselves
 		}
 	}
@@ -165,6 +170,9 @@ func startAttached(ctx context.Context, s *stasis.System, stdin bool, keys strin
 		return err
 	}
 	x, err := s.Wait(ctx)
+	if o.AutoRemove {
+		defer s.Remove(ctx, stasis.RemoveOptions{})
+	}
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ it then is.`,
 		Args: unknownVerb,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(imageLsCommand(), imageInspectCommand(), imageVerifyCommand(), imageRmCommand())
+	c.AddCommand(imageLsCommand(), imageInspectCommand(), imageVerifyCommand(), imageRmCommand(), imageExportCommand(), imageImportCommand(), imageUpgradeCommand())
 	return c
 }
 
@@ -74,7 +74,8 @@ func imageLsCommand() *cobra.Command {
 		Use:     "ls [flags]",
 		Aliases: []string{"list"},
 		Short:   "List the images in the store",
-		Long:    "List the images in the store, those made last first. What is damaged is told of on stderr.",
+		Long: `List the images in the store, those made last first. What is damaged is told of on
+stderr.`,
 		Example: `  stasis image ls
   stasis image ls --format '{{.Generation}} {{.Size}}'`,
 		Args:              arguments(0, 0),

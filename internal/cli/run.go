@@ -147,16 +147,9 @@ func launch(ctx context.Context, g *systemFlags, o stasis.Options) error {
 	} else {
 		o.Start.Stdin, o.Start.Stdout, o.Start.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
-	interrupted, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	defer stop()
-	s, err := host.Run(interrupted, o)
-	byUser := interrupted.Err() != nil
-	stop()
+	s, err := start(ctx, o)
 	if err != nil {
-		if byUser {
-			return &exitError{code: exitInterrupted}
-		}
-		return launchFailure(err, o)
+		return err
 	}
 	defer s.Close()
 	return foreground(ctx, s, &o, g.interactive || !o.TTY, g.keys)
@@ -190,15 +183,38 @@ func named(err error, o stasis.Options) error {
 	return &shown
 }
 
-func launchDetached(ctx context.Context, o stasis.Options) error {
-	interrupted, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	defer stop()
-	s, err := host.Run(interrupted, o)
-	if err != nil {
-		if interrupted.Err() != nil {
-			return &exitError{code: exitInterrupted}
+// start makes a system and starts it, unless a signal comes before that has been
+// done; the command then ends as the signal would have ended it.
+func start(ctx context.Context, o stasis.Options) (*stasis.System, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	signals, came := make(chan os.Signal, 1), make(chan int, 1)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case sig := <-signals:
+			came <- 128 + int(sig.(unix.Signal))
+			cancel()
+		case <-ctx.Done():
 		}
-		return launchFailure(err, o)
+	}()
+	s, err := host.Run(ctx, o)
+	if err == nil {
+		return s, nil
+	}
+	select {
+	case code := <-came:
+		return nil, &exitError{code: code}
+	default:
+		return nil, launchFailure(err, o)
+	}
+}
+
+func launchDetached(ctx context.Context, o stasis.Options) error {
+	s, err := start(ctx, o)
+	if err != nil {
+		return err
 	}
 	defer s.Close()
 	_, err = fmt.Println(s.Name())

@@ -34,7 +34,7 @@ const Version = 1
 
 const (
 	maxFrame = 1 << 20 // bytes of a message
-	maxFDs   = 16      // descriptors with a message
+	maxFDs   = 128     // descriptors with a message, fewer than SCM_MAX_FD
 
 	filesShift = 24 // of their number in a frame's first four bytes
 )

@@ -123,8 +123,8 @@ func TestTooMuch(t *testing.T) {
 	if err := a.Send(control.Stream{Stdin: make([]byte, 2<<20)}); err == nil {
 		t.Error("a message of 2 MiB is sent")
 	}
-	if err := a.Send(control.Stream{}, slices.Repeat([]*os.File{os.Stdin}, 17)...); err == nil {
-		t.Error("17 descriptors are sent")
+	if err := a.Send(control.Stream{}, slices.Repeat([]*os.File{os.Stdin}, 129)...); err == nil {
+		t.Error("129 descriptors are sent")
 	}
 }
 
@@ -149,9 +149,9 @@ func TestHostile(t *testing.T) {
 		{"another type", []part{{with(frame([]byte{0x08, 1}), 2), rights(2)}}, ""},
 		{"files that were not announced", []part{{ok, rights(2)}}, "2 files, not 0"},
 		{"files that are missing", []part{{with(ok, 3), rights(2)}}, "2 files, not 3"},
-		{"many files announced", []part{{with(ok, 17), rights(2)}}, "at most"},
-		{"too many files", []part{{ok[:5], rights(100)}}, "too many"},
-		{"too many files in parts", []part{{ok[:1], rights(10)}, {ok[1:2], rights(10)}}, "too many"},
+		{"many files announced", []part{{with(ok, 129), rights(2)}}, "at most"},
+		{"too many files", []part{{ok[:5], rights(200)}}, "too many"},
+		{"too many files in parts", []part{{ok[:1], rights(100)}, {ok[1:2], rights(100)}}, "too many"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, raw := pair(t)

@@ -83,6 +83,7 @@ type Status struct {
 	Attached int32    `pb:"9" json:"attached"`  // clients
 	Attempts int32    `pb:"10" json:"attempts"` // number of the latest checkpoint
 	Args     []string `pb:"11" json:"args"`
+	PID      int32    `pb:"12" json:"pid,omitempty"` // of the host process, as those see it who started it
 }
 
 // A Size is that of a terminal, in characters.

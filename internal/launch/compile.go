@@ -7,7 +7,6 @@ import (
 	"os/exec"
 
 	"github.com/stasis-run/stasis/internal/codecache"
-	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/sandbox"
@@ -45,29 +44,23 @@ func Fill(ctx context.Context, p *Plan, module *os.File) (dir string, err error)
 
 // compile runs the helper.
 func compile(ctx context.Context, p *Plan, module *os.File, setup sandbox.CompileSetup) error {
-	conn, theirs, err := control.Pair()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer theirs.Close()
-	cmd, err := start(p.Jail, setup.Policy(), &setup.Given, func() *exec.Cmd {
+	seed, err := spawn(p.Jail, func(theirs *os.File) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, p.Executable, sandbox.CompileCommand)
-		cmd.Env, cmd.Dir = environment(), "/"
-		cmd.ExtraFiles = []*os.File{theirs, module}
+		cmd.ExtraFiles = []*os.File{theirs}
 		cmd.SysProcAttr = attributes(true)
 		return cmd
 	})
 	if err != nil {
 		return err
 	}
-	theirs.Close()
+	defer seed.conn.Close()
+	setup.Given = seed.given
 	var r sandbox.Report
-	err = conn.Send(&setup)
+	err = seed.conn.Send(&setup, module)
 	if err == nil {
-		_, err = conn.Receive(&r)
+		_, err = seed.conn.Receive(&r)
 	}
-	waited := cmd.Wait()
+	waited := seed.cmd.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -35,17 +35,9 @@ func Main() {
 	signal.Ignore(unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	unix.CloseOnExec(SetupFD)
-	conn, err := control.FileConn(os.NewFile(SetupFD, "setup"))
 	var setup Setup
-	if err == nil {
-		_, err = conn.Receive(&setup)
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "stasis: %s is not for users\n", ChildCommand)
-		os.Exit(CodeFailed)
-	}
-	h, err := newHost(&setup, conn)
+	conn, files := receiveSetup(ChildCommand, &setup)
+	h, err := newHost(&setup, conn, files)
 	if err != nil {
 		h.fail(err)
 		os.Exit(CodeFailed)
@@ -58,12 +50,40 @@ func Main() {
 	os.Exit(h.run())
 }
 
+// outerPID is this process's pid where /proc was mounted, which is not in its own
+// pid namespace.
+func outerPID() int {
+	name, err := os.Readlink("/proc/self")
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(name) // 0: no such /proc
+	return pid
+}
+
+// receiveSetup waits for what the parent says. It does not return if that never
+// comes: the parent had no use for this process after all, or is no such parent.
+func receiveSetup(command string, setup any) (*control.Conn, []*os.File) {
+	unix.CloseOnExec(SetupFD)
+	conn, err := control.FileConn(os.NewFile(SetupFD, "setup"))
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "stasis: %s is not for users\n", command)
+		os.Exit(CodeFailed)
+	}
+	files, err := conn.Receive(setup)
+	if err != nil {
+		os.Exit(CodeFailed)
+	}
+	return conn, files
+}
+
 // A host is the process of a system.
 type host struct {
 	setup   *Setup
 	conn    *control.Conn // to the parent
 	files   descriptors
 	owner   int // uid that the process was started with
+	pid     int // of the process, as those see it who started it; 0 if that is not known
 	image   *image.Image
 	console *console
 	journal *journal
@@ -75,20 +95,23 @@ type host struct {
 
 // newHost builds the system. What it opens of the host, it opens before the
 // jail is shut; what it reads of the program or image, after.
-func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
-	h = &host{setup: setup, conn: conn, owner: os.Getuid()}
+func newHost(setup *Setup, conn *control.Conn, files []*os.File) (h *host, err error) {
+	h = &host{setup: setup, conn: conn, owner: os.Getuid(), pid: outerPID()}
 	defer func() {
 		if p := recover(); p != nil {
 			err = bug(p)
 		}
 	}()
-	if h.files, err = setup.take(); err != nil {
+	if h.files, err = setup.take(files); err != nil {
 		return h, err
 	}
 	if err := h.files.need(RoleLock, RoleExit, RoleControl); err != nil {
 		return h, err
 	}
 	h.journal = &journal{f: h.files[RoleAttempts]}
+	if err := h.inherited(); err != nil {
+		return h, err
+	}
 	if err := h.openConsole(); err != nil {
 		return h, err
 	}
@@ -122,6 +145,29 @@ func newHost(setup *Setup, conn *control.Conn) (h *host, err error) {
 		m.Close()
 	}
 	return h, err
+}
+
+// inherited keeps of what the parent has left us what the guest is to have.
+func (h *host) inherited() error {
+	if sig := h.setup.Given.DeathSignal; sig != 0 { // the parent did not know yet when it started us
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(sig), 0, 0, 0); err != nil {
+			return fmt.Errorf("parent-death signal: %w", err)
+		}
+	}
+	if h.setup.Direct {
+		return nil
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for fd := range 3 {
+		if err := unix.Dup3(int(null.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("descriptor %d: %w", fd, err)
+		}
+	}
+	return nil
 }
 
 func (h *host) openConsole() (err error) {
@@ -198,7 +244,7 @@ func (h *host) run() (code int) {
 			code = CodeFailed
 		}
 	}()
-	srv, err := serve(h.files[RoleControl], h.owner, h.sys, h.console, h.journal)
+	srv, err := serve(h.files[RoleControl], h.owner, h.pid, h.sys, h.console, h.journal)
 	if err != nil {
 		h.fail(err)
 		return CodeFailed
@@ -212,7 +258,9 @@ func (h *host) run() (code int) {
 	x := h.watch()
 	x.Ended = time.Now()
 	h.note(x)
-	err = errors.Join(h.sys.Close(), store.WriteExit(h.files[RoleExit], x))
+	err = h.sys.Close()
+	h.giveBack()
+	err = errors.Join(err, store.WriteExit(h.files[RoleExit], x))
 	h.console.end()
 	srv.close()
 	if err != nil {
@@ -237,6 +285,18 @@ func (h *host) note(x store.Exit) {
 	h.console.log.write("stderr", []byte("stasis: "+h.setup.Name+": "+text))
 }
 
+// giveBack frees what the system had of the host, before anybody hears that it has
+// ended.
+func (h *host) giveBack() {
+	for role, f := range h.files {
+		for _, of := range []string{RoleListen, RoleDir, RoleKeep} {
+			if strings.HasPrefix(role, of) {
+				f.Close()
+			}
+		}
+	}
+}
+
 // listen serves the client that started the system, for as long as it is there.
 func (h *host) listen() {
 	var a control.Attach
@@ -244,7 +304,7 @@ func (h *host) listen() {
 		a = *h.setup.Attach
 	}
 	if h.setup.Attach != nil || h.setup.Life {
-		detached, _ := h.console.attach(h.conn, a, h.signal) // that it has ended, the client sees
+		detached, _ := h.console.attach(newClient(h.conn, h.setup.Life), a, h.signal) // that it has ended, the client sees
 		if detached {
 			return
 		}

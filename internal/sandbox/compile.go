@@ -3,10 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
@@ -16,8 +13,7 @@ import (
 // CompileCommand is the first argument of a process that compiles a module.
 const CompileCommand = "compile-child"
 
-// A CompileSetup is what such a process is told. The module is descriptor
-// SetupFD+1.
+// A CompileSetup is what such a process is told. The module comes with it.
 type CompileSetup struct {
 	Out     string `pb:"1"` // an empty directory, to be filled with code
 	Jail    string `pb:"2"`
@@ -28,32 +24,27 @@ type CompileSetup struct {
 // CompileMain is the process that compiles a module: hostile bytes in, code out,
 // and nothing else of the host.
 func CompileMain() {
-	unix.CloseOnExec(SetupFD)
-	conn, err := control.FileConn(os.NewFile(SetupFD, "setup"))
 	var setup CompileSetup
-	if err == nil {
-		_, err = conn.Receive(&setup)
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "stasis: %s is not for users\n", CompileCommand)
+	conn, files := receiveSetup(CompileCommand, &setup)
+	if len(files) != 1 {
 		os.Exit(CodeFailed)
 	}
-	layers, err := compileJailed(&setup, conn)
+	layers, err := compileJailed(&setup, files[0])
 	if conn.Send(Report{Fault: control.FaultOf(Advise(err)), Jail: layers}) != nil || err != nil {
 		os.Exit(CodeFailed)
 	}
 }
 
-func compileJailed(setup *CompileSetup, conn *control.Conn) (layers []Layer, err error) {
+func compileJailed(setup *CompileSetup, module *os.File) (layers []Layer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = bug(p)
 		}
 	}()
-	if layers, err = shutCompiler(setup, conn); err != nil {
+	if layers, err = shutCompiler(setup); err != nil {
 		return layers, err
 	}
-	b, err := ReadModule(os.NewFile(SetupFD+1, "module"))
+	b, err := ReadModule(module)
 	if err != nil {
 		return layers, err
 	}

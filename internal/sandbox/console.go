@@ -43,10 +43,15 @@ type console struct {
 
 // A client is somebody who is attached.
 type client struct {
-	conn *control.Conn
-	gone chan struct{} // closed when it is attached no more
-	left atomic.Bool   // it said so itself
-	once sync.Once
+	conn  *control.Conn
+	owner bool          // the system ends with it: it is waited for as long as it takes
+	gone  chan struct{} // closed when it is attached no more
+	left  atomic.Bool   // it said so itself
+	once  sync.Once
+}
+
+func newClient(conn *control.Conn, owner bool) *client {
+	return &client{conn: conn, owner: owner, gone: make(chan struct{})}
 }
 
 func (c *client) leave() { c.once.Do(func() { close(c.gone) }) }
@@ -186,7 +191,9 @@ func (c *console) broadcast(stream string, p []byte) {
 // send gives something to all who are attached.
 func (c *console) send(msg control.Stream) {
 	for _, cl := range c.attached() {
-		cl.conn.Patience(clientPatience)
+		if !cl.owner {
+			cl.conn.Patience(clientPatience)
+		}
 		if err := cl.conn.Send(msg); err != nil {
 			cl.leave()
 		}
@@ -222,8 +229,7 @@ var errEnded = errors.New("the system has ended")
 
 // attach serves a client until it leaves, or the system ends. signal is called
 // with what it sends the guest.
-func (c *console) attach(conn *control.Conn, a control.Attach, signal func(int32)) (detached bool, err error) {
-	cl := &client{conn: conn, gone: make(chan struct{})}
+func (c *console) attach(cl *client, a control.Attach, signal func(int32)) (detached bool, err error) {
 	c.mu.Lock()
 	if c.ended {
 		c.mu.Unlock()

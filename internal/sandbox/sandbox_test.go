@@ -22,6 +22,7 @@ import (
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/store"
+	"github.com/stasis-run/stasis/internal/version"
 )
 
 // TestMain keeps Go's collector from starting behind a looping guest, as the
@@ -87,7 +88,7 @@ func start(t *testing.T, program string, sp spec.Spec) *running {
 	must(t, err)
 	l, err := control.Listen(r.socket)
 	must(t, err)
-	r.server, err = serve(l, h.owner, h.sys, h.console, h.journal)
+	r.server, err = serve(l, h.owner, 0, h.sys, h.console, h.journal)
 	must(t, err)
 	l.Close()
 	r.sys, r.console = h.sys, h.console
@@ -235,7 +236,7 @@ func TestServer(t *testing.T) {
 	r.until("running")
 	_, err := r.ask(control.Call{Op: "dance"})
 	wantKind(t, err, fault.Unsupported)
-	if !strings.Contains(err.Error(), Version) || !strings.Contains(err.Error(), "dance") {
+	if !strings.Contains(err.Error(), version.Number) || !strings.Contains(err.Error(), "dance") {
 		t.Errorf("error %v", err)
 	}
 	_, err = r.ask(control.Call{Op: control.OpResume})
@@ -282,39 +283,51 @@ func TestKilledWhilePaused(t *testing.T) {
 	}
 }
 
+// A call is answered to the system's owner and to root only.
 func TestWrongUser(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Run("root may", func(t *testing.T) {
-			r := start(t, "spin", spec.Spec{})
-			r.server.owner = 12345
-			r.until("running")
-		})
+	me := uint32(os.Getuid())
+	for _, c := range []struct {
+		peer, owner uint32
+		want        fault.Kind
+	}{{me, me, fault.Unsupported}, {0, 12345, fault.Unsupported}, {65534, 12345, fault.Refused}, {65534, 65534, fault.Unsupported}, {65534, 0, fault.Refused}} {
+		if c.peer != me && me != 0 {
+			continue // only root can be others
+		}
+		ours, theirs, err := pairOf(c.peer)
+		must(t, err)
+		v := &server{owner: c.owner, waiting: make(map[*control.Conn]struct{})}
+		must(t, theirs.Send(control.Call{Op: "dance"}))
+		v.answer(ours)
+		var answer control.Answer
+		_, err = theirs.Receive(&answer)
+		must(t, err)
+		wantKind(t, answer.Fault.Err(), c.want)
+		ours.Close()
+		theirs.Close()
 	}
-	// A socket's peer is who made it.
+}
+
+// pairOf makes a connection whose peer is a user: a socket's peer is who made it.
+func pairOf(uid uint32) (ours, theirs *control.Conn, err error) {
 	runtime.LockOSThread()
-	if os.Getuid() == 0 { // of this thread only, and to be taken back
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 65534, ^uintptr(0)); errno != 0 {
-			t.Skip(errno)
+	defer runtime.UnlockOSThread()
+	const keep = ^uintptr(0)
+	if me := os.Getuid(); uid != uint32(me) { // of this thread only, and taken back
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(uid), keep); errno != 0 {
+			return nil, nil, errno
 		}
+		defer func() {
+			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(me), keep); errno != 0 {
+				panic(errno)
+			}
+		}()
 	}
-	a, theirs, err := control.Pair()
-	if os.Getuid() == 0 {
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 0, ^uintptr(0)); errno != 0 {
-			panic(errno)
-		}
+	ours, f, err := control.Pair()
+	if err != nil {
+		return nil, nil, err
 	}
-	runtime.UnlockOSThread()
-	must(t, err)
-	defer a.Close()
-	b, err := control.FileConn(theirs)
-	must(t, err)
-	defer b.Close()
-	v := &server{owner: 12345, waiting: make(map[*control.Conn]struct{})}
-	v.answer(b)
-	var answer control.Answer
-	_, err = a.Receive(&answer)
-	must(t, err)
-	wantKind(t, answer.Fault.Err(), fault.Refused)
+	theirs, err = control.FileConn(f)
+	return ours, theirs, err
 }
 
 func TestCheckpoint(t *testing.T) {
@@ -505,7 +518,7 @@ func TestSlowClient(t *testing.T) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		_, _ = c.attach(ours, control.Attach{}, func(int32) {})
+		_, _ = c.attach(newClient(ours, false), control.Attach{}, func(int32) {})
 	}()
 	for len(c.attached()) == 0 {
 		time.Sleep(time.Millisecond)
@@ -519,7 +532,7 @@ func TestSlowClient(t *testing.T) {
 		t.Fatal("it is attached still")
 	}
 	c.end()
-	if _, err := c.attach(ours, control.Attach{}, func(int32) {}); !errors.Is(err, errEnded) {
+	if _, err := c.attach(newClient(ours, false), control.Attach{}, func(int32) {}); !errors.Is(err, errEnded) {
 		t.Errorf("after the end: %v", err)
 	}
 }

@@ -23,6 +23,7 @@ type server struct {
 	sys      *System
 	console  *console
 	journal  *journal
+	pid      int    // of this process, outside
 	owner    uint32 // whose calls are answered, besides root's
 	listener net.Listener
 	wg       sync.WaitGroup
@@ -44,13 +45,13 @@ const (
 
 // serve begins to answer the calls of owner, a uid, on a listening socket. Close
 // ends it.
-func serve(listening *os.File, owner int, s *System, c *console, j *journal) (*server, error) {
+func serve(listening *os.File, owner, pid int, s *System, c *console, j *journal) (*server, error) {
 	l, err := net.FileListener(listening)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", cause(err))
 	}
 	v := &server{
-		sys: s, console: c, journal: j, owner: uint32(owner), listener: l,
+		sys: s, console: c, journal: j, owner: uint32(owner), pid: pid, listener: l,
 		room: make(chan struct{}, maxConns), waiting: make(map[*control.Conn]struct{}),
 	}
 	v.wg.Go(v.accept)
@@ -176,7 +177,7 @@ func (v *server) status() (*control.Status, error) {
 	out := &control.Status{
 		State: v.sys.State(), Time: now, CPU: st.CPU, Memory: st.Memory, Tasks: int32(st.Living()),
 		OpenFDs: int32(k.Init().Files().Len()), Attached: int32(len(v.console.attached())),
-		Attempts: int32(v.sys.Attempts()), Args: k.Init().Args(),
+		Attempts: int32(v.sys.Attempts()), Args: k.Init().Args(), PID: int32(v.pid),
 	}
 	var ru unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &ru) == nil {
@@ -196,7 +197,7 @@ func (v *server) attach(c *control.Conn, a *control.Attach) {
 		return
 	}
 	v.reply(c, control.Answer{}, nil)
-	_, _ = v.console.attach(c, *a, v.signal) // that it has ended, the client sees
+	_, _ = v.console.attach(newClient(c, false), *a, v.signal) // that it has ended, the client sees
 }
 
 // signal sends the guest a signal that a client asks for in passing.

@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/spec"
 )
@@ -15,9 +13,9 @@ import (
 // ChildCommand is the first argument of a process that hosts a system.
 const ChildCommand = "sandbox-child"
 
-// A Setup is what the parent of a host process hands it, on the connection that
-// it inherits as descriptor SetupFD; the other descriptors follow that one. Both
-// are the same program, so there is one version of this.
+// A Setup is what the parent of a host process hands it, with descriptors, on the
+// connection that it inherits as descriptor SetupFD. Both are the same program, so
+// there is one version of this.
 type Setup struct {
 	Name     string          `pb:"1"` // for people
 	ID       string          `pb:"2"`
@@ -69,16 +67,14 @@ const (
 // Descriptors are what a process was handed, by role.
 type descriptors map[string]*os.File
 
-// take returns the descriptors that a setup names.
-func (s *Setup) take() (descriptors, error) {
+// take sorts the descriptors that came with a setup.
+func (s *Setup) take(files []*os.File) (descriptors, error) {
+	if len(files) != len(s.Roles) {
+		return nil, fmt.Errorf("%d descriptors, want %d", len(files), len(s.Roles))
+	}
 	d := make(descriptors)
 	for i, role := range s.Roles {
-		fd := SetupFD + 1 + i
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-			return nil, fmt.Errorf("descriptor %d (%s): %w", fd, role, err)
-		}
-		unix.CloseOnExec(fd)
-		d[role] = os.NewFile(uintptr(fd), role)
+		d[role] = files[i]
 	}
 	return d, nil
 }

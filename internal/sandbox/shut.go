@@ -3,9 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
-	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/jail"
 	"github.com/stasis-run/stasis/internal/spec"
 )
@@ -53,19 +51,14 @@ func (g *Given) private() bool {
 	return false
 }
 
-// Policy is what the process of a system may keep. Parent and child come to the
-// same.
-func (s *Setup) Policy() jail.Policy {
+// policy is what the process of a system may keep: what it opened itself, and what
+// came over the connection, is kept in any case.
+func (h *host) policy() jail.Policy {
+	s := h.setup
 	p := jail.Policy{Sockets: true, Drop: len(s.Spec.Dirs) == 0 && s.Given.private()}
-	for i, role := range s.Roles {
-		fd := SetupFD + 1 + i
-		number, ok := strings.CutPrefix(role, RoleDir)
-		n, err := strconv.Atoi(number)
-		if !ok || err != nil || n < 0 || n >= len(s.Spec.Dirs) {
-			p.Keep = append(p.Keep, fd)
-			continue
-		}
-		p.Dirs = append(p.Dirs, jail.Dir{FD: fd, Writable: !s.Spec.Dirs[n].ReadOnly})
+	for i, d := range s.Spec.Dirs {
+		f := h.files[RoleDir+strconv.Itoa(i)]
+		p.Dirs = append(p.Dirs, jail.Dir{FD: int(f.Fd()), Writable: !d.ReadOnly})
 	}
 	if s.Cache != "" {
 		p.Read = []string{s.Cache}
@@ -75,12 +68,7 @@ func (s *Setup) Policy() jail.Policy {
 
 // shut gives up all that the process does not need.
 func (h *host) shut() (err error) {
-	p := h.setup.Policy()
-	p.Keep = append(p.Keep, h.conn.FD())
-	p.Keep = append(p.Keep, h.console.descriptors()...)
-	for _, f := range h.stress {
-		p.Keep = append(p.Keep, int(f.Fd()))
-	}
+	p := h.policy()
 	h.jail, err = enter(h.setup.Jail, p, h.setup.Given)
 	return err
 }
@@ -98,17 +86,13 @@ func enter(mode string, p jail.Policy, given Given) ([]Layer, error) {
 	return layers, err
 }
 
-// Policy is what a process that compiles may keep.
-func (s *CompileSetup) Policy() jail.Policy {
-	return jail.Policy{Keep: []int{SetupFD + 1}, Write: []string{s.Out}, Drop: s.Given.private()}
+// policy is what a process that compiles may keep.
+func (s *CompileSetup) policy() jail.Policy {
+	return jail.Policy{Write: []string{s.Out}, Drop: s.Given.private()}
 }
 
 // shutCompiler gives up all that compiling does not need.
-func shutCompiler(s *CompileSetup, conn *control.Conn) ([]Layer, error) {
-	p := s.Policy()
-	p.Keep = append(p.Keep, conn.FD())
-	return enter(s.Jail, p, s.Given)
-}
+func shutCompiler(s *CompileSetup) ([]Layer, error) { return enter(s.Jail, s.policy(), s.Given) }
 
 // newStressFiles makes the files that --stress checkpoint writes to: nothing can
 // be made in the jail.

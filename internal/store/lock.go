@@ -31,6 +31,20 @@ func tryLock(f *os.File) error {
 	}
 }
 
+// forking is how long a child of a holder may have a lock that it is not meant to
+// have: until it has executed its program.
+const forking = 20 * time.Millisecond
+
+// lockSoon is tryLock, which it repeats for as long as somebody may have the lock
+// by accident.
+func lockSoon(f *os.File) error {
+	for end := time.Now().Add(forking); ; time.Sleep(time.Millisecond) {
+		if err := tryLock(f); !errors.Is(err, ErrRunning) || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
 // isFree reports whether nobody holds the lock of f. Of f itself it does not
 // tell.
 func isFree(f *os.File) (bool, error) {

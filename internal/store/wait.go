@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// waitPoll is how often a waiter looks whether a system has ended: a lock cannot
+// waitPoll is how often a waiter looks, after a while, whether a system has ended: a lock cannot
 // be waited for with a deadline.
 const waitPoll = 10 * time.Millisecond
 
