@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -42,13 +43,14 @@ type forgery struct {
 	dir    string // of the case
 	wake   Wake
 	state  *checkpoint.State
+	bytes  []byte // in place of state, if not nil
 	extra  []byte // appended to the state's bytes
 	module []byte // nil if the image is thin
 	memory []byte
 }
 
 // open takes the image of the case in dir apart.
-func openForgery(t *testing.T, name string) *forgery {
+func openForgery(t testing.TB, name string) *forgery {
 	t.Helper()
 	f := &forgery{dir: filepath.Join(t.TempDir(), "case")}
 	err := Copy(f.dir, filepath.Join("v1", name))
@@ -87,11 +89,14 @@ func (f *forgery) write() error {
 	}
 	w := image.NewWriter(d.File)
 	defer w.Close()
-	b, err := protostruct.Marshal(f.state)
+	b := f.bytes
+	if b == nil {
+		b, err = protostruct.Marshal(f.state)
+	}
 	if err == nil {
 		err = w.State(append(b, f.extra...))
 	}
-	c := image.Config{Created: time.Unix(1, 0).UTC(), Processes: len(f.state.Kernel.Processes)}
+	c := image.Config{Created: time.Unix(1, 0).UTC(), Processes: 1}
 	if err == nil && f.module != nil {
 		err = w.Module(digestOf(f.module), f.module)
 	} else if err == nil {
@@ -437,6 +442,11 @@ func resetPeak(t *testing.T) {
 	}
 }
 
+var (
+	mutations = flag.Int("mutations", 0, "how many mutated images of each case TestMutated tries")
+	firstSeed = flag.Uint64("seed", 1, "of TestMutated")
+)
+
 // TestMutated restores images with values that are not as they should be, and
 // lets run for a moment what is taken: an error or a system that can be ended,
 // never a panic or a hang.
@@ -445,10 +455,13 @@ func TestMutated(t *testing.T) {
 	if testing.Short() {
 		rounds = 6
 	}
+	if *mutations > 0 {
+		rounds = *mutations
+	}
 	taken, refused := 0, 0
-	for _, c := range Cases {
+	for i, c := range Cases {
 		t.Run(c.Name, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(1, uint64(len(c.Name))))
+			r := rand.New(rand.NewPCG(*firstSeed, uint64(i)))
 			f := openForgery(t, c.Name)
 			good, err := protostruct.Marshal(f.state)
 			if err != nil {
@@ -502,4 +515,33 @@ func (f *forgery) try(t *testing.T) bool {
 		t.Error(fmt.Errorf("it cannot be ended: %w", err))
 	}
 	return true
+}
+
+// FuzzRestore restores an image whose state is anything: an error or a system,
+// which does not run, as the fuzzer stops Go's world when it likes.
+func FuzzRestore(f *testing.F) {
+	var forgeries []*forgery
+	for i, c := range Cases {
+		if c.Name == "bulk" { // its memory is large
+			continue
+		}
+		fg := openForgery(f, c.Name)
+		b, err := protostruct.Marshal(fg.state)
+		if err != nil {
+			f.Fatal(err)
+		}
+		forgeries = append(forgeries, fg)
+		f.Add(uint8(i), b)
+	}
+	f.Fuzz(func(t *testing.T, i uint8, b []byte) {
+		fg := *forgeries[int(i)%len(forgeries)]
+		fg.bytes = bytes.Clone(b)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		m, _, err := fg.restore(ctx)
+		if m == nil {
+			t.Fatal(err)
+		}
+		m.close()
+	})
 }
