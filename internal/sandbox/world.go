@@ -45,6 +45,7 @@ func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount)
 	defer func() {
 		if err != nil {
 			w.close()
+			w = nil // or the system would close it again
 		}
 	}()
 	if w.poller, err = hostfile.NewPoller(); err != nil {

@@ -29,6 +29,7 @@ type Case struct {
 	runs    bool   // it computes when it is saved
 	fresh   bool   // it has not run at all
 	signals []int32
+	dials   bool   // somebody connects to it first
 	typed   string // at its terminal, when it is ready
 	host    string // content of host/data.txt
 	holds   func(st *checkpoint.State) error
@@ -70,6 +71,8 @@ var Cases = []Case{
 		Wake: Wake{About: "stopped by SIGTSTP, with a SIGTERM that waits", Signals: []int32{18}}},
 	{Name: "accept", Spec: spec.Spec{Listen: []string{"tcp:127.0.0.1:0"}},
 		Wake: Wake{About: "waiting for a connection", Listen: []string{"tcp:127.0.0.1:0"}, Send: "hello\n"}},
+	{Name: "conn", Spec: spec.Spec{Listen: []string{"tcp:127.0.0.1:0"}}, dials: true,
+		Wake: Wake{About: "a connection, which is gone after the wake", Listen: []string{"tcp:127.0.0.1:0"}, Send: "again\n"}},
 	{Name: "host", host: "one and two and three\n",
 		Wake: Wake{About: "a file of a directory of the host, half read", Stdin: text("\n"), Dir: "/host"}},
 }
@@ -175,7 +178,9 @@ func (c *Case) save(ctx context.Context, dir, guests string) error {
 	}
 	if !c.fresh {
 		m.start(ctx)
-		if err := c.settle(ctx, m); err != nil {
+		hangUp, err := c.settle(ctx, m)
+		defer hangUp()
+		if err != nil {
 			return err
 		}
 	}
@@ -196,14 +201,23 @@ func (c *Case) prepare(dir, module string) error {
 	return err
 }
 
-// settle waits until the guest is where it is to be saved.
-func (c *Case) settle(ctx context.Context, m *machine) error {
+// settle waits until the guest is where it is to be saved. HangUp is called when
+// it has been.
+func (c *Case) settle(ctx context.Context, m *machine) (hangUp func(), err error) {
+	hangUp = func() {}
 	if c.before != "" {
 		go io.WriteString(m.feed.(io.Writer), c.before)
 	}
+	if c.dials {
+		conn, err := m.dial("hello\n")
+		if err != nil {
+			return hangUp, err
+		}
+		hangUp = func() { conn.Close() }
+	}
 	for !strings.Contains(m.output(), "ready") || !c.runs && m.sys.State() != "blocked" {
 		if err := m.pause(ctx); err != nil {
-			return fmt.Errorf("not ready: %w: %s", err, m.output())
+			return hangUp, fmt.Errorf("not ready: %w: %s", err, m.output())
 		}
 	}
 	if m.tty != nil {
@@ -211,15 +225,15 @@ func (c *Case) settle(ctx context.Context, m *machine) error {
 	}
 	for _, sig := range c.signals {
 		if err := m.sys.Signal(sig); err != nil {
-			return err
+			return hangUp, err
 		}
 		for m.sys.State() != "stopped" {
 			if err := m.pause(ctx); err != nil {
-				return err
+				return hangUp, err
 			}
 		}
 	}
-	return nil
+	return hangUp, nil
 }
 
 // pause lets some time go by, and tells if the guest has ended.

@@ -266,27 +266,37 @@ func (m *machine) wait() (string, error) {
 	}
 }
 
-// converse sends something to the listening socket and returns what comes back.
-func (m *machine) converse(s string) (string, error) {
+// dial connects to the listening socket and sends something.
+func (m *machine) dial(s string) (net.Conn, error) {
 	for _, f := range m.listen {
 		l, err := net.FileListener(f)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		defer l.Close()
-		c, err := net.Dial("tcp", l.Addr().String())
+		c, err := net.DialTimeout("tcp", l.Addr().String(), time.Minute)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(time.Minute)) // a socket takes one
 		if _, err := io.WriteString(c, s); err != nil {
-			return "", err
+			c.Close()
+			return nil, err
 		}
-		b, err := io.ReadAll(c)
-		return string(b), err
+		return c, nil
 	}
-	return "", errors.New("no listening socket")
+	return nil, errors.New("no listening socket")
+}
+
+// converse sends something to the listening socket and returns what comes back.
+func (m *machine) converse(s string) (string, error) {
+	c, err := m.dial(s)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute)) // a socket takes one
+	b, err := io.ReadAll(c)
+	return string(b), err
 }
 
 func (m *machine) close() {

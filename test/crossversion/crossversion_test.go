@@ -133,9 +133,11 @@ func TestConfig(t *testing.T) {
 			want string
 			is   error
 		}{
-			{"as it is", func(map[string]any) {}, "", nil},
-			{"a new field", func(c map[string]any) { c["colour"] = map[string]any{"of": []int{1}} }, "", nil},
-			{"a new field of a module", func(c map[string]any) { c["modules"].([]any)[0].(map[string]any)["colour"] = 1 }, "", nil},
+			{"new fields", func(c map[string]any) {
+				c["colour"] = map[string]any{"of": []int{1}}
+				c["modules"].([]any)[0].(map[string]any)["colour"] = 1
+				c["memories"].([]any)[0].(map[string]any)["colour"] = nil
+			}, "", nil},
 			{"version 2", func(c map[string]any) { c["version"] = 2 }, "version 2", image.ErrVersion},
 			{"version 0", func(c map[string]any) { c["version"] = 0 }, "version 0", image.ErrVersion},
 			{"a new feature", func(c map[string]any) { c["requires"] = []string{"time-travel"} }, "time-travel", image.ErrVersion},

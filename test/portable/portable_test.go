@@ -28,7 +28,7 @@ var emulators = map[string]struct{ arch, qemu string }{
 type side struct {
 	arch     string
 	emulator []string // what runs its programs; none for our own
-	dir      string   // of its programs
+	program  string   // that both sides have
 }
 
 // sides returns ours and the foreign one.
@@ -51,40 +51,39 @@ func sides(t *testing.T) (ours, foreign side) {
 }
 
 // build builds a program of ours for a side: a command, or a package's tests.
-func (s *side) build(t *testing.T, pkg string, tests bool) string {
+func (s *side) build(t *testing.T, pkg string, tests bool) {
 	t.Helper()
-	if s.dir == "" {
-		s.dir = t.TempDir()
-	}
-	out := filepath.Join(s.dir, filepath.Base(pkg))
-	args := []string{"build", "-o", out, pkg}
+	s.program = filepath.Join(t.TempDir(), filepath.Base(pkg))
+	args := []string{"build", "-o", s.program, module + pkg}
 	if tests {
-		args = []string{"test", "-c", "-o", out, pkg}
+		args = []string{"test", "-c", "-o", s.program, module + pkg}
 	}
 	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), "GOARCH="+s.arch, "CGO_ENABLED=0")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s for %s: %v\n%s", pkg, s.arch, err, b)
 	}
-	return out
 }
 
-// run runs a program of a side in dir.
+// run runs the program of a side in dir.
 func (s *side) run(t *testing.T, dir string, args ...string) {
 	t.Helper()
-	args = append(append([]string(nil), s.emulator...), args...)
-	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	all := append(append([]string(nil), s.emulator...), s.program)
+	all = append(all, args...)
+	cmd := exec.CommandContext(t.Context(), all[0], all[1:]...)
 	cmd.Dir = dir
 	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %s: %v\n%.8000s", s.arch, strings.Join(args, " "), err, b)
+		t.Fatalf("%s: %s: %v\n%.8000s", s.arch, strings.Join(all, " "), err, b)
 	}
 }
 
 const module = "github.com/stasis-run/stasis/"
 
-// directions calls f for both.
-func directions(t *testing.T, f func(t *testing.T, from, to *side)) {
+// directions builds a program for both sides and calls f for both directions.
+func directions(t *testing.T, pkg string, tests bool, f func(t *testing.T, from, to *side)) {
 	ours, foreign := sides(t)
+	ours.build(t, pkg, tests)
+	foreign.build(t, pkg, tests)
 	t.Run("to "+foreign.arch, func(t *testing.T) { f(t, &ours, &foreign) })
 	t.Run("from "+foreign.arch, func(t *testing.T) { f(t, &foreign, &ours) })
 }
@@ -95,37 +94,34 @@ func TestGuests(t *testing.T) {
 	if testing.Short() {
 		stops = "2"
 	}
-	programs := make(map[string]string)
-	directions(t, func(t *testing.T, from, to *side) {
-		for _, s := range []*side{from, to} {
-			if programs[s.arch] == "" {
-				programs[s.arch] = s.build(t, module+"test/guest", true)
-			}
-		}
+	directions(t, "test/guest", true, func(t *testing.T, from, to *side) {
 		dir := t.TempDir()
-		from.run(t, "../guest", programs[from.arch], "-test.run", "^TestSave$", "-save", dir, "-stops", stops)
-		to.run(t, "../guest", programs[to.arch], "-test.run", "^TestWake$", "-wake", dir)
+		from.run(t, "../guest", "-test.run", "^TestSave$", "-save", dir, "-stops", stops)
+		to.run(t, "../guest", "-test.run", "^TestWake$", "-wake", dir)
 	})
 }
 
-// TestCorpus: the images of test/crossversion, and those that the foreign
-// architecture makes of the same guests.
+// TestCorpus: the images of test/crossversion on the foreign architecture, and
+// here those that it makes of the same guests.
 func TestCorpus(t *testing.T) {
 	ours, foreign := sides(t)
-	which := "^TestRestore$"
-	if testing.Short() { // not those that compute
-		which = "^TestRestore$/./^(tables|deep|globals|grown|files|tmpfs|tty|args|start|pending)$"
-	}
 	t.Run("to "+foreign.arch, func(t *testing.T) {
-		foreign.run(t, "../crossversion", foreign.build(t, module+"test/crossversion", true), "-test.run", which)
+		which := "^TestRestore$"
+		if testing.Short() { // not those that compute
+			which = "^TestRestore$/./^(tables|deep|globals|grown|files|tmpfs|tty|args|start|pending)$"
+		}
+		foreign.build(t, "test/crossversion", true)
+		foreign.run(t, "../crossversion", "-test.run", which)
 	})
 	t.Run("from "+foreign.arch, func(t *testing.T) {
 		if testing.Short() {
 			t.Skip("takes a minute")
 		}
 		dir := t.TempDir()
-		foreign.run(t, "../..", foreign.build(t, module+"test/crossversion/make", false), filepath.Join(dir, "v1"))
-		ours.run(t, "../crossversion", ours.build(t, module+"test/crossversion", true), "-test.run", "^TestRestore$", "-corpus", dir)
+		foreign.build(t, "test/crossversion/make", false)
+		foreign.run(t, "../..", filepath.Join(dir, "v1"))
+		ours.build(t, "test/crossversion", true)
+		ours.run(t, "../crossversion", "-test.run", "^TestRestore$", "-corpus", dir)
 	})
 }
 
@@ -134,13 +130,7 @@ func TestPrograms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	programs := make(map[string]string)
-	directions(t, func(t *testing.T, from, to *side) {
-		for _, s := range []*side{from, to} {
-			if programs[s.arch] == "" {
-				programs[s.arch] = s.build(t, module+"test/portable/helper", false)
-			}
-		}
+	directions(t, "test/portable/helper", false, func(t *testing.T, from, to *side) {
 		for _, name := range []string{"lua", "quickjs", "sqlite", "nbody", "sha256"} {
 			t.Run(name, func(t *testing.T) {
 				path, err := guests.Path(t.Context(), name)
@@ -151,8 +141,8 @@ func TestPrograms(t *testing.T) {
 					t.Fatal(err)
 				}
 				dir := t.TempDir()
-				from.run(t, ".", programs[from.arch], "save", name, path, dir)
-				to.run(t, ".", programs[to.arch], "wake", name, path, dir)
+				from.run(t, ".", "save", name, path, dir)
+				to.run(t, ".", "wake", name, path, dir)
 			})
 		}
 	})
