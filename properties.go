@@ -70,6 +70,9 @@ func (s *System) runningState(ctx context.Context, p *Properties) {
 	switch {
 	case err == nil && a.Status != nil:
 		p.Status, p.State = a.Status, State(a.Status.State)
+		if rss, err := resident(int(a.Status.PID)); err == nil {
+			p.Status.RSS = rss // what is resident now; the process itself knows its peak only
+		}
 		if p.PID == 0 { // whoever started it has not noted the run yet, or was killed
 			p.PID = int(a.Status.PID)
 		}

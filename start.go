@@ -66,6 +66,9 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 		return nil
 	}
 	s.mu.Lock()
+	if s.process != nil {
+		s.process.Exit.Close() // of the run before
+	}
 	s.process, s.ours, s.over = p, o.Foreground, false
 	s.mu.Unlock()
 	return nil

@@ -91,6 +91,7 @@ func (s *System) Close() error {
 	} else if p != nil {
 		p.Conn.Close() // the system ends
 		<-p.Gone()
+		p.Exit.Close()
 	}
 	if s.embedded != nil && !closed {
 		return s.fail("close", s.embedded.close())
@@ -303,13 +304,14 @@ func (s *System) Wait(ctx context.Context) (Exit, error) {
 	return x, s.fail("wait", err)
 }
 
-// exit is how the run has ended, which is waited for.
+// exit is how the run has ended, which is waited for. Of a run that is ours, it is
+// known whatever has become of the system's name.
 func (s *System) exit(ctx context.Context) (Exit, error) {
 	s.mu.Lock()
-	ended := s.over
+	p := s.process
 	s.mu.Unlock()
-	if ended {
-		return s.entry.Exit()
+	if p != nil {
+		return store.ExitOf(p.Exit), nil
 	}
 	return s.entry.Wait(ctx)
 }
@@ -369,6 +371,10 @@ func (s *System) Remove(ctx context.Context, o RemoveOptions) error {
 	}
 	if errors.Is(err, store.ErrRunning) {
 		err = fault.Advise(fault.WrongState, store.ErrRunning, "end it with: stasis kill %s, or remove it with rm -f", s.Name())
+	}
+	if now, readErr := s.entry.System(); err == nil && readErr == nil && now.ID != s.saved.ID {
+		s.entry.Release()
+		return nil // somebody else has, and the name is another system's now
 	}
 	if err == nil {
 		err = s.entry.Remove()

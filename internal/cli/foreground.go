@@ -25,6 +25,10 @@ func terminalSize() *stasis.Size {
 	return &stasis.Size{Rows: uint32(ws.Rows), Cols: uint32(ws.Cols)}
 }
 
+// signals are those that came and nobody has taken yet: from the first Notify on
+// until the command ends. To stop in between would lose some, and takes a while.
+var signals = make(chan os.Signal, 8)
+
 // forwarded are the signals that a command in the foreground hands on.
 var forwarded = []os.Signal{
 	unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGTSTP, unix.SIGCONT,
@@ -93,9 +97,8 @@ func foreground(ctx context.Context, s *stasis.System, o *stasis.Options, stdin 
 func attach(ctx context.Context, s *stasis.System, a stasis.AttachOptions, tty bool, ready func()) error {
 	done := make(chan struct{})
 	defer close(done)
-	signals, sent := make(chan os.Signal, 8), make(chan int32)
+	sent := make(chan int32)
 	signal.Notify(signals, forwarded...)
-	defer signal.Stop(signals)
 	go forward(signals, sent, done)
 	a.Signals = sent
 	if tty {

@@ -188,27 +188,29 @@ func named(err error, o stasis.Options) error {
 func start(ctx context.Context, o stasis.Options) (*stasis.System, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	signals, came := make(chan os.Signal, 1), make(chan int, 1)
+	came := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	defer signal.Stop(signals)
 	go func() {
 		select {
 		case sig := <-signals:
-			came <- 128 + int(sig.(unix.Signal))
+			came <- sig
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
 	s, err := host.Run(ctx, o)
-	if err == nil {
-		return s, nil
-	}
 	select {
-	case code := <-came:
-		return nil, &exitError{code: code}
+	case sig := <-came:
+		if err != nil {
+			return nil, &exitError{code: 128 + int(sig.(unix.Signal))}
+		}
+		signals <- sig // it came too late for us, and is the guest's
 	default:
+	}
+	if err != nil {
 		return nil, launchFailure(err, o)
 	}
+	return s, nil
 }
 
 func launchDetached(ctx context.Context, o stasis.Options) error {

@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/ktime"
@@ -102,9 +104,11 @@ func (g *ThreadGroup) CPUTime() int64 {
 
 // A ticker advances the CPU clocks of running tasks. It runs on timers of the
 // kernel's time source, without a goroutine of its own, and needs nothing of
-// the guests: a task that is asked for nothing is not disturbed.
+// the guests: a task that is asked for nothing is not disturbed. While no task runs
+// it rests, until one begins to.
 type ticker struct {
-	k *Kernel
+	k       *Kernel
+	resting atomic.Bool // no timer is pending
 
 	mu     sync.Mutex
 	stop   func() bool   // of the pending timer; protected by mu
@@ -137,9 +141,25 @@ func (x *ticker) armLocked(d time.Duration) {
 	}
 }
 
+// wake has the ticker look again, if it rests.
+func (x *ticker) wake() {
+	if !x.resting.CompareAndSwap(true, false) {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.armLocked(x.k.tickBase())
+}
+
 func (x *ticker) tick(passed time.Duration) {
 	defer x.firing.Done()
-	next := x.k.account()
+	next, idle := x.k.account()
+	if idle {
+		x.resting.Store(true)
+		if x.k.anyRunning() { // one has begun before it could see that we rest
+			idle = !x.resting.CompareAndSwap(true, false)
+		}
+	}
 	x.mu.Lock()
 	x.ticks++
 	x.idle += passed
@@ -147,7 +167,9 @@ func (x *ticker) tick(passed time.Duration) {
 	if collect {
 		x.idle = 0
 	}
-	x.armLocked(next)
+	if !idle {
+		x.armLocked(next)
+	}
 	x.mu.Unlock()
 	if collect {
 		x.k.collectIfWorth()
@@ -164,6 +186,15 @@ func (x *ticker) close() {
 	x.mu.Unlock()
 	x.firing.Wait()
 }
+
+// anyRunning reports whether the clock of a task advances.
+func (k *Kernel) anyRunning() bool {
+	return slices.ContainsFunc(k.tasks.All(), func(t *Task) bool { return t.cpu.isRunning() })
+}
+
+// Tick has the kernel look at its clocks and its heap soon, though no task runs:
+// whoever works for it from outside, and so makes garbage, says so.
+func (k *Kernel) Tick() { k.ticker.wake() }
 
 // advanceClocks brings the CPU clocks up to date, and counts the tasks that
 // run. When they are more than there are CPUs, each gets its share.

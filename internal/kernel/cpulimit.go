@@ -92,12 +92,13 @@ func (k *Kernel) firstTick() time.Duration {
 
 // account is what a tick does: it brings the CPU clocks up to date, ends
 // processes that have used their time, stops the tasks when the quota is used
-// up and lets them go in the next period. It tells when to look again.
-func (k *Kernel) account() time.Duration {
+// up and lets them go in the next period. It tells when to look again; idle says
+// that there is no need to before a task begins to run.
+func (k *Kernel) account() (next time.Duration, idle bool) {
 	now := k.clocks.Source().Mono()
 	tasks := k.tasks.All()
 	running := k.advanceClocks(now, tasks)
-	next := k.tickBase()
+	next, idle = k.tickBase(), running == 0
 	if running > int64(k.cpus) {
 		next = tickPeriod
 	}
@@ -109,10 +110,12 @@ func (k *Kernel) account() time.Duration {
 		for _, t := range tasks {
 			used += t.cpu.charge()
 		}
-		k.tasks.throttle(k.quota.charge(now, time.Duration(used)))
+		over := k.quota.charge(now, time.Duration(used))
+		k.tasks.throttle(over)
+		idle = idle && !over
 		next = min(next, k.quota.next(now, running))
 	}
-	return max(next, minTick)
+	return max(next, minTick), idle
 }
 
 // limitCPUTime ends the processes among the tasks that run and have used their

@@ -11,6 +11,7 @@ func (t *Task) run() {
 	ctx := context.Background()
 	for t.lookAround() {
 		t.cpu.begin(t.k.clocks.Source())
+		t.k.ticker.wake()
 		if fn, args, ok := t.thread.Pending(); ok {
 			t.callAgain(fn, args)
 			t.cpu.end(t.k.clocks.Source())

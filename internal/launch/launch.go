@@ -49,6 +49,7 @@ type Process struct {
 	Conn   *control.Conn // attached, if the plan says so
 	PID    int
 	Report sandbox.Report
+	Exit   *os.File // how it ended: see store.ExitOf
 	cmd    *exec.Cmd
 
 	wait sync.Once
@@ -94,6 +95,7 @@ func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may have gone
 	<-p.Gone()
 	p.Conn.Close()
+	p.Exit.Close()
 }
 
 // Gone is closed when the process has gone. How it ended is in the store.
@@ -110,12 +112,13 @@ func (p *Process) Gone() <-chan struct{} {
 // Release leaves the process alone.
 func (p *Process) Release() {
 	p.Conn.Close()
+	p.Exit.Close()
 	_ = p.cmd.Process.Release() // never fails here
 }
 
 // hand gives the process what was opened, and waits for its report.
 func (o *opening) hand(ctx context.Context, seed *Seed) (*Process, error) {
-	proc := &Process{Conn: seed.conn, PID: seed.cmd.Process.Pid, cmd: seed.cmd, gone: make(chan struct{})}
+	proc := &Process{Conn: seed.conn, Exit: o.exit, PID: seed.cmd.Process.Pid, cmd: seed.cmd, gone: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { _ = seed.cmd.Process.Kill() })
 	err := o.await(proc)
 	if !stop() && ctx.Err() != nil {

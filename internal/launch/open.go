@@ -21,12 +21,12 @@ type opening struct {
 	plan  *Plan
 	files []*os.File
 	setup sandbox.Setup
-	cache string
+	exit  *os.File // among files; the process's in the end
 }
 
 func (o *opening) close() {
 	for _, f := range o.files {
-		if f != o.plan.Entry.Lock() {
+		if f != o.plan.Entry.Lock() && f != o.exit {
 			f.Close()
 		}
 	}
@@ -173,6 +173,7 @@ func (o *opening) openEntry() error {
 		return err
 	}
 	o.add(sandbox.RoleExit, exit)
+	o.exit = exit
 	return nil
 }
 

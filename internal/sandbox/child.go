@@ -102,6 +102,7 @@ func newHost(setup *Setup, conn *control.Conn, files []*os.File) (h *host, err e
 			err = bug(p)
 		}
 	}()
+	engine := openEngineSoon(setup.Cache, &setup.Spec) // it takes a while, and sees nothing of the program
 	if h.files, err = setup.take(files); err != nil {
 		return h, err
 	}
@@ -127,7 +128,7 @@ func newHost(setup *Setup, conn *control.Conn, files []*os.File) (h *host, err e
 	}
 	o := Options{
 		Name: setup.Name, Spec: setup.Spec, Granted: granted, Module: h.files[RoleModule],
-		Cache: setup.Cache, Attempts: setup.Attempts, Stress: h.stress,
+		Cache: setup.Cache, Attempts: setup.Attempts, Stress: h.stress, engine: engine,
 	}
 	if setup.Spec.Image != "" {
 		if h.image, err = image.OpenFiles(h.imageFile); err != nil {

@@ -127,6 +127,9 @@ func (v *server) answer(c *control.Conn) {
 		}
 	}()
 	v.do(c, call, files)
+	if k := v.sys.Kernel(); k != nil {
+		k.Tick()
+	}
 }
 
 func (v *server) reply(c *control.Conn, a control.Answer, err error) {

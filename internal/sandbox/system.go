@@ -39,6 +39,26 @@ type Options struct {
 	Attempts uint64       // number of the latest checkpoint
 	Stress   memoryFiles  // for Spec.StressCheckpoint
 	Embedded bool         // in a process whose garbage collector is not ours
+
+	engine <-chan openedEngine // nil: Boot makes one
+}
+
+// An openedEngine is an engine that was made while something else was done.
+type openedEngine struct {
+	engine *wazero.Engine
+	cache  *wazero.Cache
+	err    error
+}
+
+// openEngineSoon begins to make the engine of a system.
+func openEngineSoon(cache string, s *spec.Spec) <-chan openedEngine {
+	made := make(chan openedEngine, 1)
+	go func() {
+		sys := System{opts: Options{Cache: cache, Spec: *s}}
+		err := sys.openEngine(context.Background())
+		made <- openedEngine{sys.engine, sys.cache, err}
+	}()
+	return made
 }
 
 // A System is one system in this process.
@@ -124,6 +144,11 @@ func ReadModule(f *os.File) ([]byte, error) {
 }
 
 func (s *System) openEngine(ctx context.Context) (err error) {
+	if s.opts.engine != nil {
+		e := <-s.opts.engine
+		s.engine, s.cache = e.engine, e.cache
+		return e.err
+	}
 	if s.opts.Cache != "" {
 		s.cache = wazero.ReadCache(s.opts.Cache)
 	}

@@ -57,7 +57,7 @@ func (e *Entry) Exit() (Exit, error) {
 		x, err = readExit(f) // it may have ended meanwhile
 	}
 	if err != nil {
-		x = Exit{Code: codeUnexpected, Unexpected: true, Error: "its host process ended unexpectedly"}
+		x = unexpected()
 	}
 	return x, nil
 }
@@ -73,6 +73,21 @@ func readExit(f *os.File) (x Exit, err error) {
 		*s = fault.Clean(*s) // it is printed, and the process may have been subverted
 	}
 	return x, err
+}
+
+// ExitOf tells how the run ended whose file NewExit has made. Its process has gone,
+// or has said that it has ended.
+func ExitOf(f *os.File) Exit {
+	x, err := readExit(f)
+	if err != nil {
+		return unexpected()
+	}
+	return x
+}
+
+// unexpected is the end of a run whose process went without a word.
+func unexpected() Exit {
+	return Exit{Code: codeUnexpected, Unexpected: true, Error: "its host process ended unexpectedly"}
 }
 
 // WriteExit writes how a run ended, to what NewExit made.

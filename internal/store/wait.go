@@ -43,7 +43,7 @@ func (e *Entry) Wait(ctx context.Context) (Exit, error) {
 			if x, err := readExit(exit); err == nil {
 				return x, nil
 			}
-			return Exit{Code: codeUnexpected, Unexpected: true, Error: "its host process ended unexpectedly"}, nil
+			return unexpected(), nil
 		}
 		if err := pause(ctx); err != nil {
 			return Exit{}, err
