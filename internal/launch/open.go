@@ -141,6 +141,9 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 
 // MissingModule refuses a thin image whose module is not given.
 func MissingModule(dir string, c image.Config) error {
+	if len(c.Modules) == 0 {
+		return fault.New(fault.Corrupt, "image %s: it is thin, and names no module", dir)
+	}
 	return fault.Advise(fault.Refused, fmt.Errorf("image %s: it is thin: its module %.12s… is not in it", dir, c.Modules[0].Digest), "name the module's file with --module FILE")
 }
 

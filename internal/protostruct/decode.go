@@ -50,7 +50,7 @@ func Unmarshal(b []byte, v any) error {
 		return err
 	}
 	rv.SetZero()
-	var d decoder
+	d := decoder{left: freeMemory + memoryPerByte*int64(len(b))}
 	if err := d.message(p, b, value{rv.Addr().UnsafePointer()}); err != nil {
 		rv.SetZero()
 		return err
@@ -62,6 +62,23 @@ func Unmarshal(b []byte, v any) error {
 // them, so that they take as much as they need.
 type decoder struct {
 	counts []int // for each field of the messages in progress: elements still to come
+	left   int64 // bytes of memory that elements may still take
+}
+
+// An element is two bytes if all of it is zero, and may take hundreds in memory.
+// So lists take freeMemory bytes, and memoryPerByte more for each byte of the
+// message: of what Marshal makes, elements are not that much larger.
+const (
+	freeMemory    = 64 << 20
+	memoryPerByte = 8
+)
+
+// take refuses a list that takes too much memory.
+func (d *decoder) take(f *field, n int) *Error {
+	if d.left -= int64(n) * int64(f.size); d.left < 0 {
+		return errorf("%d elements of %d bytes: more than a message of this size holds", n, f.size)
+	}
+	return nil
 }
 
 // message reads a message into v, which is zero.
@@ -108,6 +125,9 @@ func (d *decoder) message(p *plan, b []byte, v value) *Error {
 			first, count := fv.elements()
 			if !again {
 				count = d.counts[base+i]
+				if err := d.take(f, count); err != nil {
+					return err.in(f.name)
+				}
 				first = fv.makeSlice(f, count)
 			}
 			at := count - d.counts[base+i]
@@ -200,7 +220,7 @@ func (f *field) wireType() protowire.Type {
 func (d *decoder) field(f *field, x uint64, data []byte, v value) *Error {
 	switch {
 	case f.label == repeated:
-		return f.packed(data, v)
+		return d.packed(f, data, v)
 	case f.label == optional:
 		v = v.point(f.typ)
 	}
@@ -236,7 +256,7 @@ func (d *decoder) value(f *field, data []byte, v value) *Error {
 }
 
 // packed reads a list of numbers.
-func (f *field) packed(b []byte, v value) *Error {
+func (d *decoder) packed(f *field, b []byte, v value) *Error {
 	count := 0
 	for _, c := range b {
 		if c < 0x80 {
@@ -247,6 +267,9 @@ func (f *field) packed(b []byte, v value) *Error {
 		return &Error{"[0]", io.ErrUnexpectedEOF}
 	} else if count == 0 {
 		return nil
+	}
+	if err := d.take(f, count); err != nil {
+		return err
 	}
 	first := v.makeSlice(f, count)
 	for i := 0; len(b) > 0; i++ {

@@ -434,3 +434,28 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+// Elements that are nothing on the wire do not take all memory.
+func TestUnmarshalMemory(t *testing.T) {
+	type wide struct {
+		A, B, C, D [4]int64 `pb:"-"`
+		X          int64    `pb:"1"`
+	}
+	type list struct {
+		Items   []wide   `pb:"1"`
+		Numbers []uint64 `pb:"2"`
+	}
+	small := bytes.Repeat([]byte{0x0a, 0}, 100_000) // 13 MB in memory
+	if err := Unmarshal(small, new(list)); err != nil {
+		t.Error(err)
+	}
+	large := bytes.Repeat([]byte{0x0a, 0}, 1_000_000)
+	want := "Items: 1000000 elements of 136 bytes: more than a message of this size holds"
+	if err := Unmarshal(large, new(list)); err == nil || !strings.EqualFold(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	numbers := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), make([]byte, 20<<20))
+	if err := Unmarshal(numbers, new(list)); err != nil {
+		t.Error(err)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stasis-run/stasis"
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/kernel"
 )
@@ -164,6 +165,37 @@ func TestConfig(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestThin: a thin image asks for its module, and one that names none is refused.
+func TestThin(t *testing.T) {
+	f := openForgery(t, "thin")
+	dir := filepath.Join(f.dir, imageDir)
+	h := &stasis.Host{Home: t.TempDir(), NoCache: true, Executable: os.Args[0]} // which is not reached
+	refused := func(want string) {
+		t.Helper()
+		for _, iso := range []stasis.Isolation{stasis.InProcess, stasis.Process} {
+			_, err := h.Run(t.Context(), stasis.Options{Spec: stasis.Spec{Image: dir}, Isolation: iso})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		}
+	}
+	refused("name the module's file with --module FILE")
+	js, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := make(map[string]any)
+	if err := json.Unmarshal(js, &config); err != nil {
+		t.Fatal(err)
+	}
+	config["modules"] = []any{}
+	if js, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	reseal(t, dir, js)
+	refused("names no module")
 }
 
 // TestComplete: the corpus of this version has each case.

@@ -259,6 +259,7 @@ var hostile = []struct {
 		f.state.Kernel.Processes = append([]kernel.ProcessState(nil), *process(f), *process(f))
 	}, "2 processes"},
 	{"read", "two tasks", func(f *forgery) { process(f).Tasks = append(process(f).Tasks, *task(f)) }, "one task"},
+	{"read", "twenty million fd tables", func(f *forgery) { f.extra = bytes.Repeat([]byte{0x1a, 0}, 20<<20) }, "more than a message of this size holds"},
 	{"read", "no task", func(f *forgery) { process(f).Tasks = nil }, "state"},
 	{"read", "no thread", func(f *forgery) { task(f).Thread = nil }, "without number or thread"},
 	{"read", "task 0", func(f *forgery) { task(f).ID = 0 }, "without number"},

@@ -1,7 +1,7 @@
 (module ;; saved in the middle of a large memory.fill
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 17)
+  (memory (export "memory") 4)
   (data (i32.const 64) "ready\n")
   (func $hex (param $x i64) ;; prints 16 digits and a new line
     (local $i i32) (local $d i32)
@@ -27,10 +27,10 @@
     (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8))))
   (func (export "_start") (local $n i32) (local $x i64) (local $i i32)
     (call $ready)
-    (local.set $n (i32.const 2000))
+    (local.set $n (i32.const 3000))
     (loop $again
-      (memory.fill (i32.const 65536) (local.get $n) (i32.const 1048576))
-      (memory.fill (i32.const 65536) (i32.const 0) (i32.const 1048576))
+      (memory.fill (i32.const 65536) (local.get $n) (i32.const 196608))
+      (memory.fill (i32.const 65536) (i32.const 0) (i32.const 196608))
       (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (memory.fill (i32.const 65536) (i32.const 0xab) (i32.const 100000))
     (call $hex (i64.load (i32.const 165530)))
