@@ -254,8 +254,10 @@ func TestStopFromTheKeyboard(t *testing.T) {
 	waitState(t, h, "z", stasis.StateRunning)
 	x.keys("\x1a")
 	var status unix.WaitStatus
-	if _, err := unix.Wait4(x.cmd.Process.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
-		t.Fatalf("the command has not stopped: %v, %v", status, err)
+	for end := time.Now().Add(patience); !status.Stopped(); time.Sleep(5 * time.Millisecond) {
+		if _, err := unix.Wait4(x.cmd.Process.Pid, &status, unix.WUNTRACED|unix.WNOHANG, nil); err != nil || time.Now().After(end) {
+			t.Fatalf("the command has not stopped: %v, %v", status, err)
+		}
 	}
 	waitState(t, h, "z", stasis.StateStopped)
 	if err := x.cmd.Process.Signal(unix.SIGCONT); err != nil {

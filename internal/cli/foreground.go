@@ -27,7 +27,7 @@ func terminalSize() *stasis.Size {
 
 // signals are those that came and nobody has taken yet: from the first Notify on
 // until the command ends. To stop in between would lose some, and takes a while.
-var signals = make(chan os.Signal, 8)
+var signals = make(chan os.Signal, 16)
 
 // forwarded are the signals that a command in the foreground hands on.
 var forwarded = []os.Signal{

@@ -188,29 +188,51 @@ func named(err error, o stasis.Options) error {
 func start(ctx context.Context, o stasis.Options) (*stasis.System, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	came := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	go func() {
-		select {
-		case sig := <-signals:
-			came <- sig
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	signal.Notify(signals, forwarded...)
+	early := make(chan []os.Signal, 1)
+	go func() { early <- awaitStart(ctx, cancel) }()
 	s, err := host.Run(ctx, o)
-	select {
-	case sig := <-came:
-		if err != nil {
+	cancel()
+	for _, sig := range <-early {
+		if err != nil && ends(sig) {
 			return nil, &exitError{code: 128 + int(sig.(unix.Signal))}
 		}
-		signals <- sig // it came too late for us, and is the guest's
-	default:
+		select {
+		case signals <- sig: // it is the guest's
+		default: // more than anybody waits for
+		}
 	}
 	if err != nil {
 		return nil, launchFailure(err, o)
 	}
 	return s, nil
+}
+
+// awaitStart collects the signals that come until ctx is done, and gives the start
+// up at one that ends a command.
+func awaitStart(ctx context.Context, giveUp func()) (early []os.Signal) {
+	for {
+		select {
+		case sig := <-signals:
+			if len(early) < cap(signals) {
+				early = append(early, sig)
+			}
+			if ends(sig) {
+				giveUp()
+			}
+		case <-ctx.Done():
+			return early
+		}
+	}
+}
+
+// ends reports whether a signal ends a command that has no system yet.
+func ends(sig os.Signal) bool {
+	switch sig {
+	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
+		return true
+	}
+	return false
 }
 
 func launchDetached(ctx context.Context, o stasis.Options) error {

@@ -137,9 +137,6 @@ func winsize(s *control.Size) ttyfs.Winsize {
 	return ttyfs.Winsize{Rows: uint16(min(s.Rows, 1<<16-1)), Cols: uint16(min(s.Cols, 1<<16-1))}
 }
 
-// descriptors are those that the console needs besides 0, 1 and 2.
-func (c *console) descriptors() []int { return []int{int(c.null.Fd())} }
-
 // file is the guest's file of a standard stream.
 func (c *console) file(p *hostfile.Poller, name string) (vfs.File, error) {
 	switch {
