@@ -159,7 +159,7 @@ func programText(p *stasis.Properties) string {
 	case len(p.Spec.Args) > 0:
 		return strings.Join(p.Spec.Args, " ")
 	case p.Spec.Image != "":
-		return "image " + filepath.Base(p.Spec.Image)
+		return fmt.Sprintf("image %.12s", filepath.Base(p.Spec.Image))
 	}
 	return filepath.Base(p.Spec.Module)
 }
