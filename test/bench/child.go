@@ -143,7 +143,8 @@ func plainMemory(ctx context.Context) context.Context {
 
 func (s *childSpec) runPlain(r *childResult) error {
 	ctx := context.Background()
-	config := plain.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithMemoryLimitPages(65535)
+	config := plain.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithMemoryLimitPages(65535).
+		WithDebugInfoEnabled(false) // else each start would read CPython's DWARF, for traces; we read none
 	if s.Cache != "" {
 		c, err := plain.NewCompilationCacheWithDir(s.Cache)
 		if err != nil {

@@ -29,7 +29,7 @@ type starter struct {
 }
 
 // A timing is of a start. The CPU time is that of the processes that it waited
-// for, too; it is the steadiest on a busy machine.
+// for, too; of stasis, whose host process it leaves behind, the command's alone.
 type timing struct{ line, end, cpu time.Duration }
 
 // startTimeout bounds each command; compiling CPython comes first.
@@ -152,7 +152,7 @@ func measureStarts(title string, rounds int, all []starter) error {
 			}
 		}
 	}
-	fmt.Printf("| %s, %d rounds | to its first line, ms | | to its end, ms | | CPU, ms | |\n|---|---|---|---|---|---|---|\n", title, rounds)
+	fmt.Printf("| %s, %d rounds | to its first line, ms | | to its end, ms | | CPU of the command itself, ms | |\n|---|---|---|---|---|---|---|\n", title, rounds)
 	for i := range all {
 		fmt.Printf("| %s ", all[i].name)
 		for k := range times[i] {
