@@ -70,11 +70,47 @@ const stopTimeout = 30 * time.Second
 // stay stopped after success, for the caller to end; on failure they run on as
 // if nothing had happened.
 func Save(ctx context.Context, k *kernel.Kernel, w World, o Options) (Stats, error) {
-	s := saving{k: k, world: w, o: o, out: image.NewWriter(o.Create), begin: time.Now()}
+	files := early{create: o.Create, made: make(map[string]image.File)}
+	defer files.close()
+	s := saving{k: k, world: w, o: o, out: image.NewWriter(files.take), files: &files, begin: time.Now()}
 	defer s.out.Close()
 	err := s.save(ctx)
 	s.stats.Total = time.Since(s.begin)
 	return s.stats, err
+}
+
+// early makes files before the stop that are written during it: to make one may
+// mean to ask another process, which takes its time.
+type early struct {
+	create func(name string) (image.File, error)
+	made   map[string]image.File
+}
+
+func (e *early) make(names ...string) error {
+	for _, name := range names {
+		f, err := e.create(name)
+		if err != nil {
+			return err
+		}
+		e.made[name] = f
+	}
+	return nil
+}
+
+// take is a file that was made early, or a new one.
+func (e *early) take(name string) (image.File, error) {
+	if f := e.made[name]; f != nil {
+		delete(e.made, name)
+		return f, nil
+	}
+	return e.create(name)
+}
+
+// close closes the files that nobody has taken.
+func (e *early) close() {
+	for _, f := range e.made {
+		f.Close()
+	}
 }
 
 // A saving is a checkpoint under way.
@@ -83,6 +119,7 @@ type saving struct {
 	world  World
 	o      Options
 	out    *image.Writer
+	files  *early
 	begin  time.Time
 	atRest time.Time
 	stats  Stats
@@ -90,6 +127,9 @@ type saving struct {
 
 func (s *saving) save(ctx context.Context) error {
 	if err := s.writeModule(); err != nil { // it does not change: the guest need not stand still for it
+		return err
+	}
+	if err := s.files.make(image.PagesFile(0), image.StateFile); err != nil {
 		return err
 	}
 	s.begin = time.Now()

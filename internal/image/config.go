@@ -147,6 +147,13 @@ const (
 	stateFile  = "state"
 )
 
+// StateFile is the name of the state file, for those who make it before the writer
+// asks for it.
+const StateFile = stateFile
+
+// PagesFile is the name of memory i's pages file, for the same.
+func PagesFile(i int) string { return pagesFile(i) }
+
 func moduleFile(digest string) string { return "module-" + digest + ".wasm" }
 func pagesFile(i int) string          { return "pages-" + strconv.Itoa(i) }
 func pageMapFile(i int) string        { return "pagemap-" + strconv.Itoa(i) }
