@@ -60,11 +60,14 @@ filter by status implies --all.`,
 			if err != nil {
 				return err
 			}
-			systems, err := host.List(cmd.Context(), stasis.Query{Running: !all && len(f["status"]) == 0})
+			live := !all && len(f["status"]) == 0
+			systems, err := host.List(cmd.Context(), stasis.Query{Running: live})
 			if err != nil {
 				return as("ps", err)
 			}
-			rows := slices.DeleteFunc(psRows(cmd.Context(), systems), func(r *psRow) bool { return r == nil || !f.match(r) })
+			rows := slices.DeleteFunc(psRows(cmd.Context(), systems), func(r *psRow) bool {
+				return r == nil || !f.match(r) || live && !r.State.Running() // it has ended since
+			})
 			list := make([]psRow, len(rows))
 			for i, r := range rows {
 				list[i] = *r
