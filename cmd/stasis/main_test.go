@@ -184,9 +184,13 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	s, err := system(ts, args[0])
 	ts.Check(err)
-	p, err := s.Properties(context.Background())
-	ts.Check(err)
-	pid := p.PID
+	pid := 0
+	until(ts, "the pid of "+args[0]+" is known", func() bool {
+		p, err := s.Properties(context.Background())
+		ts.Check(err)
+		pid = p.PID
+		return pid > 0
+	})
 	if len(args) > 2 && args[2] == "parent" {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		ts.Check(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/version"
 )
 
@@ -172,7 +173,10 @@ func (v *server) do(c *control.Conn, call control.Call, files []*os.File) {
 
 func (v *server) status() (*control.Status, error) {
 	k := v.sys.Kernel()
-	if k == nil {
+	switch {
+	case k == nil && v.sys.stress().Stopped != nil: // between two, for a moment
+		return &control.Status{State: kernel.Running.String(), Time: time.Now().UnixNano(), PID: int32(v.pid)}, nil
+	case k == nil:
 		return nil, errEnded
 	}
 	now := time.Now().UnixNano()
