@@ -12,11 +12,12 @@ TIMEOUT ?= 9m
 FUZZTIME ?= 5s
 ROUNDS ?= 10
 MODULES ?= 100000
+ARCHS ?= amd64,arm64
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
 
 .PHONY: build
 build: ## Build bin/stasis
@@ -35,7 +36,7 @@ check: fmt vet staticcheck generated test-race fuzz-short ## All that CI runs: f
 
 .PHONY: fmt
 fmt: ## Say which files are not formatted
-	@files=$$(gofmt -l $$(ls -d */ | grep -v '^bin/$$')); if [ -n "$$files" ]; then echo "gofmt -w needed:" $$files; exit 1; fi
+	@files=$$(gofmt -l $$(ls -d */ | grep -vE '^(bin|dist)/$$') *.go); if [ -n "$$files" ]; then echo "gofmt -w needed:" $$files; exit 1; fi
 	@echo "gofmt: ok"
 
 .PHONY: vet
@@ -76,6 +77,22 @@ test-long: build ## The long forms: the main job ROUNDS times in a row, MODULES 
 bench: build ## Measure the cost: doc/benchmarks.md's figures
 	$(GO) run ./test/bench
 
+.PHONY: syscalls-traced
+syscalls-traced: build ## What the tests call, under strace: what the jail's list of system calls is held to (ten minutes)
+	internal/jail/trace >bin/traced.txt && mv bin/traced.txt internal/jail/testdata/traced.txt
+
+.PHONY: release
+release: ## Build a release into dist/: tarballs, sums and SBOMs (ARCHS=amd64 for one)
+	$(GO) run ./cmd/release -arch $(ARCHS)
+
+.PHONY: release-check
+release-check: ## The same, and once more from a copy of the source with nothing cached: the same bytes?
+	$(GO) run ./cmd/release -arch $(ARCHS) -check
+
+.PHONY: install-check
+install-check: ## Does go install …@latest work, without a clone?
+	$(GO) run ./cmd/release -install
+
 .PHONY: clean
 clean: ## Remove what was built here (caches of guests and compiled code stay in ~/.cache/stasis)
-	rm -rf bin
+	rm -rf bin dist

@@ -1,110 +1,13 @@
-// Command stasis runs WebAssembly programs as processes that can be stopped at
-// any moment, saved, and woken again.
+// Command stasis runs WebAssembly programs as compute systems: processes that can
+// be stopped at any moment, saved, and woken again.
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"strings"
-
-	"github.com/spf13/cobra"
-
-	"github.com/stasis-run/stasis/internal/sandbox"
+	"github.com/stasis-run/stasis"
+	"github.com/stasis-run/stasis/internal/cli"
 )
-
-// Exit codes besides the program's own.
-const (
-	exitFailed   = 125 // stasis itself could not do it
-	exitCannot   = 126 // there is such a file, but it cannot be run
-	exitNotFound = 127 // there is no such file
-
-	exitTimeout     = 124 // --timeout was over
-	exitInterrupted = 130 // by SIGINT
-)
-
-// An exitError ends the command with a code and, if it has one, a text.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
-	err := newRoot().ExecuteContext(context.Background())
-	if err == nil {
-		return
-	}
-	code := exitFailed
-	var exit *exitError
-	if errors.As(err, &exit) {
-		code = exit.code
-	}
-	if err.Error() != "" {
-		for line := range strings.Lines(err.Error()) { // one for each of several that failed
-			fmt.Fprintln(os.Stderr, "stasis:", strings.TrimSuffix(line, "\n"))
-		}
-	}
-	os.Exit(code)
-}
-
-func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "stasis",
-		Short:         "Run WebAssembly programs that can be stopped, saved and woken at any moment",
-		Version:       sandbox.Version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          unknownVerb,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.SuggestionsMinimumDistance = 2
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%s: %w (see: %s --help)", c.Name(), err, c.CommandPath())
-	})
-	root.AddCommand(
-		runCommand(), checkpointCommand(), restoreCommand(), psCommand(), logsCommand(),
-		waitCommand(), killCommand(), rmCommand(), sandboxCommand(),
-	)
-	return root
-}
-
-// unknownVerb refuses what is no command, and says what may be meant.
-func unknownVerb(c *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
-		return fmt.Errorf("there is no command %q (did you mean %s?)", args[0], strings.Join(names, " or "))
-	}
-	return fmt.Errorf("there is no command %q (see: stasis --help)", args[0])
-}
-
-// arguments checks how many arguments a command has; max < 0 is no limit.
-func arguments(least, most int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) >= least && (most < 0 || len(args) <= most) {
-			return nil
-		}
-		return fmt.Errorf("%s: %d arguments: want %s (see: %s --help)", c.Name(), len(args), c.UseLine(), c.CommandPath())
-	}
-}
-
-// named finds the system that a command is about.
-func named(name string) (*sandbox.Entry, error) {
-	store, err := sandbox.DefaultStore()
-	if err != nil {
-		return nil, err
-	}
-	return store.Get(name)
+	stasis.SandboxMain()
+	cli.Main()
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/stasis-run/stasis/internal/sandbox"
+	"github.com/stasis-run/stasis"
 )
 
 // patience bounds each wait of a script for something to happen.
@@ -76,17 +75,14 @@ func TestScript(t *testing.T) {
 
 // endAll ends the systems that a script left.
 func endAll(t *testing.T, home string) {
-	store, err := sandbox.OpenStore(home)
+	ctx := context.Background()
+	all, err := (&stasis.Host{Home: home}).List(ctx, stasis.Query{Running: true})
 	if err != nil {
 		return // the script removed it
 	}
-	entries, err := store.List()
-	if err != nil {
-		t.Error(err)
-	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && e.Running() {
-			_ = syscall.Kill(info.PID, syscall.SIGKILL)
+	for _, s := range all {
+		if p, err := s.Properties(ctx); err == nil && p.PID != 0 {
+			_ = syscall.Kill(p.PID, syscall.SIGKILL)
 		}
 	}
 }
@@ -120,19 +116,19 @@ func cmdOneLine(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// clean: no system is left in the store, no temporary file, no unfinished image.
+// clean: prune removes all systems that have ended, so that none is left; no
+// socket, no temporary file, no unfinished image. What never ran is not removed
+// by prune: a command that failed has left it.
 func cmdClean(ts *testscript.TestScript, _ bool, _ []string) {
-	for _, dir := range []string{ts.MkAbs(".home/systems"), ts.MkAbs(".tmp")} {
-		names, err := filepath.Glob(filepath.Join(dir, "*"))
+	ts.Check(ts.Exec("stasis", "prune", "--force"))
+	var left []string
+	for _, pattern := range []string{
+		".home/systems/*", ".home/systems/.*", ".home/run/*.sock", ".home/images/.*", ".tmp/*", ".tmp/.*", ".*.tmp-*",
+	} {
+		names, err := filepath.Glob(ts.MkAbs(pattern))
 		ts.Check(err)
-		hidden, err := filepath.Glob(filepath.Join(dir, ".*"))
-		ts.Check(err)
-		if left := append(names, hidden...); len(left) > 0 {
-			ts.Fatalf("left behind: %v", left)
-		}
+		left = append(left, names...)
 	}
-	left, err := filepath.Glob(ts.MkAbs(".*.tmp-*"))
-	ts.Check(err)
 	if len(left) > 0 {
 		ts.Fatalf("left behind: %v", left)
 	}
@@ -146,47 +142,63 @@ func until(ts *testscript.TestScript, what string, done func() bool) {
 	}
 }
 
-// waitlog NAME TEXT waits until a detached system has written TEXT.
+// waitlog NAME TEXT waits until a system has written TEXT.
 func cmdWaitLog(ts *testscript.TestScript, _ bool, args []string) {
 	until(ts, args[0]+" writes "+args[1], func() bool {
-		b, _ := os.ReadFile(ts.MkAbs(".home/systems/" + args[0] + "/log"))
-		return bytes.Contains(b, []byte(args[1]))
+		s, err := system(ts, args[0])
+		if err != nil {
+			return false
+		}
+		var log []byte
+		err = s.Logs(context.Background(), stasis.LogOptions{Tail: -1}, func(r stasis.Record) error {
+			log = append(log, r.Data...)
+			return nil
+		})
+		return err == nil && bytes.Contains(log, []byte(args[1]))
 	})
 }
 
-func entry(ts *testscript.TestScript, name string) (*sandbox.Entry, error) {
-	store, err := sandbox.OpenStore(ts.Getenv("STASIS_HOME"))
-	ts.Check(err)
-	return store.Get(name)
+func system(ts *testscript.TestScript, name string) (*stasis.System, error) {
+	return (&stasis.Host{Home: ts.Getenv("STASIS_HOME")}).Open(context.Background(), name)
 }
 
-// waitstate NAME STATE waits until a system is in a state: one of ps, or
-// "gone", which is that its host process has ended, or "none".
+// waitstate NAME STATE waits until a system is in a state: one of ps, or "gone",
+// which is that its host process has ended, or "none".
 func cmdWaitState(ts *testscript.TestScript, _ bool, args []string) {
 	until(ts, args[0]+" is "+args[1], func() bool {
-		e, err := entry(ts, args[0])
-		switch {
-		case err != nil:
+		s, err := system(ts, args[0])
+		if err != nil {
 			return args[1] == "none"
-		case !e.Running():
-			return args[1] == "gone"
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		r, err := e.Ask(ctx, sandbox.Request{Op: "status"})
-		return err == nil && r.State == args[1]
+		p, err := s.Properties(ctx)
+		return err == nil && (string(p.State) == args[1] || args[1] == "gone" && !p.State.Running())
 	})
 }
 
-// signal NAME N sends a signal to a system's host process.
+// signal NAME N [parent] sends a signal to a system's host process, or to the
+// command that started it.
 func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	e, err := entry(ts, args[0])
+	s, err := system(ts, args[0])
 	ts.Check(err)
-	info, err := e.Info()
-	ts.Check(err)
-	ts.Check(syscall.Kill(info.PID, syscall.Signal(n)))
+	pid := 0
+	until(ts, "the pid of "+args[0]+" is known", func() bool {
+		p, err := s.Properties(context.Background())
+		ts.Check(err)
+		pid = p.PID
+		return pid > 0
+	})
+	if len(args) > 2 && args[2] == "parent" {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		ts.Check(err)
+		_, rest, _ := strings.Cut(string(b), ") ")
+		pid, err = strconv.Atoi(strings.Fields(rest)[1])
+		ts.Check(err)
+	}
+	ts.Check(syscall.Kill(pid, syscall.Signal(n)))
 }
 
 // freeport VAR sets VAR to a port that nobody listens on.
@@ -251,74 +263,5 @@ func cmdFlipAll(ts *testscript.TestScript, _ bool, args []string) {
 			}
 			ts.Check(flip(f, at))
 		}
-	}
-}
-
-// TestInfoIsReadable keeps what others read of the store: info.json.
-func TestInfoIsReadable(t *testing.T) {
-	b, err := json.Marshal(sandbox.Info{Name: "a"})
-	if err != nil || !strings.Contains(string(b), `"PID":`) {
-		t.Errorf("%s, %v", b, err)
-	}
-}
-
-// TestParse covers the parsers of flags.
-func TestParse(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		want int64
-	}{
-		{"", 0}, {"1", 1}, {"64k", 64 << 10}, {"64K", 64 << 10}, {"5b", 5}, {"256m", 256 << 20}, {"4g", 4 << 30},
-		{"-1", -1}, {"0", -1}, {"k", -1}, {"1t", -1}, {"99999999999g", -1}, {"9223372036854775807", -1}, {"1.5g", -1}, {" 1", -1},
-	} {
-		got, err := parseSize(c.in)
-		if err != nil {
-			got = -1
-		}
-		if got != c.want {
-			t.Errorf("size %q: %d, want %d (%v)", c.in, got, c.want, err)
-		}
-	}
-	for _, c := range []struct {
-		in   string
-		want int32
-	}{
-		{"TERM", 15}, {"sigterm", 15}, {"SIGINT", 2}, {"9", 9}, {"0", 0}, {"64", 64}, {"65", -1}, {"-1", -1}, {"", -1}, {"SIG", -1}, {"foo", -1},
-	} {
-		got, err := parseSignal(c.in)
-		if err != nil {
-			got = -1
-		}
-		if got != c.want {
-			t.Errorf("signal %q: %d, want %d", c.in, got, c.want)
-		}
-	}
-	for s, ok := range map[string]bool{
-		"": true, "unwind=1": true, "checkpoint=3": true, "unwind=0": false, "unwind": false, "x=1": false,
-		"unwind=-1": false, "unwind=2147483647": false, "checkpoint=1e3": false,
-	} {
-		if err := parseStress(s, new(sandbox.Config)); (err == nil) != ok {
-			t.Errorf("stress %q: %v", s, err)
-		}
-	}
-	for s, ok := range map[string]bool{
-		"tcp:127.0.0.1:80": true, "tcp::80": true, "tcp:[::1]:80": true, "tcp:localhost:65535": true,
-		"": false, "tcp": false, "tcp:": false, "tcp:80": false, "udp:a:80": false, "tcp:a:0": false, "tcp:a:65536": false, "tcp:a:http": false,
-	} {
-		if err := checkListen(s); (err == nil) != ok {
-			t.Errorf("listen %q: %v", s, err)
-		}
-	}
-}
-
-// TestEnv: a variable without a value is the caller's, if that has one.
-func TestEnv(t *testing.T) {
-	t.Setenv("STASIS_TEST_SET", "x=y")
-	got, err := expandEnv([]string{"A=", "STASIS_TEST_SET", "STASIS_TEST_UNSET", "B=1=2"})
-	if want := "[A= STASIS_TEST_SET=x=y B=1=2]"; err != nil || fmt.Sprint(got) != want {
-		t.Errorf("%v, %v, want %s", got, err, want)
-	}
-	if _, err := expandEnv([]string{"=x"}); err == nil {
-		t.Error("a variable without a name is taken")
 	}
 }

@@ -5,35 +5,39 @@
 // running system but its memory.
 package checkpoint
 
+//go:generate go test -count=1 -run TestSchema|TestFieldsStay . -update
+
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/kernel"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
 
-// A World is what a system has besides its kernel: its tree of files, whose
-// root is Root.
+// A World is what a system has besides its kernel: its tree of files. The file
+// systems in memory that are mounted in it are saved with the system.
 type World struct {
 	Namespace *vfs.Namespace
-	Root      *memfs.FS
 }
 
-// State is all that a state file holds. It is written as JSON until the image
-// format is settled.
+// State is all that a state file holds. doc/state.proto is made from it: a new
+// field takes a new number.
 type State struct {
-	Kernel *kernel.State
-	Files  *vfs.State
-	FDs    *vfs.FDTableState
-	Root   *memfs.State
+	Kernel *kernel.State      `pb:"1"`
+	Files  *vfs.State         `pb:"2"`
+	FDs    []vfs.FDTableState `pb:"3"` // kernel.ProcessState.FDTable is an index of it
+	Mounts []memfs.MountState `pb:"4"` // those in memory; the root among them
 }
 
 // Stats says what a checkpoint did.
@@ -43,16 +47,20 @@ type Stats struct {
 	Total      time.Duration
 	Frames     int
 	Memory     int64 // bytes of guest memory
+
+	PagesScanned, PagesWritten int64 // of image.PageSize
+	BytesWritten               int64
 }
 
 // Options describe a checkpoint.
 type Options struct {
-	Dir     string            // where the image goes; must not exist
-	Leave   bool              // let the system run on
-	Module  []byte            // what the process runs
-	Info    map[string]string // for people
-	Version string            // of this program
-	FS      image.FS
+	Create  func(name string) (image.File, error) // makes the files of the image
+	Publish func() error                          // makes what was written an image; nil is nothing to do
+	Leave   bool                                  // let the system run on
+	Thin    bool                                  // leave the module out
+	DropEnv []string                              // names of variables that stay out
+	Module  []byte                                // what the process runs
+	Config  image.Config                          // what is known of it before
 }
 
 // stopTimeout bounds the wait for tasks to come to their safepoints.
@@ -62,57 +70,171 @@ const stopTimeout = 30 * time.Second
 // stay stopped after success, for the caller to end; on failure they run on as
 // if nothing had happened.
 func Save(ctx context.Context, k *kernel.Kernel, w World, o Options) (Stats, error) {
-	begin := time.Now()
-	out, err := image.Create(o.FS, o.Dir)
-	if err != nil {
-		return Stats{}, err
-	}
-	stop := k.Tasks().BeginExternalStop()
-	st, err := save(ctx, k, w, o, stop, out, begin)
-	if err != nil {
-		stop.End()
-		return st, errors.Join(err, out.Abort())
-	}
-	if o.Leave {
-		stop.End()
-	}
-	st.Total = time.Since(begin)
-	return st, nil
+	files := early{create: o.Create, made: make(map[string]image.File)}
+	defer files.close()
+	s := saving{k: k, world: w, o: o, out: image.NewWriter(files.take), files: &files, begin: time.Now()}
+	defer s.out.Close()
+	err := s.save(ctx)
+	s.stats.Total = time.Since(s.begin)
+	return s.stats, err
 }
 
-func save(ctx context.Context, k *kernel.Kernel, w World, o Options, stop *kernel.ExternalStop, out *image.Writer, begin time.Time) (Stats, error) {
+// early makes files before the stop that are written during it: to make one may
+// mean to ask another process, which takes its time.
+type early struct {
+	create func(name string) (image.File, error)
+	made   map[string]image.File
+}
+
+func (e *early) make(names ...string) error {
+	for _, name := range names {
+		f, err := e.create(name)
+		if err != nil {
+			return err
+		}
+		e.made[name] = f
+	}
+	return nil
+}
+
+// take is a file that was made early, or a new one.
+func (e *early) take(name string) (image.File, error) {
+	if f := e.made[name]; f != nil {
+		delete(e.made, name)
+		return f, nil
+	}
+	return e.create(name)
+}
+
+// close closes the files that nobody has taken.
+func (e *early) close() {
+	for _, f := range e.made {
+		f.Close()
+	}
+}
+
+// A saving is a checkpoint under way.
+type saving struct {
+	k      *kernel.Kernel
+	world  World
+	o      Options
+	out    *image.Writer
+	files  *early
+	begin  time.Time
+	atRest time.Time
+	stats  Stats
+}
+
+func (s *saving) save(ctx context.Context) error {
+	if err := s.writeModule(); err != nil { // it does not change: the guest need not stand still for it
+		return err
+	}
+	if err := s.files.make(image.PagesFile(0), image.StateFile); err != nil {
+		return err
+	}
+	s.begin = time.Now()
+	stop := s.k.Tasks().BeginExternalStop()
+	ended := false
+	end := func() {
+		if !ended {
+			ended = true
+			s.stats.Stopped = time.Since(s.atRest)
+			stop.End()
+		}
+	}
+	config, err := s.writeStopped(ctx, stop)
+	if err == nil && s.o.Leave {
+		end()
+	}
+	if err == nil {
+		err = s.finish(config)
+	}
+	if err != nil {
+		end()
+		return err
+	}
+	if !ended {
+		s.stats.Stopped = time.Since(s.atRest)
+	}
+	return nil
+}
+
+func (s *saving) writeModule() error {
+	g := s.k.Init()
+	if g == nil {
+		return kernel.ErrExiting
+	}
+	if s.o.Thin {
+		return nil
+	}
+	return s.out.Module(g.Module().Digest(), s.o.Module)
+}
+
+// writeStopped writes all that changes while the guest runs.
+func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (image.Config, error) {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	var s Stats
+	s.atRest = time.Now()
 	if err := stop.Wait(ctx); err != nil {
-		return s, err
+		return image.Config{}, err
 	}
-	atRest := time.Now()
-	s.TimeToStop = atRest.Sub(begin)
-	st, err := capture(k, w)
+	s.atRest = time.Now()
+	s.stats.TimeToStop = s.atRest.Sub(s.begin)
+	st, err := capture(s.k, s.world)
 	if err != nil {
-		return s, err
+		return image.Config{}, err
 	}
-	g := k.Init()
-	mem := g.SavedMemory()
-	s.Memory = int64(len(mem))
-	s.Frames = len(st.Kernel.Processes[0].Tasks[0].Thread.Frames)
-	if err := out.Module(g.Module().Digest(), o.Module); err != nil {
-		return s, err
+	config := s.o.Config
+	config.Lost = append(config.Lost, st.dropEnv(s.o.DropEnv)...)
+	mem := s.k.Init().SavedMemory()
+	s.stats.Memory = int64(len(mem))
+	s.stats.Frames = len(st.Kernel.Processes[0].Tasks[0].Thread.Frames)
+	if err := s.out.Memory(0, mem); err != nil {
+		return config, err
 	}
-	if err := out.Memory(0, mem); err != nil {
-		return s, err
-	}
-	b, err := json.Marshal(st)
+	b, err := protostruct.Marshal(st)
 	if err != nil {
-		return s, fmt.Errorf("state: %w", err)
+		return config, fmt.Errorf("state: %w", err)
 	}
-	if err := out.State(b); err != nil {
-		return s, err
+	config.Needs, config.Processes = needs(st), len(st.Kernel.Processes)
+	return config, s.out.State(b)
+}
+
+// finish makes an image of what is written. The guest may run on meanwhile.
+func (s *saving) finish(config image.Config) error {
+	config.Created = time.Now().UTC()
+	if s.o.Thin {
+		digest := s.k.Init().Module().Digest()
+		config.Requires = append(config.Requires, image.FeatureThin)
+		config.Modules = []image.ModuleInfo{{Digest: hex.EncodeToString(digest[:]), Size: int64(len(s.o.Module))}}
 	}
-	err = out.Commit(image.Config{Created: time.Now(), Stasis: o.Version, Needs: needs(st), Info: o.Info})
-	s.Stopped = time.Since(atRest)
-	return s, err
+	if _, err := s.out.Finish(config); err != nil {
+		return err
+	}
+	w := s.out.Stats()
+	s.stats.PagesScanned, s.stats.PagesWritten, s.stats.BytesWritten = w.PagesScanned, w.PagesWritten, w.BytesWritten
+	if s.o.Publish == nil {
+		return nil
+	}
+	return s.o.Publish()
+}
+
+// dropEnv leaves variables out of the environments, and tells which.
+func (st *State) dropEnv(names []string) (dropped []string) {
+	for i := range st.Kernel.Processes {
+		p := &st.Kernel.Processes[i]
+		var kept []string
+		for _, e := range p.Env {
+			name, _, _ := strings.Cut(e, "=")
+			if slices.Contains(names, name) {
+				dropped = append(dropped, "environment "+name)
+				continue
+			}
+			kept = append(kept, e)
+		}
+		p.Env = kept
+	}
+	return dropped
 }
 
 // capture describes a system at rest.
@@ -126,7 +248,8 @@ func capture(k *kernel.Kernel, w World) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &State{Kernel: ks, Files: saver.State(), FDs: fds, Root: w.Root.Save()}
+	ks.Processes[0].Memories = []uint32{0}
+	st := &State{Kernel: ks, Files: saver.State(), FDs: []vfs.FDTableState{*fds}, Mounts: memfs.SaveMounts(w.Namespace)}
 	if k.Init().Exiting() { // it may have closed files while they were looked at
 		return nil, kernel.ErrExiting
 	}
@@ -136,8 +259,12 @@ func capture(k *kernel.Kernel, w World) (*State, error) {
 // needs lists what a restore has to be granted.
 func needs(st *State) []image.Need {
 	var out []image.Need
+	inside := make(map[string]bool)
+	for _, m := range st.Mounts {
+		inside[m.Guest] = true
+	}
 	for _, m := range st.Files.Mounts {
-		if m.Guest != "/" {
+		if !inside[m.Guest] {
 			n := image.Need{Kind: image.NeedMount, Name: m.Guest}
 			if m.ReadOnly {
 				n.Detail = "read-only"
@@ -147,12 +274,15 @@ func needs(st *State) []image.Need {
 	}
 	seen := make(map[string]bool)
 	for _, f := range st.Files.Files {
-		var named struct{ Name string }
-		if f.Object.Kind != "listener" || json.Unmarshal(f.Object.Data, &named) != nil || seen[named.Name] {
+		if f.Object.Kind != hostfile.KindListener {
 			continue
 		}
-		seen[named.Name] = true
-		out = append(out, image.Need{Kind: image.NeedListener, Name: named.Name})
+		var l hostfile.State
+		if protostruct.Unmarshal(f.Object.Data, &l) != nil || seen[l.Name] {
+			continue
+		}
+		seen[l.Name] = true
+		out = append(out, image.Need{Kind: image.NeedListener, Name: l.Name})
 	}
 	return out
 }
@@ -160,7 +290,7 @@ func needs(st *State) []image.Need {
 // maxState bounds a state file, in bytes.
 const maxState = 4 << 30
 
-// Open reads the state of an image.
+// Open reads the state of an image, which keeps the bytes that it was read from.
 func Open(im *image.Image) (*State, error) {
 	b, err := im.State()
 	if err != nil {
@@ -170,10 +300,10 @@ func Open(im *image.Image) (*State, error) {
 		return nil, fmt.Errorf("state: %d bytes, at most %d are read", len(b), int64(maxState))
 	}
 	st := new(State)
-	if err := json.Unmarshal(b, st); err != nil {
+	if err := protostruct.Unmarshal(b, st); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	if st.Kernel == nil || st.Files == nil || st.FDs == nil || st.Root == nil || len(st.Kernel.Processes) == 0 {
+	if st.Kernel == nil || st.Files == nil || len(st.Mounts) == 0 || len(st.Kernel.Processes) == 0 {
 		return nil, errors.New("state: parts are missing")
 	}
 	if im.Memories() != 1 {
@@ -182,9 +312,23 @@ func Open(im *image.Image) (*State, error) {
 	return st, nil
 }
 
+// MemoryMounts makes the file systems in memory of a saved system.
+func (st *State) MemoryMounts(wall func() int64) ([]vfs.Mount, error) {
+	return memfs.RestoreMounts(st.Mounts, memfs.Options{Now: wall})
+}
+
 // ModuleOf reads the module of the first process.
 func ModuleOf(im *image.Image, st *State) ([]byte, error) {
 	return im.Module(st.Kernel.Processes[0].Module)
+}
+
+// memory is the index of the first process's memory, of n that the image has.
+func (st *State) memory(n int) (int, error) {
+	m := st.Kernel.Processes[0].Memories
+	if len(m) != 1 || int64(m[0]) >= int64(n) {
+		return 0, fmt.Errorf("state: process 0 has memories %v of %d; this version restores one", m, n)
+	}
+	return int(m[0]), nil
 }
 
 // Restoring is what the caller of Restore provides.
@@ -203,7 +347,15 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 		return nil, err
 	}
 	defer restorer.Close()
-	fds, err := vfs.RestoreFDTable(st.FDs, restorer)
+	table := st.Kernel.Processes[0].FDTable
+	if int64(table) >= int64(len(st.FDs)) {
+		return nil, fmt.Errorf("state: process 0 has fd table %d of %d", table, len(st.FDs))
+	}
+	memory, err := st.memory(im.Memories())
+	if err != nil {
+		return nil, err
+	}
+	fds, err := vfs.RestoreFDTable(&st.FDs[table], restorer)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +368,7 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 		},
 		Files:  fds,
 		Stress: r.Stress,
-		Fill:   func(mem []byte) error { return im.FillMemory(0, mem) },
+		Fill:   func(mem []byte) error { return im.FillMemory(memory, mem) },
 	})
 	if err != nil {
 		fds.CloseAll()

@@ -15,19 +15,31 @@ import (
 
 const module = "github.com/stasis-run/stasis/"
 
+// root is the name here of the package at the top.
+const root = "."
+
 // rules says for each package what it may import of ours, and which third
 // parties. A name stands for itself; "NAME/..." for what is below it, too. Tests
 // are free to import suites. What is no package here, and not in free, is
 // an error: a new package says where it belongs.
 var rules = map[string]string{
 	// Leaves.
-	"internal/abi":        "",
-	"internal/waiter":     "",
-	"internal/ktime":      "",
-	"internal/invariants": "",
-	"internal/wasm":       "",
-	"internal/memory":     "golang.org/x/sys/unix",
-	"internal/image":      "golang.org/x/sys/unix", // bytes only: files come through its own interface
+	"internal/abi":         "",
+	"internal/version":     "",
+	"internal/waiter":      "",
+	"internal/ktime":       "",
+	"internal/invariants":  "",
+	"internal/wasm":        "",
+	"internal/memory":      "golang.org/x/sys/unix",
+	"internal/protostruct": "google.golang.org/protobuf/encoding/protowire",
+	"internal/image":       "golang.org/x/sys/unix", // bytes only: files come through its own interface
+	"internal/detachkeys":  "",
+	"internal/hostterm":    "golang.org/x/sys/unix",
+	"internal/image/oci":   "internal/image github.com/klauspost/compress/...",
+	"internal/jail":        "golang.org/x/sys/unix",
+	"internal/fault":       "",
+	"internal/spec":        "internal/ktime",
+	"internal/codecache":   "internal/fault golang.org/x/sys/unix",
 
 	// Modules and engines.
 	"internal/instrument":        "internal/wasm",
@@ -37,34 +49,44 @@ var rules = map[string]string{
 	"internal/engine/enginetest": "internal/engine internal/wasm",
 
 	// Files.
-	"internal/vfs":          "internal/abi internal/waiter",
-	"internal/vfs/memfs":    "internal/abi internal/waiter internal/vfs",
-	"internal/vfs/pipefs":   "internal/abi internal/waiter internal/vfs",
-	"internal/vfs/hostfile": "internal/abi internal/waiter internal/vfs golang.org/x/sys/unix",
-	"internal/vfs/hostfs":   "internal/abi internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
-	"internal/vfs/vfstest":  "internal/abi internal/waiter internal/vfs",
+	"internal/vfs":          "internal/abi internal/protostruct internal/waiter",
+	"internal/vfs/memfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/pipefs":   "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/hostfile": "internal/abi internal/protostruct internal/waiter internal/vfs golang.org/x/sys/unix",
+	"internal/vfs/hostfs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
+	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/ttyfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/archive":      "internal/abi internal/vfs golang.org/x/sys/unix",
 
 	// The kernel knows engines as an interface only, and no system call.
 	"internal/kernel":          "internal/abi internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
 	"internal/syscalls/wasip1": "internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
-	"internal/checkpoint":      "internal/abi internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/memfs internal/wasm",
+	"internal/checkpoint":      "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
 
-	// The rim.
-	"internal/sandbox": "internal/abi internal/checkpoint internal/engine/... internal/image internal/instrument internal/kernel internal/ktime internal/memory internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix",
-	"cmd/stasis":       "internal/abi internal/sandbox internal/image internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
+	// Systems: what is said to them, where they are kept, and their processes.
+	"internal/control": "internal/fault internal/protostruct golang.org/x/sys/unix",
+	"internal/store":   "internal/control internal/fault internal/spec golang.org/x/sys/unix",
+	"internal/sandbox": "internal/version internal/abi internal/checkpoint internal/control internal/engine/... internal/fault internal/image internal/instrument internal/jail internal/kernel internal/ktime internal/memory internal/spec internal/store internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix internal/archive",
+	"internal/launch":  "internal/version internal/codecache internal/control internal/fault internal/image internal/instrument internal/jail internal/sandbox internal/spec internal/store golang.org/x/sys/unix",
+
+	// The rim: the package that others import, and our own use of it.
+	root:           "internal/version golang.org/x/sys/unix internal/archive internal/codecache internal/control internal/detachkeys internal/fault internal/image internal/image/oci internal/instrument internal/launch internal/sandbox internal/spec internal/store",
+	"internal/cli": root + " internal/archive internal/detachkeys internal/hostterm internal/spec internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
+	"cmd/stasis":   root + " internal/cli",
 
 	// For tests.
-	"internal/faultfs":       "internal/image",
-	"internal/wasmgen":       "internal/wasm",
-	"internal/wasmgen/plain": "internal/wasmgen github.com/tetratelabs/wazero/...",
+	"internal/faultfs":               "internal/image",
+	"internal/protostruct/prototest": "",
+	"internal/wasmgen":               "internal/wasm",
+	"internal/wasmgen/plain":         "internal/wasmgen github.com/tetratelabs/wazero/...",
 }
 
 // free are for tests, measurements and showing, and may import what they like; nothing
 // else imports them.
-var free = []string{"cmd/demo", "guests", "internal/deps", "test"}
+var free = []string{"cmd/demo", "cmd/release", "guests", "internal/deps", "test"}
 
 // suites are imported by tests, and by what is free, only.
-var suites = []string{"internal/engine/enginetest", "internal/vfs/vfstest", "internal/faultfs", "internal/wasmgen"}
+var suites = []string{"internal/engine/enginetest", "internal/vfs/vfstest", "internal/faultfs", "internal/protostruct/prototest", "internal/wasmgen"}
 
 type pkg struct {
 	ImportPath                         string
@@ -108,6 +130,9 @@ func may(rule, name string) bool {
 
 // ours cuts the module's path; a name of the standard library becomes "".
 func ours(path string) string {
+	if path+"/" == module {
+		return root
+	}
 	if name, ok := strings.CutPrefix(path, module); ok {
 		return name
 	}
@@ -142,7 +167,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 		for _, path := range slices.Concat(p.TestImports, p.XTestImports) {
-			if i := ours(path); strings.HasPrefix(i, "github.com/spf13/") && name != "cmd/stasis" {
+			if i := ours(path); strings.HasPrefix(i, "github.com/spf13/") && name != "internal/cli" {
 				t.Errorf("%s: a test imports %s", name, i)
 			}
 		}

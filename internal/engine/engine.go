@@ -74,9 +74,10 @@ type Limits struct {
 
 // A Host answers a guest's calls of imports.
 type Host interface {
-	// Call runs import fn. The arguments are in stack; results replace them
-	// from its start. It is called on the goroutine that called Run, and may
-	// use Thread methods that say so.
+	// Call runs import fn. The arguments are in stack, where the upper half of
+	// one of 32 bits is not defined; results replace them from its start. It
+	// is called on the goroutine that called Run, and may use Thread methods
+	// that say so.
 	//
 	// With Return the guest goes on with the results. With Unwind its stack is
 	// taken apart and Run returns; the call is then the thread's pending call,
@@ -114,9 +115,10 @@ type Event struct {
 	Trap    *Trap
 }
 
-// A Thread runs the guest code of one task. Only Interrupt and Interrupted may
-// be called from another goroutine than the one that calls Run, and only under
-// a lock of the caller's that Clear is called under as well.
+// A Thread runs the guest code of one task. Only Interrupt may be called from
+// another goroutine than the one that calls Run, and only under a lock of the
+// caller's that Clear is called under as well; so may Memory, for its length,
+// until Close.
 type Thread interface {
 	// Start puts a call of a function on the stack, which must be empty; on
 	// that of a new thread, a call of the module's own start function above it.
@@ -165,70 +167,73 @@ const ModuleStart = ^uint32(0)
 
 // A Memory is a linear memory. Its bytes stay where they are while it grows.
 type Memory interface {
-	// Bytes is the whole memory as it is now.
+	// Bytes is the whole memory as it is now, also for another goroutine while
+	// guest code runs; what is in it is the guest's then.
 	Bytes() []byte
 }
 
 // A State is all of a thread but its memory, in terms of the original module.
 type State struct {
-	Frames  []Frame // outermost first
-	Pending *Pending
-	Globals []Global // mutable ones that the module defines, ascending
-	Tables  []Table  // those that may differ from what the segments made of them
-	Dropped []Segment
-	Fresh   bool // nothing has run: segments are not applied yet
+	Frames  []Frame   `pb:"1"` // outermost first
+	Pending *Pending  `pb:"2"` // nil if nothing is waited for
+	Globals []Global  `pb:"3"` // mutable ones that the module defines, ascending
+	Tables  []Table   `pb:"4"` // those that may differ from what the segments made of them
+	Dropped []Segment `pb:"5"`
+	Fresh   bool      `pb:"6"` // nothing has run: segments are not applied yet
 
 	// MemorySize is the memory's length in bytes. New grows the memory to it;
 	// its content is the caller's.
-	MemorySize uint64
+	MemorySize uint64 `pb:"7"`
 }
 
 // A Frame is a record: a function at a position, and its live values.
 type Frame struct {
-	Func, Pos uint32
-	Values    []Slot
+	Func   uint32 `pb:"1"`
+	Pos    uint32 `pb:"2"`
+	Values []Slot `pb:"3"`
 }
 
 // A Slot is a live local, or operand stack slot, and its value.
 type Slot struct {
-	Operand bool
-	Index   uint32
-	Value   Value
+	Operand bool   `pb:"1"` // a slot of the operand stack, counted from the bottom
+	Index   uint32 `pb:"2"`
+	Value   Value  `pb:"3"`
 }
 
 // A Value is a wasm value. Function references are function indices plus one,
 // 0 is null; other references are the host's numbers.
 type Value struct {
-	Type   wasm.ValType
-	Lo, Hi uint64 // Hi: the upper half of a v128
+	Type wasm.ValType `pb:"1"` // as in a module: 0x7f is an i32
+	Lo   uint64       `pb:"2"`
+	Hi   uint64       `pb:"3"` // the upper half of a v128
 }
 
 // Pending is what the innermost frame waits for: an import call to be made, or
 // (Bulk) a memory operation with what is left of its operands.
 type Pending struct {
-	Import uint32
-	Bulk   bool
-	Op     uint32 // Bulk: 0 fill, 1 copy, 2+n init from data segment n
-	Args   []uint64
+	Import uint32   `pb:"1"`
+	Bulk   bool     `pb:"2"`
+	Op     uint32   `pb:"3"` // Bulk: 0 fill, 1 copy, 2+n init from data segment n
+	Args   []uint64 `pb:"4"`
 }
 
 // A Global is the value of a global.
 type Global struct {
-	Index uint32
-	Value Value
+	Index uint32 `pb:"1"`
+	Value Value  `pb:"2"`
 }
 
 // A Table is the content of a table: function indices plus one and 0 for null,
 // or the host's numbers.
 type Table struct {
-	Index uint32
-	Items []uint64
+	Index uint32   `pb:"1"`
+	Items []uint64 `pb:"2"`
 }
 
 // A Segment names a segment that was dropped by the guest.
 type Segment struct {
-	Elem  bool
-	Index uint32
+	Elem  bool   `pb:"1"`
+	Index uint32 `pb:"2"`
 }
 
 // A Trap says what a guest did.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -60,16 +61,17 @@ type FS struct {
 	fault *Fault // nil is none; immutable
 
 	mu      sync.Mutex
-	ops     []string        // what was asked for; protected by mu
-	full    bool            // protected by mu
-	crashed bool            // protected by mu
-	files   map[*file]bool  // not closed, or closed with bytes unsynced; protected by mu
-	names   map[string]bool // paths of files whose names are unsynced; protected by mu
+	ops     []string         // what was asked for; protected by mu
+	full    bool             // protected by mu
+	crashed bool             // protected by mu
+	files   map[*file]bool   // not closed; protected by mu
+	nodes   map[string]*node // what was written to, by path; protected by mu
+	names   map[string]bool  // paths of files whose names are unsynced; protected by mu
 }
 
 // New returns an FS before inner. A nil fault makes it count only.
 func New(inner image.FS, fault *Fault) *FS {
-	return &FS{inner: inner, fault: fault, files: make(map[*file]bool), names: make(map[string]bool)}
+	return &FS{inner: inner, fault: fault, files: make(map[*file]bool), nodes: make(map[string]*node), names: make(map[string]bool)}
 }
 
 // Ops returns what was asked for so far, one text per operation.
@@ -143,13 +145,16 @@ func (f *FS) crash() {
 	}
 	f.crashed = true
 	cut := f.fault.Kind == PowerCut
-	for h := range f.files {
-		if cut && h.dirty {
-			h.inner.(interface{ Truncate(int64) error }).Truncate(h.synced)
+	for _, n := range f.nodes {
+		if cut && n.dirty {
+			n.writer.Truncate(n.kept)
 		}
+	}
+	for h := range f.files {
 		h.inner.Close()
 		h.closed = true
 	}
+	f.dropNodes()
 	clear(f.files)
 	if cut {
 		for path := range f.names {
@@ -201,8 +206,8 @@ func (f *FS) open(needsRoom bool, op, name string, open func(string) (image.File
 		}
 		h = &file{fs: f, inner: inner, path: filepath.Clean(name)}
 		f.mu.Lock()
+		defer f.mu.Unlock()
 		f.files[h] = true
-		f.mu.Unlock()
 		return nil
 	})
 	if err != nil {
@@ -231,19 +236,45 @@ func (f *FS) moved(from, to string) {
 			h.path = to + rest
 		}
 	}
-	names := make(map[string]bool)
-	for path := range f.names {
+	f.names = renamed(f.names, from, to)
+	f.nodes = renamed(f.nodes, from, to)
+}
+
+// renamed returns m, whose keys are paths, as it is after a rename.
+func renamed[V any](m map[string]V, from, to string) map[string]V {
+	out := make(map[string]V)
+	for path, v := range m {
 		if rest, ok := strings.CutPrefix(path, from+"/"); ok {
 			path = filepath.Join(to, rest)
 		}
-		names[path] = true
+		out[path] = v
 	}
-	f.names = names
+	return out
 }
 
 // RemoveAll implements [image.FS].
 func (f *FS) RemoveAll(name string) error {
-	return f.do(false, "remove", name, func() error { return f.inner.RemoveAll(name) })
+	return f.do(false, "remove", name, func() error {
+		err := f.inner.RemoveAll(name)
+		if err == nil {
+			f.removed(filepath.Clean(name))
+		}
+		return err
+	})
+}
+
+// removed forgets what was at name and below.
+func (f *FS) removed(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	gone := func(path string) bool { return path == name || strings.HasPrefix(path, name+"/") }
+	for path, n := range f.nodes {
+		if gone(path) {
+			n.drop()
+			delete(f.nodes, path)
+		}
+	}
+	maps.DeleteFunc(f.names, func(path string, _ bool) bool { return gone(path) })
 }
 
 // ReadDir implements [image.FS].

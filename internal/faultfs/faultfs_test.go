@@ -23,7 +23,7 @@ func save(fsys image.FS, dir string) error {
 			return err
 		}
 		defer f.Close()
-		if _, err := f.Write([]byte("1234")); err != nil {
+		if _, err := f.WriteAt([]byte("1234"), 0); err != nil {
 			return err
 		}
 		if name == "b" {

@@ -13,10 +13,34 @@ type file struct {
 	fs     *FS
 	inner  image.File
 	path   string // where it is by now
-	size   int64  // bytes written
-	synced int64  // bytes that would survive a power cut
-	dirty  bool   // there are bytes that would not
-	closed bool   // by its user; inner is closed later if dirty
+	closed bool
+}
+
+// A node is a file that was written to, by whatever open file. Its fields are
+// protected by FS.mu.
+type node struct {
+	kept   int64      // bytes that would survive a power cut, if it is dirty
+	dirty  bool       // there are bytes that would not
+	writer image.File // open while dirty and a power cut is to come, else nil or another's
+	owned  bool       // writer was closed by its user, and is closed with the node
+}
+
+// drop closes what the node kept open.
+func (n *node) drop() {
+	if n.owned {
+		n.writer.Close()
+	}
+	n.writer, n.owned = nil, false
+}
+
+// dropNodes forgets all that was written.
+//
+// Preconditions: f.mu is locked.
+func (f *FS) dropNodes() {
+	for _, n := range f.nodes {
+		n.drop()
+	}
+	clear(f.nodes)
 }
 
 // do runs an operation that is done whole or not at all.
@@ -30,14 +54,6 @@ func (h *file) where() string {
 	return h.path
 }
 
-func (h *file) Read(p []byte) (n int, err error) {
-	err = h.do(false, "read", func() error {
-		n, err = h.inner.Read(p)
-		return err
-	})
-	return n, err
-}
-
 func (h *file) ReadAt(p []byte, off int64) (n int, err error) {
 	err = h.do(false, "readat", func() error {
 		n, err = h.inner.ReadAt(p, off)
@@ -46,25 +62,65 @@ func (h *file) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// Write writes half of p where that is the fault.
-func (h *file) Write(p []byte) (n int, err error) {
-	half, err := h.fs.begin(true, "write %s %d", h.where(), len(p))
+// WriteAt writes half of p where that is the fault.
+func (h *file) WriteAt(p []byte, off int64) (n int, err error) {
+	half, err := h.fs.begin(true, "write %s %d+%d", h.where(), off, len(p))
 	if err == nil {
-		return h.write(p)
+		return h.write(p, off)
 	}
 	if half {
-		n, _ = h.write(p[:len(p)/2])
+		n, _ = h.write(p[:len(p)/2], off)
 	}
 	return n, h.fs.fail("write", h.where(), err)
 }
 
-func (h *file) write(p []byte) (int, error) {
-	n, err := h.inner.Write(p)
-	h.fs.mu.Lock()
-	h.size += int64(n)
-	h.dirty = h.dirty || n > 0
-	h.fs.mu.Unlock()
+func (h *file) write(p []byte, off int64) (int, error) {
+	n, err := h.inner.WriteAt(p, off)
+	if n > 0 {
+		h.wrote(off)
+	}
 	return n, err
+}
+
+// wrote notes that what is at off and beyond would be lost.
+func (h *file) wrote(off int64) {
+	h.fs.mu.Lock()
+	defer h.fs.mu.Unlock()
+	n := h.fs.nodes[h.path]
+	if n == nil {
+		n = new(node)
+		h.fs.nodes[h.path] = n
+	}
+	if !n.dirty {
+		n.kept = off
+	}
+	n.kept, n.dirty = min(n.kept, off), true
+	if n.writer != h.inner {
+		n.drop()
+		n.writer = h.inner
+	}
+}
+
+func (h *file) Truncate(size int64) error {
+	return h.do(true, "truncate", func() error {
+		st, err := h.inner.Stat()
+		if err != nil {
+			return err
+		}
+		if err := h.inner.Truncate(size); err != nil {
+			return err
+		}
+		h.wrote(min(st.Size(), size))
+		return nil
+	})
+}
+
+func (h *file) NextData(off int64) (start, end int64, err error) {
+	err = h.do(false, "nextdata", func() error {
+		start, end, err = h.inner.NextData(off)
+		return err
+	})
+	return start, end, err
 }
 
 func (h *file) Stat() (info fs.FileInfo, err error) {
@@ -75,14 +131,16 @@ func (h *file) Stat() (info fs.FileInfo, err error) {
 	return info, err
 }
 
+// Sync does not sync the inner file: what a power cut takes is this package's
+// own doing, and disks are slow.
 func (h *file) Sync() error {
 	return h.do(true, "sync", func() error {
-		if err := h.inner.Sync(); err != nil {
-			return err
-		}
 		h.fs.mu.Lock()
 		defer h.fs.mu.Unlock()
-		h.synced, h.dirty = h.size, false
+		if n := h.fs.nodes[h.path]; n != nil {
+			n.drop()
+			delete(h.fs.nodes, h.path)
+		}
 		for path := range h.fs.names {
 			if filepath.Dir(path) == h.path {
 				delete(h.fs.names, path)
@@ -101,7 +159,7 @@ func (h *file) TryLock() (ok bool, err error) {
 }
 
 // Close closes the file even where it fails, as Linux does. The inner file of
-// one that is dirty stays open, to lose its bytes in a power cut.
+// one with bytes that are not synced stays open, to lose them in a power cut.
 func (h *file) Close() error {
 	_, err := h.fs.begin(false, "close %s", h.where())
 	if err != nil {
@@ -116,11 +174,14 @@ func (h *file) Close() error {
 		return err
 	}
 	h.closed = true
-	cuts := h.fs.fault != nil && h.fs.fault.Kind == PowerCut
-	if h.dirty && cuts {
-		return err
-	}
 	delete(h.fs.files, h)
+	if n := h.fs.nodes[h.path]; n != nil && n.writer == h.inner {
+		if h.fs.fault != nil && h.fs.fault.Kind == PowerCut {
+			n.owned = true
+			return err
+		}
+		n.writer = nil
+	}
 	if e := h.inner.Close(); err == nil {
 		err = e
 	}

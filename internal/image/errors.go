@@ -11,7 +11,7 @@ var (
 	// ErrCorrupt is what every [CorruptError] is.
 	ErrCorrupt = errors.New("corrupt image")
 
-	// ErrVersion is what every [VersionError] is.
+	// ErrVersion is what every [VersionError] and every [FeatureError] is.
 	ErrVersion = errors.New("unsupported image version")
 
 	// ErrExists says that the name for a new image is taken.
@@ -20,6 +20,13 @@ var (
 	// ErrUnfinished says that a directory is what an unfinished checkpoint
 	// left; [Clean] removes it.
 	ErrUnfinished = errors.New("unfinished checkpoint")
+
+	// ErrNoModule says that an image does not hold a module that was asked
+	// for: it is thin, or was never about that module.
+	ErrNoModule = errors.New("not in the image")
+
+	// ErrUnsafe is what every [UnsafeError] is.
+	ErrUnsafe = errors.New("unsafe owner or mode")
 )
 
 // A CorruptError tells which file of an image is not what it should be.
@@ -39,14 +46,43 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	if e.Oldest == e.Newest {
-		return fmt.Sprintf("image version %d, this program reads version %d", e.Got, e.Newest)
+	got := fmt.Sprintf("image version %d", e.Got)
+	if e.Got == 0 {
+		got = "image version 0 was a draft"
 	}
-	return fmt.Sprintf("image version %d, this program reads versions %d to %d", e.Got, e.Oldest, e.Newest)
+	if e.Oldest == e.Newest {
+		return fmt.Sprintf("%s, this program reads version %d", got, e.Newest)
+	}
+	return fmt.Sprintf("%s, this program reads versions %d to %d", got, e.Oldest, e.Newest)
 }
 
 // Is reports whether target is [ErrVersion].
 func (e *VersionError) Is(target error) bool { return target == ErrVersion }
+
+// A FeatureError refuses an image that a reader can only understand if it
+// knows a feature, which this package does not.
+type FeatureError struct {
+	Name string // as in [Config.Requires]
+}
+
+func (e *FeatureError) Error() string {
+	return fmt.Sprintf("image requires %.40q, which this program does not know", e.Name)
+}
+
+// Is reports whether target is [ErrVersion].
+func (e *FeatureError) Is(target error) bool { return target == ErrVersion }
+
+// An UnsafeError refuses an image that others than its user could have written
+// to, or still can.
+type UnsafeError struct {
+	File   string // its name in the image; "." is the directory
+	Detail string // what is wrong with it, and what to do about it
+}
+
+func (e *UnsafeError) Error() string { return e.File + ": " + e.Detail }
+
+// Is reports whether target is [ErrUnsafe].
+func (e *UnsafeError) Is(target error) bool { return target == ErrUnsafe }
 
 func corruptf(file, format string, args ...any) error {
 	return &CorruptError{File: file, Detail: fmt.Sprintf(format, args...)}

@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +15,7 @@ import (
 	"github.com/stasis-run/stasis/internal/image"
 )
 
-var faultMems = [][]byte{pagesAt(20, 2, 5, 6), pagesAt(1)}
+var faultMems = [][]byte{pagesAt(20, 2, 5, 6, 19), pagesAt(1)}
 
 // Whatever fails while an image is written, and whatever is lost with the
 // power: it is there whole, or not at all.
@@ -38,6 +39,7 @@ func TestFaultAtEveryOperation(t *testing.T) {
 }
 
 func oneFault(t *testing.T, fault faultfs.Fault) {
+	quick := faultfs.New(image.OS, nil) // does not sync
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "py")
 	fsys := faultfs.New(image.OS, &fault)
@@ -59,17 +61,17 @@ func oneFault(t *testing.T, fault faultfs.Fault) {
 		t.Errorf("full disk: %v", err)
 	}
 	if crash {
-		if list, err := image.List(image.OS, parent); err != nil || slices.Contains(list, "py") != complete || len(list) > 1 {
+		if list, err := image.List(quick, parent); err != nil || slices.Contains(list, "py") != complete || len(list) > 1 {
 			t.Errorf("listed: %q, %v", list, err)
 		}
 		for _, name := range there {
-			if im, err := image.Open(image.OS, filepath.Join(parent, name)); name != "py" && !errors.Is(err, image.ErrUnfinished) {
+			if im, err := image.Open(quick, filepath.Join(parent, name)); name != "py" && !errors.Is(err, image.ErrUnfinished) {
 				t.Errorf("open %s: %v, %v", name, im, err)
 			} else if im != nil {
 				im.Close()
 			}
 		}
-		if err := image.Clean(image.OS, parent); err != nil {
+		if err := image.Clean(quick, parent); err != nil {
 			t.Error(err)
 		}
 		there = names(t, parent)
@@ -78,8 +80,8 @@ func oneFault(t *testing.T, fault faultfs.Fault) {
 		t.Errorf("left behind: %q (%v)", there, err)
 	}
 	if complete {
-		read(t, image.OS, dir, faultMems...)
-	} else if err := write(image.OS, dir, faultMems...); err != nil {
+		read(t, quick, dir, faultMems...)
+	} else if err := write(quick, dir, faultMems...); err != nil {
 		t.Errorf("second attempt: %v", err)
 	}
 }
@@ -95,7 +97,7 @@ func TestFullDiskText(t *testing.T) {
 	})
 	fsys := faultfs.New(image.OS, &faultfs.Fault{At: at, Kind: faultfs.Full})
 	err := write(fsys, "py", faultMems...)
-	if want := "image py: memory 0: write pages-0: no space left on device"; err == nil || err.Error() != want {
+	if want := "memory 0: write pages-0: no space left on device"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -113,7 +115,8 @@ func TestReadFaultAtEveryOperation(t *testing.T) {
 		im, err := image.Open(fsys, dir)
 		if err == nil {
 			_, err1 := im.State()
-			err = errors.Join(err1, im.FillMemory(0, make([]byte, im.MemorySize(0))), im.Close())
+			_, err2 := im.Module(sha256.Sum256(testModule))
+			err = errors.Join(err1, err2, im.FillMemory(0, make([]byte, im.MemorySize(0))), im.Verify(), im.Close())
 		}
 		if errors.Is(err, image.ErrCorrupt) {
 			t.Errorf("%s: a bad disk is taken for a bad image: %v", op, err)
@@ -127,7 +130,7 @@ func TestReadFaultAtEveryOperation(t *testing.T) {
 // Clean must not take away what somebody is writing.
 func TestCleanLeavesWriters(t *testing.T) {
 	parent := t.TempDir()
-	w, err := image.Create(image.OS, filepath.Join(parent, "py"))
+	d, err := image.Create(image.OS, filepath.Join(parent, "py"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,13 +143,17 @@ func TestCleanLeavesWriters(t *testing.T) {
 	if got := names(t, parent); len(got) != 3 || slices.Contains(got, ".x.tmp-0123456789abcdef") {
 		t.Errorf("left: %q", got)
 	}
+	w := image.NewWriter(d.File)
 	if err := writeParts(w, faultMems); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Commit(testConfig); err != nil {
+	if _, err := w.Finish(testConfig); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Abort(); err != nil {
+	if err := d.Publish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Abort(); err != nil {
 		t.Fatal(err)
 	}
 	read(t, image.OS, filepath.Join(parent, "py"), faultMems...)

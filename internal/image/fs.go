@@ -47,11 +47,18 @@ type FS interface {
 
 // A File is an open file or directory of an [FS].
 type File interface {
-	io.Reader
 	io.ReaderAt
-	io.Writer
+	io.WriterAt
 	io.Closer
 	Stat() (fs.FileInfo, error)
+
+	// Truncate sets the size in bytes; what it adds is a hole.
+	Truncate(size int64) error
+
+	// NextData returns the first stretch at or after off that is not a hole,
+	// and io.EOF where there is none. The stretch may be longer than what
+	// holds data, and may end beyond the file.
+	NextData(off int64) (start, end int64, err error)
 
 	// Sync returns when the file's bytes, or the directory's names, would
 	// survive a power cut.
@@ -65,6 +72,10 @@ type File interface {
 // OS is the host's file system.
 var OS FS = osFS{}
 
+// NewFile makes a File of a descriptor that another process opened. Closing
+// it closes f.
+func NewFile(f *os.File) File { return osFile{f} }
+
 type osFS struct{}
 
 type osFile struct{ *os.File }
@@ -75,6 +86,15 @@ func file(f *os.File, err error) (File, error) {
 		return nil, err
 	}
 	return osFile{f}, nil
+}
+
+// OSFile returns what is behind a File of [OS] or [NewFile], for its
+// descriptor to be passed to another process; nil for other files.
+func OSFile(f File) *os.File {
+	if o, ok := f.(osFile); ok {
+		return o.File
+	}
+	return nil
 }
 
 func (osFS) Mkdir(name string) error { return os.Mkdir(name, dirMode) }

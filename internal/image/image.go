@@ -6,19 +6,21 @@
 //	digest               sha256 of config.json, in hexadecimal, and a newline
 //	config.json          what it is, for people and programs: see [Config]
 //	state                the kernel's state; opaque here
-//	module-<sha256>.wasm each module, once
-//	pages-<i>            memory i: the 64 KiB pages that are not all zero, one after another
-//	pagemap-<i>          memory i: which pages these are
+//	module-<sha256>.wasm each module, once; not in a thin image
+//	pages-<i>            memory i: its 64 KiB pages at their addresses; those that are all zero are holes
+//	pagemap-<i>          memory i: which pages are stored, and a digest for each chunk of 16
 //
-// The config has the size and the sha256 of every file but digest, and digest
-// has the config's. So every byte hangs from the 32 of digest, and whoever
-// knows them ([Image.Digest]) knows the whole image. An image says nothing of
-// who wrote it: a consistent one may still be hostile, and its state has to be
-// decoded with that in mind.
+// The page maps have the digests of the pages, the config those of all other
+// files, and digest that of the config. So every byte hangs from the 32 of
+// digest, and whoever knows them ([Image.Digest]) knows the whole image. An
+// image says nothing of who wrote it: a consistent one may still be hostile,
+// and its state has to be decoded with that in mind.
 //
-// An image is complete or absent. It is written under another name next to
+// An image is complete or absent. It is a [Draft] under another name next to
 // its own, synced, and published by one rename, whatever fails and wherever
-// the power is cut. [Clean] removes what a writer left that was killed.
+// the power is cut. [Clean] removes what a process left that was killed. The
+// files are written by a [Writer], which may be in another process than the
+// draft, and trusted less.
 package image
 
 import (
@@ -32,14 +34,8 @@ import (
 )
 
 const (
-	configFile = "config.json"
-	digestFile = "digest"
-	stateFile  = "state"
-
 	dirMode  fs.FileMode = 0o700
 	fileMode fs.FileMode = 0o600
-
-	blockSize = 1 << 20 // bytes hashed, read and written at a time
 )
 
 // tempMark stands between the name of an image and tempRandom random bytes in
@@ -59,6 +55,9 @@ func isTemp(base string) bool {
 	return i > 1 && base[0] == '.' && isHex(base[i+len(tempMark):], tempRandom)
 }
 
+// NewGeneration makes the id of an image: 128 random bits.
+func NewGeneration() string { return randomHex(16) }
+
 func randomHex(n int) string {
 	b := make([]byte, n)
 	rand.Read(b) // never fails, says its documentation
@@ -66,7 +65,7 @@ func randomHex(n int) string {
 }
 
 // Clean removes what unfinished checkpoints left in parent. It leaves alone
-// what a living [Writer], of whatever process, still writes.
+// what is a living [Draft], of whatever process.
 func Clean(fsys FS, parent string) error {
 	entries, err := fsys.ReadDir(parent, 0)
 	if err != nil {
@@ -113,4 +112,22 @@ func List(fsys FS, parent string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// Remove removes an image. A removal that is cut short leaves what [Clean]
+// removes, never a part of an image under its name.
+func Remove(fsys FS, dir string) error {
+	dir = filepath.Clean(dir)
+	wrap := func(err error) error { return fmt.Errorf("image %s: remove: %w", dir, cause(err)) }
+	if _, err := fsys.Lstat(filepath.Join(dir, configFile)); err != nil {
+		return wrap(err)
+	}
+	gone := tempName(dir)
+	if err := fsys.RenameNew(dir, gone); err != nil {
+		return wrap(err)
+	}
+	if err := fsys.RemoveAll(gone); err != nil {
+		return wrap(err)
+	}
+	return nil
 }

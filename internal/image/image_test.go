@@ -3,11 +3,13 @@ package image_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,11 +22,15 @@ var (
 	testModule = []byte("\x00asm\x01\x00\x00\x00")
 	testState  = []byte("the kernel's state")
 	testConfig = image.Config{
-		ID:      "000102030405060708090a0b0c0d0e0f",
-		Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		Stasis:  "0.1.0",
-		Needs:   []image.Need{{Kind: image.NeedMount, Name: "/data", Detail: "read-only"}},
-		Info:    map[string]string{"program": "py"},
+		Generation: "000102030405060708090a0b0c0d0e0f",
+		Created:    time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Stasis:     "0.1.0",
+		Needs:      []image.Need{{Kind: image.NeedMount, Name: "/data", Detail: "read-only"}},
+		Info:       map[string]string{"program": "py"},
+		Attempt:    3, Pass: 2, Processes: 1,
+		Modules: []image.ModuleInfo{{Digest: hexSum(testModule), Name: "py.wasm"}},
+		Limits:  map[string]int64{"memory": 1 << 30},
+		Lost:    []string{"a pipe"},
 	}
 )
 
@@ -37,16 +43,27 @@ func pagesAt(n int, at ...int) []byte {
 	return mem
 }
 
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
 // write makes an image, or returns the first error.
 func write(fsys image.FS, dir string, mems ...[]byte) error {
-	w, err := image.Create(fsys, dir)
+	d, err := image.Create(fsys, dir)
 	if err != nil {
 		return err
 	}
-	if err := writeParts(w, mems); err != nil {
-		return errors.Join(err, w.Abort())
+	w := image.NewWriter(d.File)
+	err = writeParts(w, mems)
+	if err == nil {
+		_, err = w.Finish(testConfig)
 	}
-	return w.Commit(testConfig)
+	w.Close()
+	if err != nil {
+		return errors.Join(err, d.Abort())
+	}
+	return d.Publish()
 }
 
 func writeParts(w *image.Writer, mems [][]byte) error {
@@ -80,6 +97,9 @@ func read(t *testing.T, fsys image.FS, dir string, mems ...[]byte) {
 	if im.Memories() != len(mems) {
 		t.Fatalf("got %d memories, want %d", im.Memories(), len(mems))
 	}
+	if err := im.Verify(); err != nil {
+		t.Error(err)
+	}
 	for i, mem := range mems {
 		got := make([]byte, im.MemorySize(i))
 		if err := im.FillMemory(i, got); err != nil {
@@ -109,14 +129,16 @@ func TestRoundTrip(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		mems [][]byte
-		want int64 // bytes in pages-0
+		want int // pages stored of memory 0
 	}{
 		{"no memory", nil, 0},
 		{"empty memory", [][]byte{{}}, 0},
-		{"one page", [][]byte{pagesAt(1, 0)}, image.PageSize},
+		{"one page", [][]byte{pagesAt(1, 0)}, 1},
 		{"one zero page", [][]byte{pagesAt(1)}, 0},
-		{"runs", [][]byte{pagesAt(200, 1, 2, 3, 7, 150, 199)}, 6 * image.PageSize},
-		{"two memories", [][]byte{pagesAt(40, 39), pagesAt(2, 0, 1)}, image.PageSize},
+		{"runs", [][]byte{pagesAt(200, 1, 2, 3, 7, 150, 199)}, 6},
+		{"part of a chunk", [][]byte{pagesAt(17, 15, 16)}, 2},
+		{"all of a chunk", [][]byte{pagesAt(16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}, 16},
+		{"two memories", [][]byte{pagesAt(40, 39), pagesAt(2, 0, 1)}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "py")
@@ -127,10 +149,24 @@ func TestRoundTrip(t *testing.T) {
 			if got := names(t, filepath.Dir(dir)); !slices.Equal(got, []string{"py"}) {
 				t.Errorf("next to the image: %q", got)
 			}
-			if st, err := os.Stat(filepath.Join(dir, "pages-0")); len(c.mems) > 0 && (err != nil || st.Size() != c.want) {
-				t.Errorf("pages-0: %v, %v, want %d bytes", st, err, c.want)
+			if len(c.mems) > 0 {
+				wantSparse(t, filepath.Join(dir, "pages-0"), len(c.mems[0]), c.want)
 			}
 		})
+	}
+}
+
+// wantSparse checks that a pages file has its memory's size, and blocks for
+// the pages that it stores only.
+func wantSparse(t *testing.T, file string, size, pages int) {
+	t.Helper()
+	st, err := os.Stat(file)
+	if err != nil || st.Size() != int64(size) {
+		t.Fatalf("%s: %v, %v, want %d bytes", file, st, err, size)
+	}
+	// A file system may take some blocks for its own lists.
+	if got := st.Sys().(*syscall.Stat_t).Blocks * 512; got > int64(pages*image.PageSize+16<<10) {
+		t.Errorf("%s takes %d bytes of the disk, want %d", file, got, pages*image.PageSize)
 	}
 }
 
@@ -147,9 +183,7 @@ func TestSparseGiB(t *testing.T) {
 	if err := write(image.OS, dir, mem); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := os.Stat(filepath.Join(dir, "pages-0")); err != nil || st.Size() != 3*image.PageSize {
-		t.Errorf("pages-0: %v, %v", st, err)
-	}
+	wantSparse(t, filepath.Join(dir, "pages-0"), size, 3)
 	im, err := image.Open(image.OS, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +247,7 @@ func TestEveryByteCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		step := 1
-		if len(b) > 4096 { // pages: all the same to sha256
+		if len(b) > 4096 { // pages: all the same to sha256, and holes to Verify
 			step = 1021
 		}
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -237,8 +271,11 @@ func wantBad(t *testing.T, dir string, file string) {
 	t.Helper()
 	im, err := image.Open(image.OS, dir)
 	if err == nil {
+		err = im.Verify()
 		im.Close()
-		t.Fatalf("%s: opened", file)
+	}
+	if err == nil {
+		t.Fatalf("%s: opened and verified", file)
 	}
 	if !errors.Is(err, image.ErrCorrupt) && !errors.Is(err, image.ErrVersion) {
 		t.Fatalf("%s: %v", file, err)
@@ -303,29 +340,45 @@ func TestTexts(t *testing.T) {
 	_, err = image.Open(image.OS, "ckpt")
 	check(err, "image ckpt: py: not a regular file", image.ErrCorrupt)
 	os.WriteFile("ckpt/py/pages-0", make([]byte, image.PageSize), 0o600)
-	_, err = image.Open(image.OS, "ckpt/py")
-	if !strings.HasPrefix(err.Error(), "image ckpt/py: pages-0: sha256 de2f2560…, want ") {
+	im, err := image.Open(image.OS, "ckpt/py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer im.Close()
+	err = im.FillMemory(0, make([]byte, image.PageSize))
+	if !strings.HasPrefix(err.Error(), "image ckpt/py: pages-0: chunk 0: sha256 de2f2560…, want ") {
 		t.Error(err)
 	}
+	_, err = im.Module([32]byte{1})
+	check(err, "image ckpt/py: module 01"+strings.Repeat("00", 31)+": not in the image", image.ErrNoModule)
 }
 
 // A writer must not replace what took its name while it wrote, be it empty.
 func TestTakenMeanwhile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "py")
-	w, err := image.Create(image.OS, dir)
+	d, err := image.Create(image.OS, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	w := image.NewWriter(d.File)
 	if err := writeParts(w, nil); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := w.Finish(testConfig); err != nil {
+		t.Fatal(err)
+	}
 	os.Mkdir(dir, 0o700)
-	if err := w.Commit(testConfig); !errors.Is(err, image.ErrExists) {
-		t.Errorf("commit: got %v", err)
+	if err := d.Publish(); !errors.Is(err, image.ErrExists) {
+		t.Errorf("publish: got %v", err)
 	}
 	if got := names(t, filepath.Dir(dir)); !slices.Equal(got, []string{"py"}) {
 		t.Errorf("left: %q", got)
 	}
+}
+
+func finish(w *image.Writer, c image.Config) error {
+	_, err := w.Finish(c)
+	return err
 }
 
 func TestWriterMisuse(t *testing.T) {
@@ -333,28 +386,60 @@ func TestWriterMisuse(t *testing.T) {
 		name string
 		do   func(w *image.Writer) error
 	}{
-		{"wrong digest", func(w *image.Writer) error { return w.Module([32]byte{}, testModule) }},
+		{"wrong digest", func(w *image.Writer) error {
+			w.State(nil)
+			w.Module([32]byte{}, testModule)
+			return finish(w, testConfig)
+		}},
 		{"state twice", func(w *image.Writer) error { w.State(nil); return w.State(nil) }},
 		{"memory twice", func(w *image.Writer) error { w.Memory(0, nil); return w.Memory(0, nil) }},
 		{"part of a page", func(w *image.Writer) error { return w.Memory(0, make([]byte, 9)) }},
 		{"negative index", func(w *image.Writer) error { return w.Memory(-1, nil) }},
-		{"no state", func(w *image.Writer) error { return w.Commit(testConfig) }},
-		{"memory left out", func(w *image.Writer) error { w.State(nil); w.Memory(1, nil); return w.Commit(testConfig) }},
-		{"no time", func(w *image.Writer) error { w.State(nil); return w.Commit(image.Config{}) }},
+		{"no state", func(w *image.Writer) error { return finish(w, testConfig) }},
+		{"memory left out", func(w *image.Writer) error { w.State(nil); w.Memory(1, nil); return finish(w, testConfig) }},
+		{"no time", func(w *image.Writer) error { w.State(nil); return finish(w, image.Config{}) }},
+		{"finished twice", func(w *image.Writer) error { w.State(nil); finish(w, testConfig); return finish(w, testConfig) }},
+		{"closed", func(w *image.Writer) error { w.State(nil); w.Close(); return finish(w, testConfig) }},
+		{"parent", func(w *image.Writer) error {
+			w.State(nil)
+			c := testConfig
+			c.Parent = &image.Parent{}
+			return finish(w, c)
+		}},
+		{"unknown feature", func(w *image.Writer) error {
+			w.State(nil)
+			c := testConfig
+			c.Requires = []string{"journal"}
+			return finish(w, c)
+		}},
+		{"thin with a module", func(w *image.Writer) error {
+			w.State(nil)
+			w.Module(sha256.Sum256(testModule), testModule)
+			c := testConfig
+			c.Requires, c.Modules = []string{image.FeatureThin}, nil
+			return finish(w, c)
+		}},
+		{"config too long", func(w *image.Writer) error {
+			w.State(nil)
+			c := testConfig
+			c.Lost = []string{strings.Repeat("x", image.MaxConfigSize)}
+			return finish(w, c)
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			parent := t.TempDir()
-			w, err := image.Create(image.OS, filepath.Join(parent, "py"))
+			d, err := image.Create(image.OS, filepath.Join(parent, "py"))
 			if err != nil {
 				t.Fatal(err)
 			}
+			w := image.NewWriter(d.File)
 			if err := c.do(w); err == nil {
 				t.Error("no error")
 			}
-			if err := w.Commit(testConfig); err == nil {
-				t.Error("committed after an error")
+			if finish(w, testConfig) == nil {
+				t.Error("finished after an error")
 			}
-			if err := w.Abort(); err != nil {
+			if err := d.Abort(); err != nil {
 				t.Error(err)
 			}
 			if got := names(t, parent); len(got) != 0 {

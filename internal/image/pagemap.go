@@ -1,97 +1,162 @@
 package image
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
+	"math/bits"
 )
 
-// A run is a stretch of pages that are stored one after another.
-type run struct {
-	first, count int // in pages; count is 1 or more
+const (
+	// ChunkPages is how many pages have a digest in common.
+	ChunkPages = 16
+
+	// ChunkSize is the memory that an entry of a page map covers, in bytes.
+	ChunkSize = ChunkPages * PageSize
+)
+
+// A page map is a header and an entry for each chunk of which pages are
+// stored, ascending. All numbers are little-endian.
+const (
+	pageMapMagic   = "stasispm"
+	pageMapVersion = 1
+	pageMapHeader  = 32 // magic, version u16, 0 u16, entries u32, memory size u64, page size u32, pages per chunk u32
+	pageMapEntry   = 40 // index u32, present u16, parent u16, sha256
+)
+
+// A Chunk is an entry of a page map: up to 16 pages with a digest in common.
+type Chunk struct {
+	Index   uint32   // its place in the memory, in chunks
+	Present uint16   // the pages that this image stores; bit 0 is the first
+	Parent  uint16   // the pages that its parent has
+	SHA256  [32]byte // of the present pages, one after another
 }
 
-// A page map is a list of runs, each as two unsigned varints (LEB128, in the
-// fewest bytes): how many pages lie between it and the run before it, and how
-// many pages it has. Two runs that touch would be one, so only the first gap
-// may be 0. The list has no length: it ends with the file. Thus each set of
-// pages has one encoding, and no encoding has pages twice or out of order.
+// Pages returns how many pages the image stores of the chunk.
+func (c Chunk) Pages() int { return bits.OnesCount16(c.Present) }
 
-// appendRun adds the page to the runs, which it must come after.
-func appendRun(runs []run, page int) []run {
-	if n := len(runs); n > 0 && runs[n-1].first+runs[n-1].count == page {
-		runs[n-1].count++
-		return runs
+// Offset is where the chunk begins in its memory, in bytes.
+func (c Chunk) Offset() int64 { return int64(c.Index) * ChunkSize }
+
+// Runs yields the stretches of present pages, as offset in the chunk and
+// length in bytes.
+func (c Chunk) Runs() iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		for left := uint32(c.Present); left != 0; {
+			first := bits.TrailingZeros32(left)
+			count := bits.TrailingZeros32(^(left >> first))
+			if !yield(first*PageSize, count*PageSize) {
+				return
+			}
+			left &^= (1<<count - 1) << first
+		}
 	}
-	return append(runs, run{page, 1})
 }
 
-func encodePageMap(runs []run) []byte {
-	var b []byte
-	end := 0
-	for _, r := range runs {
-		b = binary.AppendUvarint(b, uint64(r.first-end))
-		b = binary.AppendUvarint(b, uint64(r.count))
-		end = r.first + r.count
+// chunksIn returns how many chunks a memory of so many bytes has.
+func chunksIn(size int64) int { return int((size + ChunkSize - 1) / ChunkSize) }
+
+// maxPageMapSize bounds the page map of a memory of so many bytes.
+func maxPageMapSize(size int64) int64 { return pageMapHeader + pageMapEntry*int64(chunksIn(size)) }
+
+func encodePageMap(size int64, chunks []Chunk) []byte {
+	b := make([]byte, 0, pageMapHeader+pageMapEntry*len(chunks))
+	b = append(b, pageMapMagic...)
+	b = binary.LittleEndian.AppendUint16(b, pageMapVersion)
+	b = binary.LittleEndian.AppendUint16(b, 0)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(chunks)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(size))
+	b = binary.LittleEndian.AppendUint32(b, PageSize)
+	b = binary.LittleEndian.AppendUint32(b, ChunkPages)
+	for _, c := range chunks {
+		b = binary.LittleEndian.AppendUint32(b, c.Index)
+		b = binary.LittleEndian.AppendUint16(b, c.Present)
+		b = binary.LittleEndian.AppendUint16(b, c.Parent)
+		b = append(b, c.SHA256[:]...)
 	}
 	return b
 }
 
-// decodePageMap reads the page map of a memory of so many pages, of which so
-// many are stored.
-func decodePageMap(b []byte, pages, stored int) ([]run, error) {
-	if len(b) > maxPageMapSize(pages) {
-		return nil, fmt.Errorf("%d bytes, at most %d for %d pages", len(b), maxPageMapSize(pages), pages)
+// DecodePageMap reads the page map of a memory of so many bytes. Each set of
+// pages has one encoding. Pages of a parent are refused unless parent is set.
+func DecodePageMap(b []byte, size int64, parent bool) ([]Chunk, error) {
+	n, err := decodePageMapHeader(b, size)
+	if err != nil {
+		return nil, err
 	}
-	runs := make([]run, 0, len(b)/2) // at least two bytes each
-	end, sum := 0, 0
-	for len(b) > 0 {
-		r, rest, err := decodeRun(b, end, pages)
-		if err != nil {
-			return nil, fmt.Errorf("run %d: %w", len(runs), err)
+	chunks := make([]Chunk, 0, n)
+	b = b[pageMapHeader:]
+	for i := range n {
+		c := decodeChunk(b[i*pageMapEntry:])
+		if i > 0 && c.Index <= chunks[i-1].Index {
+			return nil, fmt.Errorf("entry %d: chunk %d after chunk %d", i, c.Index, chunks[i-1].Index)
 		}
-		runs, b, end, sum = append(runs, r), rest, r.first+r.count, sum+r.count
+		if err := c.check(size, parent); err != nil {
+			return nil, fmt.Errorf("entry %d: chunk %d: %w", i, c.Index, err)
+		}
+		chunks = append(chunks, c)
 	}
-	if sum != stored {
-		return nil, fmt.Errorf("%d pages, the pages file has %d", sum, stored)
-	}
-	return runs, nil
+	return chunks, nil
 }
 
-// decodeRun reads the run that follows one that ends before the page end.
-func decodeRun(b []byte, end, pages int) (r run, rest []byte, err error) {
-	gap, b, err := shortestUvarint(b)
-	if err != nil {
-		return run{}, nil, err
+// decodePageMapHeader returns how many entries follow, which is as many as
+// there is room for.
+func decodePageMapHeader(b []byte, size int64) (entries int, err error) {
+	le := binary.LittleEndian
+	if len(b) < pageMapHeader {
+		return 0, fmt.Errorf("%d bytes, at least %d", len(b), pageMapHeader)
 	}
-	count, b, err := shortestUvarint(b)
-	if err != nil {
-		return run{}, nil, err
+	if string(b[:8]) != pageMapMagic {
+		return 0, fmt.Errorf("begins with %q, want %q", b[:8], pageMapMagic)
 	}
-	switch left := uint64(pages - end); {
-	case gap == 0 && end > 0:
-		return run{}, nil, fmt.Errorf("touches the run before it, at page %d", end)
-	case count == 0:
-		return run{}, nil, errors.New("has no pages")
-	case gap > left || count > left-gap:
-		return run{}, nil, fmt.Errorf("%d pages, %d after page %d, in a memory of %d", count, gap, end, pages)
+	n := le.Uint32(b[12:])
+	for _, f := range []struct {
+		name      string
+		got, want uint64
+	}{
+		{"version", uint64(le.Uint16(b[8:])), pageMapVersion},
+		{"reserved field", uint64(le.Uint16(b[10:])), 0},
+		{"memory size", le.Uint64(b[16:]), uint64(size)},
+		{"page size", uint64(le.Uint32(b[24:])), PageSize},
+		{"pages per chunk", uint64(le.Uint32(b[28:])), ChunkPages},
+		{"size in bytes", uint64(len(b)), pageMapHeader + pageMapEntry*uint64(n)},
+	} {
+		if f.got != f.want {
+			return 0, fmt.Errorf("%s %d, want %d", f.name, f.got, f.want)
+		}
 	}
-	return run{end + int(gap), int(count)}, b, nil
+	if int64(n) > int64(chunksIn(size)) {
+		return 0, fmt.Errorf("%d entries, the memory has %d chunks", n, chunksIn(size))
+	}
+	return int(n), nil
 }
 
-var errVarint = errors.New("truncated or overlong number")
-
-// shortestUvarint refuses a number that could have been written shorter.
-func shortestUvarint(b []byte) (v uint64, rest []byte, err error) {
-	v, n := binary.Uvarint(b)
-	if n <= 0 || n > 1 && b[n-1] == 0 {
-		return 0, nil, errVarint
+func decodeChunk(b []byte) Chunk {
+	c := Chunk{
+		Index:   binary.LittleEndian.Uint32(b),
+		Present: binary.LittleEndian.Uint16(b[4:]),
+		Parent:  binary.LittleEndian.Uint16(b[6:]),
 	}
-	return v, b[n:], nil
+	copy(c.SHA256[:], b[8:])
+	return c
 }
 
-// maxPageMapSize bounds the bytes of a page map: most with every other page
-// stored, when a run takes two one-byte numbers; a longer number covers at
-// least the pages that its bytes would have as runs of their own. The bound
-// is loose, so that it is easy to see.
-func maxPageMapSize(pages int) int { return 2*pages + 16 }
+func (c Chunk) check(size int64, parent bool) error {
+	all := c.Present | c.Parent
+	end := c.Offset() + int64(bits.Len16(all))*PageSize
+	switch {
+	case all == 0:
+		return errors.New("has no pages")
+	case end > size:
+		return fmt.Errorf("pages up to byte %d, in a memory of %d", end, size)
+	case c.Present&c.Parent != 0:
+		return fmt.Errorf("pages %#04x both here and in the parent", c.Present&c.Parent)
+	case c.Parent != 0 && !parent:
+		return fmt.Errorf("pages %#04x of a parent, and the image has none", c.Parent)
+	case c.Present == 0 && c.SHA256 != sha256.Sum256(nil):
+		return errors.New("a digest of no pages")
+	}
+	return nil
+}

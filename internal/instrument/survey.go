@@ -360,6 +360,9 @@ func (p *Program) sizeFrames(all []surveyed, order []int) {
 // maxFrame bounds the size of one frame in the account.
 const maxFrame = 1 << 20
 
+// LeastFrame is the measure of a frame without parameters and locals, in bytes.
+const LeastFrame = 64
+
 // ownFrame is the measure of a frame of a defined function, in bytes.
 func (p *Program) ownFrame(defined int) int64 {
 	c := &p.mod.Code[defined]
@@ -367,5 +370,5 @@ func (p *Program) ownFrame(defined int) int64 {
 	for _, run := range c.Locals {
 		n += int64(run.N)
 	}
-	return 64 + 8*n + int64(len(c.Body)/8)
+	return LeastFrame + 8*n + int64(len(c.Body)/8)
 }

@@ -1,21 +1,18 @@
 package interp
 
 // What operators give where the result is a NaN. The specification leaves the
-// bits open; these are amd64's, and wazero's compiler hands them through:
+// bits open; these are the machine's, and wazero's compiler hands them through,
+// so that a guest sees the same from compiled and from interpreted code:
 //
-//   - An operand that is a NaN is the result, made quiet; of two, the left one,
-//     even if only the right one signals.
+//   - An operand that is a NaN is the result, made quiet. Of two it is the left
+//     one; on arm64, one that signals wins over one that does not.
 //   - Without one (0/0, inf-inf, the root of -1), it is the default NaN, whose
-//     sign is set.
+//     sign is set on amd64 and clear on arm64.
 //
-// They are computed here from the operands' bits: Go may swap the operands of
-// + and *, and what the machine gives on arm64 differs (signalling operands win
-// over quiet ones, and the default NaN is positive). A port of this package to
-// match wazero's code there changes this file only.
+// They are computed here from the operands' bits, as Go may swap the operands of
+// + and *. A guest that is saved on one machine and woken on the other may see
+// both, as the specification allows; what it has in memory stays as it is.
 const (
-	defaultNaN32 = 0xffc00000
-	defaultNaN64 = 0xfff8000000000000
-
 	quietBit32 = 1 << 22
 	quietBit64 = 1 << 51
 
@@ -30,6 +27,8 @@ func isNaN64(x uint64) bool { return x&0x7fffffffffffffff > 0x7ff0000000000000 }
 // with one operand gives it twice.
 func nan32(x, y uint64) uint64 {
 	switch {
+	case signalsFirst && isNaN32(y) && y&quietBit32 == 0 && !(isNaN32(x) && x&quietBit32 == 0):
+		return uint64(uint32(y)) | quietBit32
 	case isNaN32(x):
 		return uint64(uint32(x)) | quietBit32
 	case isNaN32(y):
@@ -40,6 +39,8 @@ func nan32(x, y uint64) uint64 {
 
 func nan64(x, y uint64) uint64 {
 	switch {
+	case signalsFirst && isNaN64(y) && y&quietBit64 == 0 && !(isNaN64(x) && x&quietBit64 == 0):
+		return y | quietBit64
 	case isNaN64(x):
 		return x | quietBit64
 	case isNaN64(y):

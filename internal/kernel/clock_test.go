@@ -68,7 +68,7 @@ func TestCPUTime(t *testing.T) {
 func TestCPUTimeIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, enginetest.Loop{})
-		w.k.opts.CPUs = 2
+		w.k.cpus = 2
 		w.start()
 		tasks := []*Task{w.task(), w.spawn(), w.spawn(), w.spawn()}
 		settle()

@@ -105,11 +105,3 @@ func (k *Kernel) collectIfWorth() {
 		k.log.Warn("collection put off", "err", err)
 	}
 }
-
-// cpus is how many CPUs guests get at most.
-func (k *Kernel) cpus() int {
-	if k.opts.CPUs > 0 {
-		return k.opts.CPUs
-	}
-	return runtime.NumCPU()
-}

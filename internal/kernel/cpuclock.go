@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/ktime"
@@ -23,6 +25,7 @@ type cpuClock struct {
 	since   int64 // host time from which on the task's time is not in total yet; protected by mu
 	running bool  // protected by mu
 	seen    int64 // the highest reading so far; protected by mu
+	charged int64 // what the quota knows of; protected by mu
 }
 
 func (c *cpuClock) begin(src ktime.Source) {
@@ -63,6 +66,22 @@ func (c *cpuClock) advance(now, num, den int64) {
 	}
 }
 
+// charge is how far the clock has come since the last charge.
+func (c *cpuClock) charge() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.total - c.charged
+	c.charged = c.total
+	return d
+}
+
+// restore sets the clock of a task that does not run yet.
+func (c *cpuClock) restore(total int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total, c.charged = total, total
+}
+
 // isRunning reports whether the clock advances by itself.
 func (c *cpuClock) isRunning() bool {
 	c.mu.Lock()
@@ -85,9 +104,11 @@ func (g *ThreadGroup) CPUTime() int64 {
 
 // A ticker advances the CPU clocks of running tasks. It runs on timers of the
 // kernel's time source, without a goroutine of its own, and needs nothing of
-// the guests: a task that is asked for nothing is not disturbed.
+// the guests: a task that is asked for nothing is not disturbed. While no task runs
+// it rests, until one begins to.
 type ticker struct {
-	k *Kernel
+	k       *Kernel
+	resting atomic.Bool // no timer is pending
 
 	mu     sync.Mutex
 	stop   func() bool   // of the pending timer; protected by mu
@@ -102,7 +123,7 @@ func newTicker(k *Kernel) *ticker { return &ticker{k: k} }
 func (x *ticker) start() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.armLocked(slackPeriod)
+	x.armLocked(x.k.firstTick())
 }
 
 func (x *ticker) armLocked(d time.Duration) {
@@ -120,11 +141,24 @@ func (x *ticker) armLocked(d time.Duration) {
 	}
 }
 
+// wake has the ticker look again, if it rests.
+func (x *ticker) wake() {
+	if !x.resting.CompareAndSwap(true, false) {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.armLocked(x.k.tickBase())
+}
+
 func (x *ticker) tick(passed time.Duration) {
 	defer x.firing.Done()
-	next := slackPeriod
-	if x.k.advanceClocks() {
-		next = tickPeriod
+	next, idle := x.k.account()
+	if idle {
+		x.resting.Store(true)
+		if x.k.anyRunning() { // one has begun before it could see that we rest
+			idle = !x.resting.CompareAndSwap(true, false)
+		}
 	}
 	x.mu.Lock()
 	x.ticks++
@@ -133,7 +167,9 @@ func (x *ticker) tick(passed time.Duration) {
 	if collect {
 		x.idle = 0
 	}
-	x.armLocked(next)
+	if !idle {
+		x.armLocked(next)
+	}
 	x.mu.Unlock()
 	if collect {
 		x.k.collectIfWorth()
@@ -151,23 +187,29 @@ func (x *ticker) close() {
 	x.firing.Wait()
 }
 
-// advanceClocks brings the CPU clocks up to date. When more tasks run than
-// there are CPUs, each gets its share; it reports whether that is so.
-func (k *Kernel) advanceClocks() (shared bool) {
-	now := k.clocks.Source().Mono()
-	tasks := k.tasks.All()
-	running := int64(0)
+// anyRunning reports whether the clock of a task advances.
+func (k *Kernel) anyRunning() bool {
+	return slices.ContainsFunc(k.tasks.All(), func(t *Task) bool { return t.cpu.isRunning() })
+}
+
+// Tick has the kernel look at its clocks and its heap soon, though no task runs:
+// whoever works for it from outside, and so makes garbage, says so.
+func (k *Kernel) Tick() { k.ticker.wake() }
+
+// advanceClocks brings the CPU clocks up to date, and counts the tasks that
+// run. When they are more than there are CPUs, each gets its share.
+func (k *Kernel) advanceClocks(now int64, tasks []*Task) (running int64) {
 	for _, t := range tasks {
 		if t.cpu.isRunning() {
 			running++
 		}
 	}
 	num, den := int64(1), int64(1)
-	if cpus := int64(k.cpus()); running > cpus {
+	if cpus := int64(k.cpus); running > cpus {
 		num, den = cpus, running
 	}
 	for _, t := range tasks {
 		t.cpu.advance(now, num, den)
 	}
-	return den > num
+	return running
 }

@@ -24,7 +24,21 @@
 // stop of the set covers tasks that are created while it lasts. Beginning one
 // does not wait; WaitStopped does, with a deadline. An internal stop is the
 // task's own (a group stop by SIGSTOP); it has at most one. A task runs when it
-// has none of either.
+// has none of either, and the quota of CPU time (cpulimit.go) is not used up.
+//
+// The quota is no stop: it leaves blocked calls alone, the monotonic clock goes
+// on, nothing of it is saved, and to others a task that stands only because of
+// it is running. But it is asked for and looked at as stops are: set under
+// TaskSet.mu, where the task's request flag is raised after it, and looked at
+// under the same lock after the flag is lowered.
+//
+// # Signals
+//
+// There are no handlers yet, so a signal has its default action, at once. While
+// a group stop lasts, those that would end the process or stop it again are
+// pending; SIGCONT discards the latter and lets the lowest of the former end the
+// process before any of its code runs. SIGKILL never waits. Pending signals are
+// saved.
 //
 // # System calls
 //

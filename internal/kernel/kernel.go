@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/ktime"
@@ -16,10 +18,30 @@ import (
 type Options struct {
 	Calls  *CallTable    // the system calls that guests may import
 	Source ktime.Source  // nil is the host's clock
-	Random io.Reader     // what random_get reads; nil is crypto/rand
+	Random io.Reader     // random bytes for guests; nil is crypto/rand
 	Limits engine.Limits // of each thread
 	Log    *slog.Logger  // nil discards
-	CPUs   int           // CPU time per wall time that guests get at most; 0 is one per host CPU
+
+	// Seed, if not nil, has guests see the random bytes that follow from it and
+	// nothing else, in place of Random. They go on in a restored system, which
+	// another Seed begins anew.
+	Seed *uint64
+
+	// Wall is the wall clock that guests see.
+	Wall ktime.Wall
+
+	// CPUTime is what each process may use, as RLIMIT_CPU has it; 0 is no limit.
+	// A process that has used it ends by SIGXCPU; one that ran all the time at
+	// once, one that woke up just before by a tick later (50 ms).
+	CPUTime time.Duration
+
+	// Yield is how often tasks leave guest code by themselves, in a process whose
+	// garbage collector is Go's own; 0 is never, and has every collection hang
+	// while a guest computes. It needs modules compiled for it (Counted).
+	Yield time.Duration
+
+	// CPUs is how many CPUs the system gets at most; 0 is no limit.
+	CPUs MilliCPUs
 }
 
 // A Kernel is one compute system's world. Many can live in one host process.
@@ -29,6 +51,9 @@ type Kernel struct {
 	tasks  *TaskSet
 	ticker *ticker
 	log    *slog.Logger
+	random random
+	quota  quota
+	cpus   int // of the host; immutable
 
 	mu      sync.Mutex
 	init    *ThreadGroup // the first process; protected by mu
@@ -43,7 +68,9 @@ func New(opts Options) *Kernel {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	k := &Kernel{opts: opts, clocks: ktime.NewClocks(opts.Source), log: opts.Log}
+	k := &Kernel{opts: opts, clocks: ktime.NewClocks(opts.Source, opts.Wall), log: opts.Log, cpus: runtime.NumCPU()}
+	k.random.begin(opts)
+	k.quota.share = opts.CPUs.share()
 	k.clocks.Freeze()
 	k.tasks = newTaskSet(k)
 	k.ticker = newTicker(k)
@@ -95,6 +122,7 @@ func (k *Kernel) CreateProcess(ctx context.Context, module engine.Module, p Proc
 		return nil, errors.Join(err, task.thread.Close())
 	}
 	task.stress.begin(task, p.Stress)
+	task.yield.begin(task)
 	if err := k.adopt(tg, task); err != nil {
 		return nil, errors.Join(err, task.thread.Close())
 	}

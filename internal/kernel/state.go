@@ -13,26 +13,34 @@ import (
 // State is all of a kernel that is saved, but for the memories of its threads
 // and what the vfs package saves itself.
 type State struct {
-	Clocks    ktime.State
-	LastID    TaskID
-	Processes []ProcessState
+	Clocks    ktime.State    `pb:"1"`
+	LastID    TaskID         `pb:"2"` // the highest that a task has had
+	Processes []ProcessState `pb:"3"`
+	Random    []byte         `pb:"4"` // the generator of a seeded system's random bytes, as math/rand/v2's ChaCha8 marshals; or none
 }
 
 // ProcessState is a process.
 type ProcessState struct {
-	Module [32]byte // digest of what it runs
-	Args   []string
-	Env    []string
-	Tasks  []TaskState // the leader first
+	Module [32]byte    `pb:"1"` // digest of what it runs
+	Args   []string    `pb:"2"`
+	Env    []string    `pb:"3"`
+	Tasks  []TaskState `pb:"4"` // the leader first
+
+	Pending SigSet `pb:"5"` // signals that wait while it is stopped
+	FDTable uint32 `pb:"6"` // index of its fd table in what the vfs package saves; several may share one
+
+	// Memories are the indices of its linear memories among those of the image,
+	// which numbers them.
+	Memories []uint32 `pb:"7"`
 }
 
 // TaskState is a task.
 type TaskState struct {
-	ID        TaskID
-	Thread    *engine.State
-	Restart   Restart
-	CPU       int64 // ns
-	GroupStop int32 // signal of the group stop it is in, or 0
+	ID        TaskID        `pb:"1"`
+	Thread    *engine.State `pb:"2"`
+	Restart   Restart       `pb:"3"`
+	CPU       int64         `pb:"4"` // ns
+	GroupStop int32         `pb:"5"` // signal of the group stop it is in, or 0
 }
 
 // ErrExiting says that a kernel cannot be saved since its process is on its
@@ -53,7 +61,11 @@ func (k *Kernel) Save() (*State, error) {
 	if g == nil || g.alive == 0 {
 		return nil, ErrExiting
 	}
-	p := ProcessState{Module: g.module.Digest(), Args: g.opts.Args, Env: g.opts.Env}
+	var err error
+	if st.Random, err = k.random.save(); err != nil {
+		return nil, err
+	}
+	p := ProcessState{Module: g.module.Digest(), Args: g.opts.Args, Env: g.opts.Env, Pending: g.pending}
 	for _, t := range g.tasks {
 		ts, err := t.saveLocked()
 		if err != nil {
@@ -115,7 +127,8 @@ func Restore(ctx context.Context, opts Options, st *State, with Restoring) (*Ker
 const maxTime = 1 << 61
 
 // check looks for what cannot be in a state that Save has made.
-func (st *State) check(ts *TaskState) error {
+func (st *State) check(p *ProcessState) error {
+	ts := &p.Tasks[0]
 	if ts.ID <= 0 || ts.Thread == nil || st.LastID < ts.ID {
 		return errors.New("a task without number or thread")
 	}
@@ -127,11 +140,16 @@ func (st *State) check(ts *TaskState) error {
 	if r := ts.Restart; r.Done < 0 || r.Deadline < 0 {
 		return fmt.Errorf("a call to be made again with %d bytes done and a deadline of %d ns", r.Done, r.Deadline)
 	}
-	switch ts.GroupStop {
-	case 0, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU:
-		return nil
+	if c := st.Clocks; c.OwnWall && (c.WallBase < -maxTime || c.WallBase > 2*maxTime-1 || c.WallBase+c.Monotonic < 0) {
+		return fmt.Errorf("a wall clock %d ns ahead of the monotonic one, which is at %d", c.WallBase, c.Monotonic)
 	}
-	return fmt.Errorf("a group stop by signal %d", ts.GroupStop)
+	if n := ts.GroupStop; n < 0 || n > maxSignal || n != 0 && !sigsStop.has(n) {
+		return fmt.Errorf("a group stop by signal %d", n)
+	}
+	if p.Pending&^sigsPend != 0 || p.Pending != 0 && ts.GroupStop == 0 {
+		return fmt.Errorf("pending signals %#x of a process stopped by signal %d", uint64(p.Pending), ts.GroupStop)
+	}
+	return nil
 }
 
 func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
@@ -140,11 +158,14 @@ func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
 	}
 	p := &st.Processes[0]
 	ts := &p.Tasks[0]
-	if err := st.check(ts); err != nil {
+	if err := st.check(p); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	k.clocks = ktime.RestoreClocks(k.opts.Source, st.Clocks)
+	k.clocks = ktime.RestoreClocks(k.opts.Source, st.Clocks, k.opts.Wall)
 	k.clocks.Freeze() // until Start: what is still to be loaded takes no time from the guest
+	if err := k.random.restore(st.Random); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
 	m, err := with.Module(p.Module)
 	if err != nil {
 		return err
@@ -156,7 +177,8 @@ func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
 	g := newThreadGroup(k, m, ProcessOptions{Args: p.Args, Env: p.Env, Files: with.Files, Stress: with.Stress})
 	t := newTask(k, g, calls)
 	t.id, t.restart = ts.ID, ts.Restart
-	t.cpu.total = ts.CPU
+	t.cpu.restore(ts.CPU)
+	g.stopSig, g.pending = ts.GroupStop, p.Pending
 	if ts.GroupStop != 0 {
 		t.internal = GroupStop{Signal: ts.GroupStop}
 	}
@@ -164,6 +186,7 @@ func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
 		return fmt.Errorf("task %d: %w", ts.ID, err)
 	}
 	t.stress.begin(t, with.Stress)
+	t.yield.begin(t)
 	if err := k.adopt(g, t); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"reflect"
@@ -13,6 +12,8 @@ import (
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/ktime"
+	"github.com/stasis-run/stasis/internal/protostruct"
+	"github.com/stasis-run/stasis/internal/protostruct/prototest"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -44,8 +45,8 @@ func TestSaveRefuses(t *testing.T) {
 
 // restored makes a world of a state.
 func (w *world) restored(t *testing.T, st *State) (*world, error) {
-	n := &world{t: t, clock: new(ktime.Manual), mod: &enginetest.Scripted{Calls: imports(), Steps: w.mod.Steps, Sum: w.mod.Sum}}
-	k, err := Restore(t.Context(), Options{Calls: n.calls(), Source: n.clock}, st, Restoring{
+	n := &world{t: t, clock: new(ktime.Manual), opts: w.opts, mod: &enginetest.Scripted{Calls: imports(), Steps: w.mod.Steps, Sum: w.mod.Sum}}
+	k, err := Restore(t.Context(), n.options(), st, Restoring{
 		Module: func(d [32]byte) (engine.Module, error) {
 			if d != n.mod.Sum {
 				return nil, errors.New("another module")
@@ -71,7 +72,7 @@ func (w *world) restored(t *testing.T, st *State) (*world, error) {
 	return n, nil
 }
 
-// A round trip through JSON: all that was saved is there, and the next save of
+// A round trip through bytes: all that was saved is there, and the next save of
 // the restored kernel says the same.
 func TestSaveRestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -87,16 +88,16 @@ func TestSaveRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.End()
-		b, err := json.Marshal(st)
+		b, err := protostruct.Marshal(st)
 		if err != nil {
 			t.Fatal(err)
 		}
 		back := new(State)
-		if err := json.Unmarshal(b, back); err != nil {
+		if err := protostruct.Unmarshal(b, back); err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(st, back) {
-			t.Errorf("JSON loses something: %s", b)
+			t.Errorf("the encoding loses something: %x", b)
 		}
 		n, err := w.restored(t, back)
 		if err != nil {
@@ -158,6 +159,14 @@ func TestRestoreErrors(t *testing.T) {
 			{"a clock at -1 ns", func(st *State) { st.Clocks.Monotonic = -1 }},
 			{"a clock at", func(st *State) { st.Clocks.Boot = 1 << 62 }},
 			{"a group stop by signal 9", func(st *State) { st.Processes[0].Tasks[0].GroupStop = SIGKILL }},
+			{"pending signals 0x4000 of a process stopped by signal 0", func(st *State) { st.Processes[0].Pending = sigSet(SIGTERM) }},
+			{"pending signals 0x100", func(st *State) {
+				st.Processes[0].Tasks[0].GroupStop, st.Processes[0].Pending = SIGSTOP, sigSet(SIGKILL)
+			}},
+			{"a group stop by signal 65", func(st *State) { st.Processes[0].Tasks[0].GroupStop = 65 }},
+			{"random generator: ", func(st *State) { st.Random = []byte("chacha8:") }},
+			{"a wall clock -6 ns ahead", func(st *State) { st.Clocks.OwnWall, st.Clocks.Monotonic, st.Clocks.WallBase = true, 5, -6 }},
+			{"a wall clock 4611686018427387904 ns", func(st *State) { st.Clocks.OwnWall, st.Clocks.WallBase = true, 1<<62 }},
 			{"-1 bytes done", func(st *State) { st.Processes[0].Tasks[0].Restart.Done = -1 }},
 		} {
 			st, err := w.k.Save()
@@ -172,16 +181,20 @@ func TestRestoreErrors(t *testing.T) {
 	})
 }
 
-// hostileState is a state as JSON that has everything in it.
+// hostileState is an encoded state that has everything in it.
 func hostileState(t testing.TB) ([]byte, []enginetest.Step) {
 	steps := []enginetest.Step{enginetest.Import{Fn: sysValue}, sleepFor(time.Minute), enginetest.Loop{}}
-	st := &State{Clocks: ktime.State{Monotonic: 5, Boot: 6, Wall: 7}, LastID: 3, Processes: []ProcessState{{
-		Module: [32]byte{1, 2, 3}, Args: []string{"a"}, Env: []string{"B=c"},
+	random, err := rand.NewChaCha8([32]byte{}).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &State{Clocks: ktime.State{Monotonic: 5, Boot: 6, Wall: 7, OwnWall: true, WallBase: 8}, LastID: 3, Random: random, Processes: []ProcessState{{
+		Module: [32]byte{1, 2, 3}, Args: []string{"a"}, Env: []string{"B=c"}, Pending: sigSet(SIGTERM),
 		Tasks: []TaskState{{ID: 2, CPU: 4, GroupStop: SIGSTOP, Restart: Restart{Set: true, Deadline: 100, Done: 1},
 			Thread: &engine.State{MemorySize: 1024, Frames: []engine.Frame{{Pos: 2, Values: []engine.Slot{{Value: engine.Value{Lo: 7}}}}},
 				Pending: &engine.Pending{Import: sysSleep, Args: []uint64{1}}}}},
 	}}}
-	b, err := json.Marshal(st)
+	b, err := protostruct.Marshal(st)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +205,7 @@ func hostileState(t testing.TB) ([]byte, []enginetest.Step) {
 // saves it: never a panic, never a hang.
 func tryState(t *testing.T, b []byte, steps []enginetest.Step) (ok bool) {
 	st := new(State)
-	if json.Unmarshal(b, st) != nil {
+	if protostruct.Unmarshal(b, st) != nil {
 		return false
 	}
 	w := &world{mod: &enginetest.Scripted{Steps: steps, Sum: [32]byte{1, 2, 3}}}
@@ -226,14 +239,14 @@ func TestHostileStates(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		taken := 0
 		for range n {
-			var v any
-			if err := json.Unmarshal(b, &v); err != nil {
+			st := new(State)
+			if err := protostruct.Unmarshal(b, st); err != nil {
 				t.Fatal(err)
 			}
 			for range 1 + r.IntN(3) {
-				v = mutate(r, v)
+				prototest.Mutate(r, st)
 			}
-			m, err := json.Marshal(v)
+			m, err := protostruct.Marshal(st)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,35 +256,6 @@ func TestHostileStates(t *testing.T) {
 		}
 		t.Logf("%d of %d mutations are still states", taken, n)
 	})
-}
-
-// mutate changes one thing somewhere in a JSON value.
-func mutate(r *rand.Rand, v any) any {
-	if r.IntN(8) > 0 {
-		switch x := v.(type) {
-		case map[string]any:
-			for k := range x {
-				if r.IntN(len(x)) == 0 {
-					x[k] = mutate(r, x[k])
-					return x
-				}
-			}
-		case []any:
-			if len(x) > 0 {
-				i := r.IntN(len(x))
-				x[i] = mutate(r, x[i])
-				return x
-			}
-		}
-	}
-	hostile := []any{
-		nil, 0, 1, -1, 2, 3, 19, 1 << 31, -(1 << 31), uint64(1<<64 - 1), int64(-1 << 63), int64(1<<63 - 1), 1e300,
-		"", "x", true, []any{}, []any{nil, 1}, map[string]any{},
-	}
-	if l, ok := v.([]any); ok && r.IntN(2) == 0 {
-		return append(l, l...)
-	}
-	return hostile[r.IntN(len(hostile))]
 }
 
 func FuzzRestore(f *testing.F) {

@@ -189,11 +189,12 @@ func TestManyStopsAtOnce(t *testing.T) {
 }
 
 // An ordering is a sequence of begin (B) and end (E) of an external stop of
-// the set, b and e of one of the task, SIGSTOP (S) and SIGCONT (C).
+// the set, b and e of one of the task, SIGSTOP (S) and SIGCONT (C), the quota
+// used up (Q) and not any more (q).
 func (w *world) play(ordering string, free RunState) {
 	w.t.Helper()
 	var held []*ExternalStop
-	own, group := 0, false
+	own, group, quota := 0, false, false
 	for i, op := range ordering {
 		switch op {
 		case 'B':
@@ -216,6 +217,9 @@ func (w *world) play(ordering string, free RunState) {
 				w.t.Fatal(err)
 			}
 			group = op == 'S'
+		case 'Q', 'q':
+			quota = op == 'Q'
+			w.k.tasks.throttle(quota)
 		}
 		settle()
 		want := free
@@ -225,6 +229,9 @@ func (w *world) play(ordering string, free RunState) {
 		if got := w.task().State(); got != want {
 			w.t.Fatalf("after %s of %s the task is %v, want %v", ordering[:i+1], ordering, got, want)
 		}
+		if runs := want == Running && !quota; free == Running && w.inGuest() != runs {
+			w.t.Fatalf("after %s of %s guest code runs: %v, want %v", ordering[:i+1], ordering, !runs, runs)
+		}
 	}
 	for _, s := range held {
 		s.End()
@@ -233,6 +240,7 @@ func (w *world) play(ordering string, free RunState) {
 		w.task().EndStop()
 	}
 	_ = w.g.Signal(SIGCONT)
+	w.k.tasks.throttle(false)
 	settle()
 	if got := w.task().State(); got != free {
 		w.t.Fatalf("after %s and the end of all stops the task is %v", ordering, got)
@@ -268,6 +276,14 @@ func TestGroupStopAmongExternalStops(t *testing.T) {
 			}
 			for _, o := range orderings("BBEE", "SC") {
 				w.play(o, g.free)
+			}
+			if g.free == Running {
+				for _, o := range orderings("SCBE", "QqQq") {
+					w.play(o, g.free)
+				}
+				for _, o := range orderings("beSBEC", "Qq") {
+					w.play(o, g.free)
+				}
 			}
 		})
 		bubble(t, g.name+"/random", func(t *testing.T) {

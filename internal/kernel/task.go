@@ -33,6 +33,7 @@ type Task struct {
 	thread  engine.Thread // only on the task goroutine, or while the task is at rest
 	restart Restart       // likewise
 	stress  stress        // likewise
+	yield   yielding      // likewise
 
 	state    RunState // protected by TaskSet.mu
 	stops    int      // external stops of this task; protected by TaskSet.mu
@@ -49,9 +50,9 @@ type Task struct {
 // A Restart is what a system call may not do twice. The zero value is that of a
 // call that is made for the first time.
 type Restart struct {
-	Set      bool  // the call has begun before
-	Deadline int64 // ns of the monotonic clock; Never if there is none
-	Done     int64 // bytes done
+	Set      bool  `pb:"1"` // the call has begun before
+	Deadline int64 `pb:"2"` // ns of the monotonic clock; Never if there is none
+	Done     int64 `pb:"3"` // bytes done
 }
 
 // Never is a deadline that does not come.
@@ -77,11 +78,27 @@ func (t *Task) Memory() []byte { return t.thread.Memory().Bytes() }
 // Restart is the restart block of the system call in progress.
 func (t *Task) Restart() *Restart { return &t.restart }
 
-// State is what the task does at the moment.
+// State is what the task does at the moment. One that stands only because the
+// quota of CPU time is used up is running, as Linux has it.
 func (t *Task) State() RunState {
 	t.k.tasks.mu.Lock()
 	defer t.k.tasks.mu.Unlock()
+	return t.shownLocked()
+}
+
+// Preconditions: TaskSet.mu is locked.
+func (t *Task) shownLocked() RunState {
+	if t.state == Stopped && !t.heldLocked() && t.k.tasks.throttled {
+		return Running
+	}
 	return t.state
+}
+
+// heldLocked reports whether there is an external or internal stop.
+//
+// Preconditions: TaskSet.mu is locked.
+func (t *Task) heldLocked() bool {
+	return t.k.tasks.stops > 0 || t.stops > 0 || t.internal != nil
 }
 
 // atRestLocked reports whether the task's state may be read by others.
@@ -110,6 +127,15 @@ func (t *Task) interrupt() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.interruptLocked()
+}
+
+// nudge has guest code leave at its next safepoint. A blocked call stays.
+func (t *Task) nudge() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.thread != nil && !t.exiting {
+		t.thread.Interrupt()
+	}
 }
 
 // Preconditions: t.mu is locked.

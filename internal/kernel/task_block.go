@@ -51,6 +51,7 @@ func (t *Task) Block(deadline int64, ready func() bool, waits ...Wait) BlockResu
 		t.setState(Running)
 		t.endBlock()
 		t.cpu.begin(t.k.clocks.Source())
+		t.k.ticker.wake()
 	}()
 	return t.await(deadline, ready, events, asked)
 }

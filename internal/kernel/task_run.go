@@ -11,16 +11,19 @@ func (t *Task) run() {
 	ctx := context.Background()
 	for t.lookAround() {
 		t.cpu.begin(t.k.clocks.Source())
+		t.k.ticker.wake()
 		if fn, args, ok := t.thread.Pending(); ok {
 			t.callAgain(fn, args)
 			t.cpu.end(t.k.clocks.Source())
 			continue
 		}
+		t.yield.resumed(t)
 		ev := t.thread.Run(ctx)
 		t.cpu.end(t.k.clocks.Source())
 		switch ev.Kind {
 		case engine.Unwound:
 			t.stress.unwound(t)
+			t.yield.unwound(t)
 		case engine.Exited:
 			t.group.exitWith(ExitStatus{Results: append([]uint64(nil), ev.Results...)})
 		case engine.Trapped:
@@ -43,7 +46,7 @@ func (t *Task) lookAround() bool {
 			t.state = Exiting
 			return false
 		}
-		if s.stops == 0 && t.stops == 0 && t.internal == nil {
+		if !t.heldLocked() && !s.throttled {
 			break
 		}
 		if t.state != Stopped {

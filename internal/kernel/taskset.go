@@ -23,6 +23,8 @@ type TaskSet struct {
 	stops   int              // external stops of the set; protected by mu
 	live    int              // task goroutines; protected by mu
 	closed  bool             // no task can be added or started any more; protected by mu
+
+	throttled bool // the quota of CPU time is used up; protected by mu
 }
 
 func newTaskSet(k *Kernel) *TaskSet {

@@ -31,6 +31,9 @@ type ThreadGroup struct {
 	tasks  []*Task // protected by TaskSet.mu
 	alive  int     // tasks that are not dead; protected by TaskSet.mu
 
+	stopSig int32  // what the process was stopped by, or 0; protected by TaskSet.mu
+	pending SigSet // signals that wait for SIGCONT; protected by TaskSet.mu
+
 	signalMu sync.Mutex
 	exiting  bool          // protected by signalMu
 	status   ExitStatus    // valid once exiting; protected by signalMu
@@ -41,9 +44,15 @@ type ThreadGroup struct {
 type ExitStatus struct {
 	Code    int32        // of proc_exit, or 0
 	Signal  int32        // that ended it, or 0
+	Core    bool         // Signal is one that dumps core by default; there is no core
+	Limit   string       // the limit that it went beyond: LimitCPUTime, or ""
 	Trap    *engine.Trap // that ended it, or nil
 	Results []uint64     // of the entry function, if that returned
 }
+
+// LimitCPUTime is the ExitStatus.Limit of a process that has used the CPU time
+// that it may use: Options.CPUTime.
+const LimitCPUTime = "CPU time"
 
 func newThreadGroup(k *Kernel, m engine.Module, p ProcessOptions) *ThreadGroup {
 	return &ThreadGroup{k: k, module: m, opts: p, gone: make(chan struct{})}
@@ -53,6 +62,9 @@ func newThreadGroup(k *Kernel, m engine.Module, p ProcessOptions) *ThreadGroup {
 func (g *ThreadGroup) addLocked(t *Task) {
 	if g.leader == nil {
 		g.leader = t
+	}
+	if g.stopSig != 0 && t.internal == nil {
+		t.internal = GroupStop{Signal: g.stopSig}
 	}
 	g.tasks = append(g.tasks, t)
 	g.alive++
@@ -105,6 +117,14 @@ func (g *ThreadGroup) Exiting() bool {
 	g.signalMu.Lock()
 	defer g.signalMu.Unlock()
 	return g.exiting
+}
+
+// StoppedBy is the signal that stopped the process, or 0.
+func (g *ThreadGroup) StoppedBy() int32 {
+	s := g.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return g.stopSig
 }
 
 func (g *ThreadGroup) members() []*Task {

@@ -87,6 +87,7 @@ type world struct {
 	g     *ThreadGroup
 	ev    event
 	made  [8]atomic.Int32 // how often each system call was begun
+	opts  func(*Options)  // of the kernel, and of those that are restored; nil for none
 
 	mu      sync.Mutex
 	results []BlockResult // of all waits; protected by mu
@@ -164,9 +165,14 @@ func imports() []engine.Import {
 // newWorld makes a world that is not started. It is closed with the test, and
 // all must be freed then.
 func newWorld(t *testing.T, steps ...enginetest.Step) *world {
-	w := &world{t: t, clock: new(ktime.Manual)}
+	return newWorldWith(t, nil, steps...)
+}
+
+// newWorldWith makes one with other options of its kernel.
+func newWorldWith(t *testing.T, opts func(*Options), steps ...enginetest.Step) *world {
+	w := &world{t: t, clock: new(ktime.Manual), opts: opts}
 	w.mod = &enginetest.Scripted{Calls: imports(), Steps: steps, Sum: [32]byte{1, 2, 3}}
-	w.k = New(Options{Calls: w.calls(), Source: w.clock})
+	w.k = New(w.options())
 	w.closeWith(t)
 	var err error
 	w.g, err = w.k.CreateProcess(t.Context(), w.mod, ProcessOptions{
@@ -176,6 +182,14 @@ func newWorld(t *testing.T, steps ...enginetest.Step) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func (w *world) options() Options {
+	o := Options{Calls: w.calls(), Source: w.clock}
+	if w.opts != nil {
+		w.opts(&o)
+	}
+	return o
 }
 
 func (w *world) closeWith(t *testing.T) {
@@ -235,6 +249,34 @@ func (w *world) wantExit(want ExitStatus) {
 	}
 	if st.Code != want.Code || st.Signal != want.Signal || (st.Trap == nil) != (want.Trap == nil) {
 		w.t.Fatalf("exit status %+v, want %+v", st, want)
+	}
+}
+
+// inGuest reports whether guest code of the last thread runs, once all is quiet.
+func (w *world) inGuest() bool {
+	settle()
+	return w.thread().Runs() > w.thread().Unwinds()
+}
+
+// saved is the state of the kernel, which runs on.
+func (w *world) saved() *State {
+	w.t.Helper()
+	s := w.stop()
+	defer s.End()
+	st, err := w.k.Save()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return st
+}
+
+// pass lets d pass in small steps, and all happen that does.
+func (w *world) pass(d time.Duration) {
+	const step = time.Millisecond
+	settle()
+	for ; d > 0; d -= step {
+		w.clock.Advance(min(d, step))
+		settle()
 	}
 }
 

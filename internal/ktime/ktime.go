@@ -3,7 +3,8 @@
 //
 // A guest sees a monotonic clock that stands still while the system is stopped
 // or saved, so that whatever it waits for has as much time left afterwards as
-// before; a boot clock, which goes on through stops; and the host's wall clock.
+// before; a boot clock, which goes on through stops; and a wall clock: the host's,
+// or one of its own that keeps step with the monotonic clock (wall.go).
 package ktime
 
 import (
@@ -114,32 +115,50 @@ type Clocks struct {
 	boot    int64 // boot clock less src.Mono; protected by mu
 	freezes int   // Freeze calls not yet ended; protected by mu
 	stands  int64 // monotonic clock while frozen; protected by mu
+
+	ownWall  bool  // the wall clock is not the host's; immutable
+	wallBase int64 // wall clock less monotonic clock, if ownWall; immutable
 }
 
 // State is what of clocks is saved: their readings, in ns.
 type State struct {
-	Monotonic int64
-	Boot      int64
-	Wall      int64 // when they were read, to add the time in between to Boot
+	Monotonic int64 `pb:"1"`
+	Boot      int64 `pb:"2"`
+	Wall      int64 `pb:"3"` // the host's, when they were read, to add the time in between to Boot
+
+	OwnWall  bool  `pb:"4"` // the guest's wall clock is not the host's
+	WallBase int64 `pb:"5"` // the guest's wall clock less Monotonic, if OwnWall
 }
 
-// NewClocks makes clocks that begin at 0.
-func NewClocks(src Source) *Clocks {
+// NewClocks makes clocks that begin at 0, but for the wall clock.
+func NewClocks(src Source, w Wall) *Clocks {
 	now := src.Mono()
-	return &Clocks{src: src, offset: -now, boot: -now}
+	c := &Clocks{src: src, offset: -now, boot: -now}
+	c.ownWall, c.wallBase = w.base(src.Wall(), 0)
+	return c
 }
 
 // RestoreClocks makes clocks that go on from st. The boot clock gets the wall
-// time that has passed meanwhile, but never goes back.
-func RestoreClocks(src Source, st State) *Clocks {
+// time that has passed meanwhile, but never goes back. The wall clock is the
+// host's now if it was the host's, and otherwise goes on where it stood; if w is
+// not the zero Wall, it is what w says.
+func RestoreClocks(src Source, st State, w Wall) *Clocks {
 	now := src.Mono()
 	away := max(0, src.Wall()-st.Wall)
-	return &Clocks{src: src, offset: st.Monotonic - now, boot: st.Boot + away - now}
+	c := &Clocks{src: src, offset: st.Monotonic - now, boot: st.Boot + away - now}
+	c.ownWall, c.wallBase = st.OwnWall, st.WallBase
+	if w != (Wall{}) {
+		c.ownWall, c.wallBase = w.base(src.Wall(), st.Monotonic)
+	}
+	return c
 }
 
 // Save reads the clocks.
 func (c *Clocks) Save() State {
-	return State{Monotonic: c.Monotonic(), Boot: c.Boot(), Wall: c.src.Wall()}
+	return State{
+		Monotonic: c.Monotonic(), Boot: c.Boot(), Wall: c.src.Wall(),
+		OwnWall: c.ownWall, WallBase: c.wallBase,
+	}
 }
 
 // Source is where the clocks' time comes from.
@@ -166,8 +185,13 @@ func (c *Clocks) Boot() int64 {
 	return c.src.Mono() + c.boot
 }
 
-// Wall is the host's wall clock in ns since 1970.
-func (c *Clocks) Wall() int64 { return c.src.Wall() }
+// Wall is the wall clock in ns since 1970.
+func (c *Clocks) Wall() int64 {
+	if c.ownWall {
+		return c.wallBase + c.Monotonic()
+	}
+	return c.src.Wall()
+}
 
 // Freeze stops the monotonic clock until Thaw has been called as often.
 func (c *Clocks) Freeze() {

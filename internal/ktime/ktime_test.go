@@ -65,7 +65,7 @@ func TestHost(t *testing.T) {
 func TestFreeze(t *testing.T) {
 	var m Manual
 	m.Advance(time.Hour)
-	c := NewClocks(&m)
+	c := NewClocks(&m, Wall{})
 	want := func(mono, boot time.Duration) {
 		t.Helper()
 		if c.Monotonic() != int64(mono) || c.Boot() != int64(boot) {
@@ -102,7 +102,7 @@ func TestFreezeNesting(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 100 {
 		var m Manual
-		c := NewClocks(&m)
+		c := NewClocks(&m, Wall{})
 		depth, want, boot := 0, int64(0), int64(0)
 		for range 200 {
 			switch n := r.IntN(3); {
@@ -128,7 +128,7 @@ func TestFreezeNesting(t *testing.T) {
 }
 
 func TestFreezeConcurrently(t *testing.T) {
-	c := NewClocks(Host)
+	c := NewClocks(Host, Wall{})
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -150,7 +150,7 @@ func TestFreezeConcurrently(t *testing.T) {
 func TestRestoreClocks(t *testing.T) {
 	var m Manual
 	m.Advance(time.Hour)
-	c := NewClocks(&m)
+	c := NewClocks(&m, Wall{})
 	m.Advance(5)
 	c.Freeze()
 	m.Advance(7)
@@ -160,7 +160,7 @@ func TestRestoreClocks(t *testing.T) {
 	}
 	var other Manual // another host, whose own clock is elsewhere
 	other.Advance(time.Hour + 12 + time.Minute)
-	c = RestoreClocks(&other, st)
+	c = RestoreClocks(&other, st, Wall{})
 	if c.Monotonic() != 5 || c.Boot() != 12+int64(time.Minute) {
 		t.Errorf("clocks at %d, %d", c.Monotonic(), c.Boot())
 	}
@@ -169,7 +169,7 @@ func TestRestoreClocks(t *testing.T) {
 		t.Errorf("clocks at %d, %d", c.Monotonic(), c.Boot())
 	}
 	// A host whose wall clock is behind takes nothing from the boot clock.
-	c = RestoreClocks(new(Manual), st)
+	c = RestoreClocks(new(Manual), st, Wall{})
 	if c.Monotonic() != 5 || c.Boot() != 12 {
 		t.Errorf("clocks at %d, %d", c.Monotonic(), c.Boot())
 	}

@@ -7,15 +7,16 @@ package memory
 import (
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
 // A Linear is one linear memory. Its methods must not run at the same time,
-// except Bytes beside Bytes.
+// except Bytes beside Bytes and Resize.
 type Linear struct {
 	reserved []byte
-	size     int
+	size     atomic.Int64
 	limit    uint64
 }
 
@@ -39,25 +40,29 @@ func (l *Linear) Resize(size uint64) ([]byte, error) {
 	if size > l.limit {
 		return nil, fmt.Errorf("memory: grow to %d bytes: the limit is %d", size, l.limit)
 	}
-	if int(size) > l.size {
+	if int64(size) > l.size.Load() {
 		page := unix.Getpagesize()
 		to := (int(size) + page - 1) &^ (page - 1)
 		to = min(to, len(l.reserved))
 		if err := unix.Mprotect(l.reserved[:to], unix.PROT_READ|unix.PROT_WRITE); err != nil {
 			return nil, fmt.Errorf("memory: grow to %d bytes: %w", size, err)
 		}
-		l.size = int(size)
+		l.size.Store(int64(size))
 	}
-	return l.reserved[:l.size:l.size], nil
+	return l.Bytes(), nil
 }
 
 // Bytes is the accessible part.
-func (l *Linear) Bytes() []byte { return l.reserved[:l.size:l.size] }
+func (l *Linear) Bytes() []byte {
+	n := l.size.Load()
+	return l.reserved[:n:n]
+}
 
 // Close unmaps the memory. Nothing may use its bytes any more.
 func (l *Linear) Close() error {
 	b := l.reserved
-	l.reserved, l.size, l.limit = nil, 0, 0
+	l.reserved, l.limit = nil, 0
+	l.size.Store(0)
 	if b == nil {
 		return nil
 	}

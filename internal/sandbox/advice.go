@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
@@ -16,34 +18,55 @@ import (
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
-// advised is an error with what the user can do about it.
-type advised struct {
-	err    error
-	remedy string
-}
-
-func (e *advised) Error() string {
-	if e.remedy == "" {
-		return e.err.Error()
-	}
-	return e.err.Error() + " (" + e.remedy + ")"
-}
-func (e *advised) Unwrap() error { return e.err }
-
-func advise(err error, format string, args ...any) error {
-	return &advised{err, fmt.Sprintf(format, args...)}
-}
-
-// Advise adds to an error what the user can do about it, where that is known.
+// Advise adds to an error its kind and what the user can do about it, where that
+// is known.
 func Advise(err error) error {
-	var done *advised
-	if err == nil || errors.As(err, &done) {
+	if err == nil || fault.Advised(err) {
 		return err
 	}
-	if r := remedy(err); r != "" {
-		return &advised{err, r}
+	return &fault.Error{Kind: kindOf(err), Err: err, Remedy: remedy(err)}
+}
+
+func advise(err error, format string, args ...any) error {
+	return fault.Advise(kindOf(err), err, format, args...)
+}
+
+// isAny reports whether err is one of targets.
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
+}
+
+// kindOf is the kind of an error: said by somebody, or known by its cause.
+func kindOf(err error) fault.Kind {
+	if k := fault.KindOf(err); k != fault.Internal {
+		return k
 	}
-	return err
+	var missing *vfs.MissingError
+	var memory *engine.MemoryError
+	var imported *kernel.ImportError
+	var module *wasm.Error
+	switch {
+	case errors.As(err, &missing):
+		return fault.Refused
+	case errors.As(err, &memory):
+		return fault.Exhausted
+	case isAny(err, image.ErrCorrupt, image.ErrUnfinished, image.ErrUnsafe):
+		return fault.Corrupt
+	case isAny(err, image.ErrVersion):
+		return fault.Unsupported
+	case errors.As(err, &imported), errors.As(err, &module),
+		isAny(err, engine.ErrUnsupported, wasm.ErrUnsupported, instrument.ErrUnsupported):
+		return fault.NotRunnable
+	case isAny(err, kernel.ErrExiting, errEnded):
+		return fault.AlreadyStopped
+	case isAny(err, image.ErrExists):
+		return fault.Exists
+	case isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EFBIG):
+		return fault.Exhausted
+	case isAny(err, fs.ErrNotExist):
+		return fault.NotFound
+	}
+	return fault.Internal
 }
 
 // remedy is what the user can do about err, or "". What is most special comes
@@ -54,14 +77,7 @@ func remedy(err error) string {
 	var imported *kernel.ImportError
 	var module *wasm.Error
 	var net *net.OpError
-	is := func(targets ...error) bool {
-		for _, t := range targets {
-			if errors.Is(err, t) {
-				return true
-			}
-		}
-		return false
-	}
+	is := func(targets ...error) bool { return isAny(err, targets...) }
 	switch {
 	case errors.As(err, &missing):
 		return "grant it with " + grantFlag(missing)
@@ -79,6 +95,8 @@ func remedy(err error) string {
 		return "restore it with the stasis that wrote it"
 	case is(image.ErrCorrupt):
 		return "it is no image, or damaged or incomplete: use an intact copy"
+	case is(image.ErrUnsafe):
+		return "" // it says so itself
 	case is(image.ErrExists):
 		return "choose another --image-path, or remove that one"
 	case is(unix.ENOSPC, unix.EDQUOT):
@@ -95,7 +113,7 @@ func remedy(err error) string {
 		return "name a directory that exists"
 	case is(unix.EROFS, fs.ErrPermission):
 		return "choose a place where you have the permission"
-	case is(kernel.ErrExiting):
+	case is(kernel.ErrExiting, errEnded):
 		return "see how with: stasis wait"
 	}
 	return ""

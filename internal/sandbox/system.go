@@ -3,35 +3,67 @@ package sandbox
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/ktime"
+	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
 	"github.com/stasis-run/stasis/internal/vfs"
-	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
 
-// Version is the program's version.
-const Version = "0.1.0-dev"
+// Options are what a system is booted with.
+type Options struct {
+	Name     string
+	Spec     spec.Spec
+	Granted  Granted
+	Module   *os.File     // what Spec.Module names; the caller's
+	Image    *image.Image // what Spec.Image names; the caller's
+	Cache    string       // directory of compiled code; "" is none
+	Attempts uint64       // number of the latest checkpoint
+	Stress   memoryFiles  // for Spec.StressCheckpoint
+	Embedded bool         // in a process whose garbage collector is not ours
+
+	engine <-chan openedEngine // nil: Boot makes one
+}
+
+// An openedEngine is an engine that was made while something else was done.
+type openedEngine struct {
+	engine *wazero.Engine
+	cache  *wazero.Cache
+	err    error
+}
+
+// openEngineSoon begins to make the engine of a system.
+func openEngineSoon(cache string, s *spec.Spec) <-chan openedEngine {
+	made := make(chan openedEngine, 1)
+	go func() {
+		sys := System{opts: Options{Cache: cache, Spec: *s}}
+		err := sys.openEngine(context.Background())
+		made <- openedEngine{sys.engine, sys.cache, err}
+	}()
+	return made
+}
 
 // A System is one system in this process.
 type System struct {
-	config Config
+	opts   Options
 	engine *wazero.Engine
 	cache  *wazero.Cache
 	code   engine.Module
@@ -42,13 +74,24 @@ type System struct {
 	stops  chan *kernel.ExternalStop     // of StressCheckpoint
 	fatal  atomic.Int32                  // signal that was sent to end the system, or 0
 
-	saving sync.Mutex // held while an image is written; guards world against it
-	saved  string     // image after which the system is ended; protected by saving
+	pausing sync.Mutex
+	paused  *kernel.ExternalStop // the user's pause; protected by pausing
+
+	holding sync.Mutex
+	held    bool    // signals wait for the end of the user's pause; protected by holding
+	waiting []int32 // those, in their order; protected by holding
+
+	copies copies // files on their way in and out; end before world goes
+
+	saving   sync.Mutex    // held while an image is written; guards world against it
+	saved    string        // image after which the system is ended; protected by saving
+	attempts atomic.Uint64 // number of the latest checkpoint
 }
 
-// Boot builds the system that c describes. It does not run before Run.
-func Boot(ctx context.Context, c Config) (s *System, err error) {
-	s = &System{config: c, stops: make(chan *kernel.ExternalStop, 1)}
+// Boot builds the system that o describes. It does not run before Run.
+func Boot(ctx context.Context, o Options) (s *System, err error) {
+	s = &System{opts: o, stops: make(chan *kernel.ExternalStop, 1)}
+	s.attempts.Store(o.Attempts)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -57,10 +100,10 @@ func Boot(ctx context.Context, c Config) (s *System, err error) {
 	if err := s.openEngine(ctx); err != nil {
 		return s, err
 	}
-	if c.Image != "" {
-		return s, s.bootImage(ctx, c.Image)
+	if o.Image != nil {
+		return s, s.bootImage(ctx, o.Image)
 	}
-	if s.module, err = readModule(c.File); err != nil {
+	if s.module, err = ReadModule(o.Module); err != nil {
 		return s, err
 	}
 	if err := s.compile(ctx); err != nil {
@@ -72,44 +115,54 @@ func Boot(ctx context.Context, c Config) (s *System, err error) {
 // maxModule bounds a module's file, in bytes: an image holds no larger one.
 const maxModule = 1 << 30
 
-// readModule reads a module's file. What cannot be a module is named for what
+// ReadModule reads a module's file. What cannot be a module is named for what
 // it is.
-func readModule(name string) ([]byte, error) {
-	st, err := os.Stat(name)
+func ReadModule(f *os.File) ([]byte, error) {
+	st, err := f.Stat()
 	if err != nil {
 		return nil, cause(err)
 	}
 	if st.Size() > maxModule {
-		return nil, &cannotRunError{fmt.Errorf("%d bytes, a module has at most %d", st.Size(), maxModule)}
+		return nil, fault.New(fault.NotRunnable, "%d bytes, a module has at most %d", st.Size(), maxModule)
 	}
-	b, err := os.ReadFile(name)
+	b := make([]byte, st.Size())
+	if _, err := io.ReadFull(io.NewSectionReader(f, 0, st.Size()), b); err != nil {
+		return nil, fmt.Errorf("read: %w", cause(err))
+	}
+	not := func(what, remedy string) ([]byte, error) {
+		return nil, fault.Advise(fault.NotRunnable, errors.New(what), "%s", remedy)
+	}
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return nil, &cannotRunError{advise(cause(err), "give yourself the permission to read it")}
-	case err != nil:
-		return nil, cause(err)
 	case len(b) == 0:
-		return nil, &cannotRunError{advise(errors.New("the file is empty"), "build or fetch it again")}
+		return not("the file is empty", "build or fetch it again")
 	case bytes.HasPrefix(bytes.TrimSpace(b[:min(len(b), 1<<10)]), []byte("(module")):
-		return nil, &cannotRunError{advise(errors.New("it is WebAssembly text"), "make a module of it with wat2wasm")}
+		return not("it is WebAssembly text", "make a module of it with wat2wasm")
 	case !bytes.HasPrefix(b, []byte("\x00asm")):
-		return nil, &cannotRunError{advise(errors.New("it is not a WebAssembly module"), "name a .wasm file")}
+		return not("it is not a WebAssembly module", "name a .wasm file")
 	}
 	return b, nil
 }
 
 func (s *System) openEngine(ctx context.Context) (err error) {
-	if s.config.Cache != "" {
-		if s.cache, err = wazero.OpenCache(s.config.Cache); err != nil {
-			return advise(err, "do without it: --no-cache, or set XDG_CACHE_HOME to a writable place")
-		}
+	if s.opts.engine != nil {
+		e := <-s.opts.engine
+		s.engine, s.cache = e.engine, e.cache
+		return e.err
 	}
-	s.engine, err = wazero.New(ctx, wazero.Options{
-		Cache:   s.cache,
-		Workers: runtime.NumCPU(),
-		Pass:    instrument.Options{Counted: s.config.stress() > 0},
-	})
+	if s.opts.Cache != "" {
+		s.cache = wazero.ReadCache(s.opts.Cache)
+	}
+	o := EngineOptions(s.cache, &s.opts.Spec)
+	o.Pass.Counted = o.Pass.Counted || s.opts.Embedded // for kernel.Options.Yield
+	s.engine, err = wazero.New(ctx, o)
 	return err
+}
+
+// EngineOptions are those that modules of a system are compiled with.
+func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
+	return wazero.Options{
+		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0},
+	}
 }
 
 // compile makes the code of s.module.
@@ -118,26 +171,56 @@ func (s *System) compile(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *System) kernelOptions() kernel.Options {
-	return kernel.Options{
-		Calls:  kernel.NewCallTable(wasip1.Calls(wasip1.Options{})),
-		Limits: engine.Limits{Memory: s.config.Memory},
+func (s *System) kernelOptions() (kernel.Options, error) {
+	var wall ktime.Wall // a restored system's own
+	var err error
+	if s.opts.Spec.Clock != "" {
+		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
+	return kernel.Options{
+		Calls:   kernel.NewCallTable(wasip1.Calls(wasip1.Options{})),
+		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
+		CPUTime: s.opts.Spec.CPUTime,
+		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
+		Seed:    s.opts.Spec.Seed,
+		Wall:    wall,
+		Yield:   s.yield(),
+	}, err
+}
+
+// yieldPeriod is how long a system InProcess may keep Go's collector waiting.
+const yieldPeriod = 10 * time.Millisecond
+
+func (s *System) yield() time.Duration {
+	if s.opts.Embedded {
+		return yieldPeriod
+	}
+	return 0
+}
+
+// wall is the guest's wall time in ns since 1970; the host's while there is no
+// kernel.
+func (s *System) wall() int64 {
+	if k := s.Kernel(); k != nil {
+		return k.Clocks().Wall()
+	}
+	return ktime.Host.Wall()
 }
 
 func (s *System) stress() kernel.Stress {
-	st := kernel.Stress{Every: s.config.stress()}
-	if s.config.StressCheckpoint > 0 {
+	st := kernel.Stress{Every: s.opts.Spec.Stress()}
+	if s.opts.Spec.StressCheckpoint > 0 {
 		st.Stopped = func(stop *kernel.ExternalStop) { s.stops <- stop }
 	}
 	return st
 }
 
 func (s *System) bootModule(ctx context.Context) (err error) {
-	if s.world, err = newWorld(s.config.Grant, nil); err != nil {
+	sp := &s.opts.Spec
+	if s.world, err = newWorld(sp, s.opts.Granted, s.wall, nil); err != nil {
 		return err
 	}
-	fds, err := s.world.newFiles(s.config.Workdir)
+	fds, err := s.world.newFiles()
 	if err != nil {
 		return err
 	}
@@ -146,14 +229,19 @@ func (s *System) bootModule(ctx context.Context) (err error) {
 		fds.CloseAll()
 		return err
 	}
-	env := s.config.Env
-	if s.config.Workdir != "" && !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "PWD=") }) {
-		env = append(slices.Clone(env), "PWD="+s.config.Workdir)
+	env := sp.Env
+	if sp.Workdir != "" && !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "PWD=") }) {
+		env = append(slices.Clone(env), "PWD="+sp.Workdir)
 	}
-	k := kernel.New(s.kernelOptions())
+	ko, err := s.kernelOptions()
+	if err != nil {
+		fds.CloseAll()
+		return err
+	}
+	k := kernel.New(ko)
 	s.kernel.Store(k)
 	_, err = k.CreateProcess(ctx, s.code, kernel.ProcessOptions{
-		Args: s.config.Args, Env: env, Files: fds, Entry: entry, EntryArgs: params, Stress: s.stress(),
+		Args: sp.Args, Env: env, Files: fds, Entry: entry, EntryArgs: params, Stress: s.stress(),
 	})
 	if err != nil {
 		fds.CloseAll()
@@ -164,23 +252,23 @@ func (s *System) bootModule(ctx context.Context) (err error) {
 // entry is the function to call and its arguments.
 func (s *System) entry() (name string, params []uint64, err error) {
 	name = "_start"
-	if s.config.Invoke != "" {
-		name = s.config.Invoke
+	if s.opts.Spec.Invoke != "" {
+		name = s.opts.Spec.Invoke
 	}
 	_, t, ok := s.code.Export(name)
 	if !ok {
-		if s.config.Invoke == "" {
-			return "", nil, &cannotRunError{advise(errors.New("the module exports no function _start: it is no WASI command"), "call another function with --invoke FUNC")}
+		if s.opts.Spec.Invoke == "" {
+			return "", nil, fault.Advise(fault.NotRunnable, errors.New("the module exports no function _start: it is no WASI command"), "call another function with --invoke FUNC")
 		}
 		return "", nil, fmt.Errorf("the module exports no function %s", name)
 	}
-	if s.config.Invoke == "" && len(t.Params)+len(t.Results) > 0 {
-		return "", nil, &cannotRunError{fmt.Errorf("function _start is of type %v -> %v: a WASI command's takes and returns nothing", t.Params, t.Results)}
+	if s.opts.Spec.Invoke == "" && len(t.Params)+len(t.Results) > 0 {
+		return "", nil, fault.New(fault.NotRunnable, "function _start is of type %v -> %v: a WASI command's takes and returns nothing", t.Params, t.Results)
 	}
-	if len(s.config.Params) != len(t.Params) {
-		return "", nil, fmt.Errorf("function %s takes %d arguments %v, not %d", name, len(t.Params), t.Params, len(s.config.Params))
+	if len(s.opts.Spec.Params) != len(t.Params) {
+		return "", nil, fmt.Errorf("function %s takes %d arguments %v, not %d", name, len(t.Params), t.Params, len(s.opts.Spec.Params))
 	}
-	for i, p := range s.config.Params {
+	for i, p := range s.opts.Spec.Params {
 		v, err := parseValue(p, t.Params[i])
 		if err != nil {
 			return "", nil, fmt.Errorf("argument %d of %s: %w", i+1, name, err)
@@ -191,44 +279,59 @@ func (s *System) entry() (name string, params []uint64, err error) {
 }
 
 // bootImage builds the system of an image.
-func (s *System) bootImage(ctx context.Context, dir string) error {
-	im, err := image.Open(image.OS, dir)
-	if err != nil {
-		return err
-	}
-	defer im.Close()
+func (s *System) bootImage(ctx context.Context, im *image.Image) error {
 	st, err := checkpoint.Open(im)
 	if err != nil {
-		return fmt.Errorf("image %s: %w", dir, err)
+		return fmt.Errorf("image: %w", err)
 	}
 	if s.code == nil {
-		if s.module, err = checkpoint.ModuleOf(im, st); err != nil {
-			return fmt.Errorf("image %s: %w", dir, err)
+		if s.module, err = s.savedModule(im, st); err != nil {
+			return fmt.Errorf("image: %w", err)
 		}
 		if err := s.compile(ctx); err != nil {
-			return fmt.Errorf("image %s: %w", dir, err)
+			return fmt.Errorf("image: %w", err)
 		}
 	}
 	if err := s.restore(ctx, im, st); err != nil {
-		return fmt.Errorf("image %s: %w", dir, err)
+		return fmt.Errorf("image: %w", err)
 	}
 	return nil
 }
 
-func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
-	root, err := memfs.Restore(st.Root, memfs.Options{Now: ktime.Host.Wall})
-	if err != nil {
-		return fmt.Errorf("root file system: %w", err)
+// savedModule is the module that an image is of: its own, or of a thin one what
+// Options.Module holds, if it is that.
+func (s *System) savedModule(im *image.Image, st *checkpoint.State) ([]byte, error) {
+	want := st.Kernel.Processes[0].Module
+	if c := im.Config(); !c.Thin() || s.opts.Module == nil {
+		return checkpoint.ModuleOf(im, st)
 	}
-	if s.world, err = newWorld(s.config.Grant, root); err != nil {
+	b, err := ReadModule(s.opts.Module)
+	if err != nil {
+		return nil, fmt.Errorf("module: %w", err)
+	}
+	if got := sha256.Sum256(b); got != want {
+		return nil, fault.Advise(fault.Refused, fmt.Errorf("module %x…: the image is of module %x…", got[:6], want[:6]), "name the file that the system ran")
+	}
+	return b, nil
+}
+
+func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
+	mounts, err := st.MemoryMounts(s.wall)
+	if err != nil {
+		return err
+	}
+	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s.wall, mounts); err != nil {
+		return err
+	}
+	ko, err := s.kernelOptions()
+	if err != nil {
 		return err
 	}
 	k, err := checkpoint.Restore(ctx, im, st, checkpoint.Restoring{
-		Kernel: s.kernelOptions(), World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Stress: s.stress(),
+		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Stress: s.stress(),
 	})
 	if err == nil {
 		s.kernel.Store(k)
-		return nil
 	}
 	return err
 }
@@ -240,6 +343,8 @@ func grantFlag(m *vfs.MissingError) string {
 		return "--dir HOST:" + m.Name
 	case "listener":
 		return "--listen " + m.Name
+	case "terminal":
+		return "-t"
 	}
 	return "-i"
 }
@@ -284,27 +389,16 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 	}
 }
 
-// wakeElsewhere saves the stopped system, drops it, and wakes the image.
-func (s *System) wakeElsewhere(ctx context.Context, stop *kernel.ExternalStop) error {
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	dir, err := os.MkdirTemp("", "stasis-stress-")
-	if err != nil {
-		return err
+// Signal sends the system a signal. While it is paused, all but SIGKILL wait for
+// it to be resumed; they are not saved with it.
+func (s *System) Signal(sig int32) error {
+	if sig > 0 && sig <= 64 && sig != kernel.SIGKILL && s.hold(sig) {
+		return nil
 	}
-	defer os.RemoveAll(dir)
-	defer stop.End()
-	if _, err := checkpoint.Save(ctx, s.Kernel(), s.world.World, s.saveOptions(dir+"/image", false)); err != nil {
-		return err
-	}
-	if err := s.drop(); err != nil {
-		return err
-	}
-	return s.bootImage(ctx, dir+"/image")
+	return s.signal(sig)
 }
 
-// Signal sends the system a signal.
-func (s *System) Signal(sig int32) error {
+func (s *System) signal(sig int32) error {
 	switch sig {
 	case 0, kernel.SIGCHLD, kernel.SIGCONT, kernel.SIGSTOP, kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU, kernel.SIGURG, kernel.SIGWINCH:
 	default:
@@ -319,51 +413,13 @@ func (s *System) Signal(sig int32) error {
 	return k.Init().Signal(sig)
 }
 
-func (s *System) saveOptions(dir string, leave bool) checkpoint.Options {
-	return checkpoint.Options{
-		Dir: dir, Leave: leave, Module: s.module, Version: Version, FS: image.OS,
-		Info: map[string]string{
-			"name": s.config.Name, "program": s.config.File, "args": strings.Join(s.config.Args, " "),
-			"module": hex.EncodeToString(digest(s.code)),
-		},
-	}
-}
-
-func digest(m engine.Module) []byte {
-	d := m.Digest()
-	return d[:]
-}
-
-// Checkpoint writes an image of the running system. Without leave the system's
-// tasks stay stopped, for the caller to end. Of several at once, one goes after
-// the other.
-func (s *System) Checkpoint(ctx context.Context, dir string, leave bool) (checkpoint.Stats, error) {
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	k := s.Kernel()
-	if k == nil || s.saved != "" {
-		return checkpoint.Stats{}, ErrGone
-	}
-	st, err := checkpoint.Save(ctx, k, s.world.World, s.saveOptions(dir, leave))
-	if err == nil && !leave {
-		s.saved = dir
-	}
-	return st, err
-}
-
-// Saved is the image that the system was saved to for good, or "".
-func (s *System) Saved() string {
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	return s.saved
-}
-
 // Kernel is the system's kernel.
 func (s *System) Kernel() *kernel.Kernel { return s.kernel.Load() }
 
 // drop ends the kernel and gives back what of the host it had.
 func (s *System) drop() error {
 	var err error
+	s.copies.refuse(errEnded, true)
 	if k := s.kernel.Swap(nil); k != nil {
 		err = k.Close()
 	}

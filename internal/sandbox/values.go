@@ -54,7 +54,7 @@ func parseInt(s string, bits int) (uint64, error) {
 
 // Results formats what an invoked function returned, a line each.
 func (s *System) Results(words []uint64) string {
-	name := s.config.Invoke
+	name := s.opts.Spec.Invoke
 	if name == "" {
 		return ""
 	}

@@ -1,65 +1,95 @@
 package sandbox
 
 import (
-	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/checkpoint"
-	"github.com/stasis-run/stasis/internal/ktime"
+	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
+	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 )
 
 // maxFDs is how many fds a process may have open.
 const maxFDs = 1024
 
-// A world is what of the host a system is given, opened.
+// Granted is what of the host a system is given, opened by whoever grants it.
+// It never comes from an image.
+type Granted struct {
+	Dirs   []*os.File          // of Spec.Dirs, in order
+	Listen map[string]*os.File // listening sockets of Spec.Listen
+	Stdio  func(p *hostfile.Poller, name string) (vfs.File, error)
+
+	Terminal func(name string) (*ttyfs.Terminal, error) // for a saved system that has one; nil is none
+}
+
+// A world is what of the host a system has.
 type world struct {
 	checkpoint.World
 	poller *hostfile.Poller
-	grant  Grant
+	spec   *spec.Spec
+	given  Granted
 	hosts  []*hostfs.FS
-	null   *os.File
 }
 
-// newWorld opens what grant names. root is the root file system, or nil for an
-// empty one.
-func newWorld(grant Grant, root *memfs.FS) (w *world, err error) {
-	w = &world{grant: grant}
+// newWorld makes the tree of files that s describes. saved are the file systems
+// in memory of a system that is restored; they take the place of those that s
+// describes; nil makes new ones. Wall tells the guest's wall time.
+func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount) (w *world, err error) {
+	w = &world{spec: s, given: given}
 	defer func() {
 		if err != nil {
 			w.close()
+			w = nil // or the system would close it again
 		}
 	}()
 	if w.poller, err = hostfile.NewPoller(); err != nil {
 		return w, err
 	}
-	if w.null, err = os.Open(os.DevNull); err != nil {
-		return w, err
+	mounts := saved
+	if mounts == nil {
+		mounts = newMounts(s, wall)
 	}
-	if root == nil {
-		root = memfs.New(memfs.Options{Now: ktime.Host.Wall})
-	}
-	w.Root = root
-	w.Namespace = vfs.NewNamespace(ktime.Host.Wall)
-	if err := w.Namespace.Mount(vfs.Mount{Guest: "/", FS: root}); err != nil {
-		return w, err
-	}
-	for _, d := range grant.Dirs {
-		fs, err := hostfs.Open(d.Host, hostfs.Options{ReadOnly: d.ReadOnly, Policy: grant.Policy})
+	for i, d := range s.Dirs {
+		m, err := w.dir(d, given.Dirs[i])
 		if err != nil {
-			return w, fmt.Errorf("--dir %s: %w", d.Host, cause(err))
+			return w, err
 		}
-		w.hosts = append(w.hosts, fs)
-		if err := w.Namespace.Mount(vfs.Mount{Guest: d.Guest, FS: fs, ReadOnly: d.ReadOnly}); err != nil {
-			return w, fmt.Errorf("--dir %s: %w", d.Host, err)
+		mounts = append(mounts, m)
+	}
+	w.Namespace = vfs.NewNamespace(wall)
+	return w, w.Namespace.MountAll(mounts)
+}
+
+// newMounts are the file systems in memory of a new system.
+func newMounts(s *spec.Spec, now func() int64) []vfs.Mount {
+	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: now}), ReadOnly: s.ReadOnly}}
+	for i, t := range s.Tmpfs {
+		fs := memfs.New(memfs.Options{Now: now, Bytes: t.Size, Dev: uint64(i) + 1})
+		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: fs})
+	}
+	return mounts
+}
+
+// dir makes a host directory a mount.
+func (w *world) dir(d spec.Dir, f *os.File) (m vfs.Mount, err error) {
+	policy := hostfs.Reopen
+	if w.spec.Files != "" {
+		if policy, err = hostfs.ParsePolicy(w.spec.Files); err != nil {
+			return m, err
 		}
 	}
-	return w, nil
+	fs, err := hostfs.OpenFD(int(f.Fd()), d.Host, hostfs.Options{ReadOnly: d.ReadOnly, Policy: policy})
+	if err != nil {
+		return m, fmt.Errorf("--dir %s: %w", d.Host, cause(err))
+	}
+	w.hosts = append(w.hosts, fs)
+	return vfs.Mount{Guest: d.Guest, FS: fs, ReadOnly: d.ReadOnly}, nil
 }
 
 func (w *world) close() {
@@ -69,23 +99,13 @@ func (w *world) close() {
 	if w.poller != nil {
 		w.poller.Close()
 	}
-	if w.null != nil {
-		w.null.Close()
-	}
 }
 
 // stdio is the file that goes by a name of a standard stream.
 func (w *world) stdio(name string) (vfs.File, error) {
 	switch name {
-	case "stdin":
-		if !w.grant.Interactive {
-			return hostfile.Inherit(w.poller, int(w.null.Fd()), name)
-		}
-		return hostfile.Inherit(w.poller, 0, name)
-	case "stdout":
-		return hostfile.Inherit(w.poller, 1, name)
-	case "stderr":
-		return hostfile.Inherit(w.poller, 2, name)
+	case "stdin", "stdout", "stderr":
+		return w.given.Stdio(w.poller, name)
 	}
 	return nil, nil
 }
@@ -93,26 +113,32 @@ func (w *world) stdio(name string) (vfs.File, error) {
 // listener is the listening socket that goes by its specification, if it was
 // granted.
 func (w *world) listener(name string) (vfs.File, error) {
-	for _, spec := range w.grant.Listen {
-		if spec == name {
-			l, err := hostfile.Listen(context.Background(), w.poller, spec)
-			if err != nil {
-				return nil, fmt.Errorf("listen %s: %w", spec, cause(err))
-			}
-			return l, nil
-		}
+	f := w.given.Listen[name]
+	if f == nil {
+		return nil, nil
 	}
-	return nil, nil
+	l, err := hostfile.Inherit(w.poller, int(f.Fd()), name)
+	if err != nil {
+		return nil, fmt.Errorf("listen %s: %w", name, cause(err))
+	}
+	return l, nil
 }
 
 // kinds restores the files that belong to no mount.
 func (w *world) kinds() map[string]vfs.RestoreFunc {
-	return hostfile.Restorers(w.stdio, w.listener)
+	kinds := hostfile.Restorers(w.stdio, w.listener)
+	kinds[ttyfs.Kind] = ttyfs.Restore(func(name string) (*ttyfs.Terminal, error) {
+		if w.given.Terminal == nil {
+			return nil, nil
+		}
+		return w.given.Terminal(name)
+	})
+	return kinds
 }
 
 // newFiles makes the fds of a new process: the standard streams, the root and
 // the directories as preopens, then listening sockets.
-func (w *world) newFiles(workdir string) (fds *vfs.FDTable, err error) {
+func (w *world) newFiles() (fds *vfs.FDTable, err error) {
 	fds = vfs.NewFDTable(maxFDs)
 	defer func() {
 		if err != nil {
@@ -128,20 +154,17 @@ func (w *world) newFiles(workdir string) (fds *vfs.FDTable, err error) {
 			return fds, fmt.Errorf("%s: %w", name, errno)
 		}
 	}
-	if err := w.preopen(fds, "/", "/"); err != nil {
-		return fds, err
-	}
-	for _, d := range w.grant.Dirs {
-		if err := w.preopen(fds, d.Guest, d.Guest); err != nil {
+	for _, guest := range w.mounts() {
+		if err := w.preopen(fds, guest, guest); err != nil {
 			return fds, err
 		}
 	}
-	if workdir != "" {
-		if err := w.openWorkdir(fds, workdir); err != nil {
+	if w.spec.Workdir != "" {
+		if err := w.openWorkdir(fds, w.spec.Workdir); err != nil {
 			return fds, err
 		}
 	}
-	for _, spec := range w.grant.Listen {
+	for _, spec := range w.spec.Listen {
 		l, err := w.listener(spec)
 		if err != nil {
 			return fds, err
@@ -151,6 +174,19 @@ func (w *world) newFiles(workdir string) (fds *vfs.FDTable, err error) {
 		}
 	}
 	return fds, nil
+}
+
+// mounts are the places that a program is given directories at: the root, and
+// what is mounted.
+func (w *world) mounts() []string {
+	all := []string{"/"}
+	for _, d := range w.spec.Dirs {
+		all = append(all, d.Guest)
+	}
+	for _, t := range w.spec.Tmpfs {
+		all = append(all, t.Guest)
+	}
+	return all
 }
 
 func (w *world) preopen(fds *vfs.FDTable, guest, name string) error {
@@ -167,23 +203,18 @@ func (w *world) preopen(fds *vfs.FDTable, guest, name string) error {
 // openWorkdir preopens the working directory under the name ".": preview 1
 // knows no working directory, but libcs look relative paths up there.
 func (w *world) openWorkdir(fds *vfs.FDTable, dir string) error {
-	root, err := w.Namespace.OpenRoot("/")
+	mount := "/"
+	for _, m := range w.mounts() {
+		if (dir == m || strings.HasPrefix(dir, strings.TrimSuffix(m, "/")+"/")) && len(m) > len(mount) {
+			mount = m
+		}
+	}
+	base, err := w.Namespace.OpenRoot(mount)
 	if err != nil {
 		return err
 	}
-	defer root.DecRef()
-	rel := dir[1:]
-	base := root
-	for _, d := range w.grant.Dirs {
-		if dir == d.Guest || len(dir) > len(d.Guest) && dir[:len(d.Guest)+1] == d.Guest+"/" {
-			if base, err = w.Namespace.OpenRoot(d.Guest); err != nil {
-				return err
-			}
-			defer base.DecRef()
-			rel = dir[min(len(dir), len(d.Guest)+1):]
-			break
-		}
-	}
+	defer base.DecRef()
+	rel := strings.TrimPrefix(strings.TrimPrefix(dir, mount), "/")
 	if rel == "" {
 		rel = "."
 	}

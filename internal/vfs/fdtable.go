@@ -233,3 +233,15 @@ func (t *FDTable) CloseAll() {
 		}
 	}
 }
+
+// Len is how many fds are open.
+func (t *FDTable) Len() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.fds {
+		if d.file != nil {
+			n++
+		}
+	}
+	return n
+}

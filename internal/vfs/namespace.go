@@ -3,6 +3,7 @@ package vfs
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -36,8 +37,9 @@ func NewNamespace(now func() int64) *Namespace {
 
 // Mount puts a file system at m.Guest. If the file system below is the
 // sandbox's own (it has a method MakeMountPoint), the directory is made there,
-// so that listings show it; a host directory is left alone, and the mount can
-// be reached by its name all the same.
+// so that listings show it, also if the guest may not write there; a host
+// directory is left alone, and the mount can be reached by its name all the
+// same. So mounts that lie in others are made after these: see MountAll.
 func (n *Namespace) Mount(m Mount) error {
 	if !path.IsAbs(m.Guest) || path.Clean(m.Guest) != m.Guest || len(m.Guest) > MaxPath ||
 		strings.IndexByte(m.Guest, 0) >= 0 || !utf8.ValidString(m.Guest) {
@@ -48,7 +50,7 @@ func (n *Namespace) Mount(m Mount) error {
 	if n.mounts[m.Guest] != nil {
 		return fmt.Errorf("mount %s: something is mounted there already", m.Guest)
 	}
-	if below := n.belowLocked(m.Guest); below != nil && !below.ReadOnly {
+	if below := n.belowLocked(m.Guest); below != nil {
 		type mountPointer interface{ MakeMountPoint(path string) abi.Errno }
 		if fs, ok := below.FS.(mountPointer); ok {
 			rel := strings.TrimPrefix(strings.TrimPrefix(m.Guest, below.Guest), "/")
@@ -59,6 +61,30 @@ func (n *Namespace) Mount(m Mount) error {
 	}
 	n.mounts[m.Guest] = &m
 	return nil
+}
+
+// MountAll makes mounts, in an order in which each finds what it lies in.
+func (n *Namespace) MountAll(mounts []Mount) error {
+	mounts = slices.Clone(mounts)
+	slices.SortFunc(mounts, func(a, b Mount) int { return strings.Compare(a.Guest, b.Guest) })
+	for _, m := range mounts {
+		if err := n.Mount(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Mounts lists the mounts in order of their guest paths.
+func (n *Namespace) Mounts() []Mount {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	out := make([]Mount, 0, len(n.mounts))
+	for _, m := range n.mounts {
+		out = append(out, *m)
+	}
+	slices.SortFunc(out, func(a, b Mount) int { return strings.Compare(a.Guest, b.Guest) })
+	return out
 }
 
 // belowLocked returns the mount that guest lies in, or nil.

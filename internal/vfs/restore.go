@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/stasis-run/stasis/internal/abi"
@@ -208,12 +207,9 @@ func (t *FDTable) restoreFD(d *FDState, r *Restorer) error {
 
 // mountStates returns the mounts in order of their guest paths.
 func (n *Namespace) mountStates() []MountState {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
 	var out []MountState
-	for _, m := range n.mounts {
+	for _, m := range n.Mounts() {
 		out = append(out, MountState{Guest: m.Guest, Type: m.FS.Type(), ReadOnly: m.ReadOnly})
 	}
-	slices.SortFunc(out, func(a, b MountState) int { return strings.Compare(a.Guest, b.Guest) })
 	return out
 }

@@ -1,11 +1,11 @@
 package vfs
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 )
 
 // State is all open files and what they share, with the mounts that they need.
@@ -13,17 +13,17 @@ import (
 // they refer to files by id. So is the content of file systems, each in its
 // own package's State.
 type State struct {
-	Mounts  []MountState  `json:"mounts"`
-	Objects []ObjectState `json:"objects,omitempty"` // index is the ObjectID
-	Files   []FileState   `json:"files"`             // index is the FileID
+	Mounts  []MountState  `pb:"1"`
+	Objects []ObjectState `pb:"2"` // index is the ObjectID
+	Files   []FileState   `pb:"3"` // index is the FileID
 }
 
 // MountState names a mount. It is the caller's to make it again; Restore
 // checks that it did.
 type MountState struct {
-	Guest    string `json:"guest"`
-	Type     string `json:"type"` // FileSystem.Type
-	ReadOnly bool   `json:"readOnly,omitempty"`
+	Guest    string `pb:"1"`      // path
+	Type     string `pb:"2,text"` // FileSystem.Type
+	ReadOnly bool   `pb:"3"`
 }
 
 // FileID is an open file's index in State.Files.
@@ -34,37 +34,37 @@ type ObjectID int
 
 // FileState is an OpenFile.
 type FileState struct {
-	Object ObjectState `json:"object"` // the File behind it
-	Mount  string      `json:"mount,omitempty"`
-	Path   string      `json:"path,omitempty"`
-	Read   bool        `json:"read,omitempty"`
-	Write  bool        `json:"write,omitempty"`
-	Flags  abi.FDFlags `json:"flags,omitempty"`
-	Offset int64       `json:"offset,omitempty"`
+	Object ObjectState `pb:"1"` // the File behind it
+	Mount  string      `pb:"2"` // its guest path; empty for what lies in none
+	Path   string      `pb:"3"` // by which it was opened, absolute
+	Read   bool        `pb:"4"` // opened for reading
+	Write  bool        `pb:"5"` // opened for writing
+	Flags  abi.FDFlags `pb:"6"` // preview 1's fdflags
+	Offset int64       `pb:"7"` // bytes
 }
 
 // ObjectState is a File, or something that several Files share, such as the
 // pipe between two ends. Kind says who reads Data: for a file of a mount the
 // mount's file system, for others the RestoreFunc of that kind.
 type ObjectState struct {
-	Kind string          `json:"kind"`
-	Data json.RawMessage `json:"data,omitempty"` // the package's own state struct
+	Kind string `pb:"1,text"`
+	Data []byte `pb:"2"` // the package's own state struct
 }
 
 // FDTableState is an FDTable.
 type FDTableState struct {
-	Limit int       `json:"limit"`
-	FDs   []FDState `json:"fds"` // in order of FD
+	Limit int       `pb:"1"` // how many fds there may be
+	FDs   []FDState `pb:"2"` // in order of FD
 }
 
 // FDState is one fd.
 type FDState struct {
-	FD         FD         `json:"fd"`
-	File       FileID     `json:"file"`
-	Base       abi.Rights `json:"base"`
-	Inheriting abi.Rights `json:"inheriting,omitempty"`
-	Preopen    string     `json:"preopen,omitempty"`
-	Cloexec    bool       `json:"cloexec,omitempty"`
+	FD         FD         `pb:"1"`
+	File       FileID     `pb:"2"`
+	Base       abi.Rights `pb:"3"` // preview 1's rights
+	Inheriting abi.Rights `pb:"4"`
+	Preopen    string     `pb:"5"` // the name that it has as a preopened directory
+	Cloexec    bool       `pb:"6"`
 }
 
 // MissingError says that a restore needs something of the host that the caller
@@ -80,7 +80,7 @@ func (e *MissingError) Error() string {
 
 // NewObjectState returns the ObjectState of kind with v as its data.
 func NewObjectState(kind string, v any) (ObjectState, error) {
-	data, err := json.Marshal(v)
+	data, err := protostruct.Marshal(v)
 	if err != nil {
 		return ObjectState{}, fmt.Errorf("%s: %w", kind, err)
 	}

@@ -1,12 +1,14 @@
 package vfs_test
 
 import (
-	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
+	"github.com/stasis-run/stasis/internal/protostruct/prototest"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
@@ -59,43 +61,51 @@ func TestMissing(t *testing.T) {
 
 // Each broken state is refused, and names what is broken.
 func TestRestoreHostile(t *testing.T) {
-	good := `{"mount":"/","path":"/","object":{"kind":"memfs","data":{"ino":1}}}`
-	for _, c := range []struct{ name, file, fds, text string }{
-		{"file id", good, `[{"fd":0,"file":1}]`, "fd 0: open file 1: there are 1"},
-		{"negative id", good, `[{"fd":0,"file":-1}]`, "open file -1"},
-		{"fd beyond the limit", good, `[{"fd":8}]`, "fd 8: out of order, or not below the limit of 8"},
-		{"fd twice", good, `[{"fd":1},{"fd":1}]`, "fd 1: out of order"},
-		{"too many rights", good, `[{"fd":0,"base":4}]`, "rights 0x4"},
-		{"no inode", `{"mount":"/","path":"/x","object":{"kind":"memfs","data":{"ino":9}}}`, `[{"fd":0}]`, "open file 0 /x: memfs: inode 9"},
-		{"no data", `{"mount":"/","path":"/x","object":{"kind":"memfs"}}`, `[{"fd":0}]`, "open file 0 /x: memfs"},
-		{"wrong kind", `{"mount":"/","path":"/x","object":{"kind":"pipe"}}`, `[{"fd":0}]`, `kind "pipe" in the memfs at /`},
-		{"unknown kind", `{"object":{"kind":"pipe"}}`, `[{"fd":0}]`, `kind "pipe" is not known`},
-		{"no mount", `{"mount":"/data","path":"/data","object":{"kind":"memfs"}}`, `[{"fd":0}]`, "mount /data is needed"},
-		{"path outside", `{"mount":"/","path":"x","object":{"kind":"memfs"}}`, `[{"fd":0}]`, "lies outside of mount /"},
-		{"negative offset", `{"offset":-1,"mount":"/","path":"/","object":{"kind":"memfs"}}`, `[{"fd":0}]`, "offset -1"},
-		{"flags", `{"flags":64,"mount":"/","path":"/","object":{"kind":"memfs"}}`, `[{"fd":0}]`, "flags 0x40"},
-		{"offset of a directory", `{"offset":1,"mount":"/","path":"/","object":{"kind":"memfs","data":{"ino":1}}}`, `[{"fd":0}]`, "offset 1 of a file without positions"},
-	} {
-		_, ns, _ := newTree(t)
-		var s vfs.State
-		var table vfs.FDTableState
-		if err := json.Unmarshal([]byte(`{"files":[`+c.file+`]}`), &s); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal([]byte(`{"limit":8,"fds":`+c.fds+`}`), &table); err != nil {
-			t.Fatal(err)
-		}
-		r, err := vfs.NewRestorer(&s, ns, nil)
+	object := func(ino uint64) vfs.ObjectState {
+		o, err := vfs.NewObjectState("memfs", memfs.FileState{Ino: ino})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = vfs.RestoreFDTable(&table, r)
+		return o
+	}
+	good := vfs.FileState{Mount: "/", Path: "/", Object: object(1)}
+	with := func(change func(f *vfs.FileState)) vfs.FileState { f := good; change(&f); return f }
+	kind := func(k string) vfs.ObjectState { return vfs.ObjectState{Kind: k} }
+	first := []vfs.FDState{{}}
+	for _, c := range []struct {
+		name string
+		file vfs.FileState
+		fds  []vfs.FDState
+		text string
+	}{
+		{"file id", good, []vfs.FDState{{File: 1}}, "fd 0: open file 1: there are 1"},
+		{"negative id", good, []vfs.FDState{{File: -1}}, "open file -1"},
+		{"fd beyond the limit", good, []vfs.FDState{{FD: 8}}, "fd 8: out of order, or not below the limit of 8"},
+		{"fd twice", good, []vfs.FDState{{FD: 1}, {FD: 1}}, "fd 1: out of order"},
+		{"too many rights", good, []vfs.FDState{{Base: 4}}, "rights 0x4"},
+		{"no inode", with(func(f *vfs.FileState) { f.Path, f.Object = "/x", object(9) }), first, "open file 0 /x: memfs: inode 9"},
+		{"no data", with(func(f *vfs.FileState) { f.Path, f.Object = "/x", kind("memfs") }), first, "open file 0 /x: memfs"},
+		{"broken data", with(func(f *vfs.FileState) { f.Object.Data = []byte{8} }), first, "open file 0 /: memfs: ino: unexpected EOF"},
+		{"wrong kind", with(func(f *vfs.FileState) { f.Object = kind("pipe") }), first, `kind "pipe" in the memfs at /`},
+		{"unknown kind", vfs.FileState{Object: kind("pipe")}, first, `kind "pipe" is not known`},
+		{"no mount", vfs.FileState{Mount: "/data", Path: "/data", Object: kind("memfs")}, first, "mount /data is needed"},
+		{"path outside", with(func(f *vfs.FileState) { f.Path = "x" }), first, "lies outside of mount /"},
+		{"negative offset", with(func(f *vfs.FileState) { f.Offset = -1 }), first, "offset -1"},
+		{"flags", with(func(f *vfs.FileState) { f.Flags = 64 }), first, "flags 0x40"},
+		{"offset of a directory", with(func(f *vfs.FileState) { f.Offset = 1 }), first, "offset 1 of a file without positions"},
+	} {
+		_, ns, _ := newTree(t)
+		r, err := vfs.NewRestorer(&vfs.State{Files: []vfs.FileState{c.file}}, ns, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = vfs.RestoreFDTable(&vfs.FDTableState{Limit: 8, FDs: c.fds}, r)
 		r.Close()
 		if err == nil || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v, want %q in it", c.name, err, c.text)
 		}
 	}
-	for _, limit := range []int{-1, vfs.MaxFDs + 1} {
+	for _, limit := range []int{-1, vfs.MaxFDs + 1, -1 << 63, 1<<63 - 1} {
 		_, ns, _ := newTree(t)
 		r, err := vfs.NewRestorer(&vfs.State{}, ns, nil)
 		if err != nil {
@@ -104,5 +114,37 @@ func TestRestoreHostile(t *testing.T) {
 		if _, err := vfs.RestoreFDTable(&vfs.FDTableState{Limit: limit}, r); err == nil {
 			t.Errorf("limit %d: no error", limit)
 		}
+	}
+}
+
+// Each value of a state replaced by others, one at a time: an error, or files
+// that can be used.
+func TestRestoreMutated(t *testing.T) {
+	var img image
+	if err := protostruct.Unmarshal(fullImage(t), &img); err != nil {
+		t.Fatal(err)
+	}
+	taken, refused := 0, 0
+	prototest.Walk(&img, func(path string, v reflect.Value) {
+		old := reflect.ValueOf(v.Interface())
+		for _, h := range prototest.Hostile(v) {
+			v.Set(h)
+			b, err := protostruct.Marshal(&img)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, ns, table := restoreImage(b)
+			if table == nil {
+				refused++
+				continue
+			}
+			taken++
+			use(ns, table)
+			table.CloseAll()
+		}
+		v.Set(old)
+	})
+	if taken < 100 || refused < 100 {
+		t.Errorf("%d states were taken, %d refused", taken, refused)
 	}
 }

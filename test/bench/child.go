@@ -47,6 +47,7 @@ type childSpec struct {
 	Count     int32 // unwind at every so manieth safepoint, to count them
 	Compile   bool  // compile only, and measure that
 	Gated     bool  // it waits at a gate before the guest begins, or the compiling
+	Whole     bool  // the parent times it from its start to its end: nothing is done for the measuring
 
 	gate *gate // that, of the parent
 }
@@ -142,7 +143,8 @@ func plainMemory(ctx context.Context) context.Context {
 
 func (s *childSpec) runPlain(r *childResult) error {
 	ctx := context.Background()
-	config := plain.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithMemoryLimitPages(65535)
+	config := plain.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithMemoryLimitPages(65535).
+		WithDebugInfoEnabled(false) // else each start would read CPython's DWARF, for traces; we read none
 	if s.Cache != "" {
 		c, err := plain.NewCompilationCacheWithDir(s.Cache)
 		if err != nil {
@@ -169,15 +171,18 @@ func (s *childSpec) runPlain(r *childResult) error {
 		k, v, _ := strings.Cut(e, "=")
 		cfg = cfg.WithEnv(k, v)
 	}
-	// As kernel.OwnCollector does for ours.
-	debug.SetGCPercent(-1)
-	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
+	if !s.Whole { // as kernel.OwnCollector does for ours
+		debug.SetGCPercent(-1)
+		runtime.GOMAXPROCS(runtime.NumCPU() + 2)
+	}
 	i, err := rt.InstantiateModule(plainMemory(ctx), m, cfg)
 	if err != nil {
 		return err
 	}
-	if err := s.await(); err != nil {
-		return err
+	if !s.Whole {
+		if err := s.await(); err != nil {
+			return err
+		}
 	}
 	begin := used()
 	_, err = i.ExportedFunction("_start").Call(ctx)

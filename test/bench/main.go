@@ -5,6 +5,8 @@
 //	go run ./test/bench -quick             the same in small
 //	go run ./test/bench -only programs -programs sqlite,go -runs 9
 //
+//	go run ./test/bench -only start        how long it takes until a program runs
+//
 // Each measured run is a process of its own, which counts its own CPU time from
 // just before the guest begins until it is gone; loading and compiling come
 // before. Variants take turns (A B C D A B C D …), or run at the same time on
@@ -111,6 +113,7 @@ var sections = []struct {
 	{"latency", (*bench).runLatency},
 	{"idle", (*bench).runIdle},
 	{"peel", (*bench).runPeel},
+	{"start", (*bench).runStart},
 }
 
 func sectionNames() (out []string) {
@@ -130,8 +133,10 @@ func (b *bench) run(only, names []string) (err error) {
 			return fmt.Errorf("no section %q; there are %s", n, strings.Join(sectionNames(), ", "))
 		}
 	}
-	if err := b.findPrograms(names); err != nil {
-		return err
+	if !slices.Equal(only, []string{"start"}) { // which has programs of its own
+		if err := b.findPrograms(names); err != nil {
+			return err
+		}
 	}
 	fmt.Printf("%s/%s, %d CPUs, %s, %s%s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"), load())

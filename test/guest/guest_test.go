@@ -7,11 +7,9 @@ package guest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +18,7 @@ import (
 	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/protostruct"
 )
 
 // maxStops is how many safepoints of a guest are tried one by one, and how
@@ -71,7 +70,7 @@ func (w *world) answer(fn uint32, stack []uint64) {
 		j := stack[0]
 		stack[0], stack[1] = j>>61|uint64(len(w.log))&1, j*0x9e3779b97f4a7c15
 	case "ref":
-		stack[0] += 1000
+		stack[0] = uint64(uint32(stack[0])) + 1000
 	}
 }
 
@@ -130,19 +129,19 @@ func (x *machine) wake() {
 	copy(x.thread.Memory().Bytes(), memory)
 }
 
-// recode has a state written and read as JSON.
+// recode has a state written and read as in an image.
 func recode(t *testing.T, st *engine.State) *engine.State {
 	t.Helper()
-	b, err := json.Marshal(st)
+	b, err := protostruct.Marshal(st)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := new(engine.State)
-	if err := json.Unmarshal(b, out); err != nil {
+	if err := protostruct.Unmarshal(b, out); err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(st, out) {
-		t.Fatalf("a state does not survive JSON: %+v, %+v", st, out)
+	if again, err := protostruct.Marshal(out); err != nil || !bytes.Equal(again, b) {
+		t.Fatalf("a state does not survive its encoding: %+v, %+v, %v", st, out, err)
 	}
 	return out
 }
@@ -156,16 +155,20 @@ func (x *machine) run(stopped func()) string {
 			return x.outcome(ev)
 		}
 		stopped()
-		if fn, args, ok := x.thread.Pending(); ok {
-			n := 0
-			for range x.module.Imports()[fn].Type.Results {
-				n++
-			}
-			stack := append(slices.Clone(args), make([]uint64, n)...)
-			x.world.answer(fn, stack)
-			x.thread.Complete(stack[:n])
-		}
+		x.complete()
 	}
+}
+
+// complete answers the call that the guest waits for, if it does.
+func (x *machine) complete() {
+	fn, args, ok := x.thread.Pending()
+	if !ok {
+		return
+	}
+	n := len(x.module.Imports()[fn].Type.Results)
+	stack := append(slices.Clone(args), make([]uint64, n)...)
+	x.world.answer(fn, stack)
+	x.thread.Complete(stack[:n])
 }
 
 // outcome is all that can be seen of a guest that ended.

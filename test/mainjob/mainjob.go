@@ -4,7 +4,8 @@
 // and again, until it has come to its end. What it has printed by then, put
 // together, must be byte for byte what an undisturbed run prints.
 //
-// All of it goes through the command line, as a user would do it.
+// All of it goes through package stasis, whose processes are started from the
+// stasis program, as in a user's own program.
 //
 // # Where a killed process was
 //
@@ -25,23 +26,21 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/stasis-run/stasis"
 	"github.com/stasis-run/stasis/guests"
-	"github.com/stasis-run/stasis/internal/sandbox"
 )
 
-// deadline bounds each command. Compiling CPython with an empty cache takes 10
+// deadline bounds each call. Compiling CPython with an empty cache takes 10
 // seconds, and more beside other tests.
 const deadline = 3 * time.Minute
 
 // lifetime bounds each guest, should the one who started it be killed.
-const lifetime = "10m"
+const lifetime = 10 * time.Minute
 
 // poll is how often a log is looked at.
 const poll = time.Millisecond
@@ -82,21 +81,16 @@ func NewJob(stasis, module string, g guests.Guest, args []string, dir string) (*
 	return j, nil
 }
 
-// grants are the flags by which a guest is given what it has of the host.
-func (j *Job) grants() []string {
-	if j.scripts == "" {
-		return nil
+// spec describes the guest's system; module is "" for one that is woken.
+func (j *Job) spec(module string) stasis.Spec {
+	s := stasis.Spec{Module: module, Timeout: lifetime}
+	if j.scripts != "" {
+		s.Dirs = []stasis.Dir{{Host: j.scripts, Guest: scriptsDir, ReadOnly: true}}
 	}
-	return []string{"--dir", j.scripts + ":" + scriptsDir + ":ro"}
-}
-
-func (j *Job) runArgs(flags ...string) []string {
-	args := append([]string{"run", "--timeout", lifetime}, flags...)
-	args = append(args, j.grants()...)
-	for _, e := range j.Guest.Env {
-		args = append(args, "-e", e)
+	if module != "" {
+		s.Args, s.Env = append([]string{filepath.Base(j.Module)}, j.Args...), j.Guest.Env
 	}
-	return args
+	return s
 }
 
 // Reference runs the guest undisturbed. It returns what it prints and the CPU
@@ -106,83 +100,74 @@ func (j *Job) Reference(ctx context.Context) ([]byte, time.Duration, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, err := h.stasis(ctx, append(append(j.runArgs("-d", "--name", "undisturbed"), j.Module), j.Args...)...); err != nil {
-		return nil, 0, err
-	}
-	e, err := h.entry("undisturbed")
+	s, err := h.run(ctx, "undisturbed", j.spec(j.Module))
 	if err != nil {
 		return nil, 0, err
 	}
+	defer s.Close()
 	var took time.Duration
-	for e.Running() {
-		if cpu, err := cpuTime(ctx, e); err == nil {
-			took = cpu
+	for {
+		p, err := s.Properties(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !p.State.Running() {
+			break
+		}
+		if p.Status != nil {
+			took = time.Duration(p.Status.CPU)
 		}
 		time.Sleep(10 * poll)
 	}
-	out, err := h.stasis(ctx, "wait", "undisturbed")
+	x, err := s.Wait(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	log, err := h.stasis(ctx, "logs", "undisturbed")
+	out, err := printed(ctx, s)
 	if err != nil {
 		return nil, 0, err
 	}
-	if code := strings.TrimSpace(string(out)); code != "0" {
-		return nil, 0, fmt.Errorf("undisturbed run: exit code %s; it printed at last: %s", code, tail(log))
+	if x.Code != 0 {
+		return nil, 0, fmt.Errorf("undisturbed run: exit code %d; it printed at last: %s", x.Code, tail(out))
 	}
-	return log, took, nil
+	return out, took, nil
 }
 
-// cpuTime is what a running guest has used.
-func cpuTime(ctx context.Context, e *sandbox.Entry) (time.Duration, error) {
+// cpuTime is what a running guest has used; ok is false of one that has ended.
+func cpuTime(ctx context.Context, s *stasis.System) (cpu time.Duration, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	r, err := e.Ask(ctx, sandbox.Request{Op: "status"})
-	return time.Duration(r.CPU), err
+	p, err := s.Properties(ctx)
+	if err != nil || p.Status == nil {
+		return 0, p.State.Running(), err
+	}
+	return time.Duration(p.Status.CPU), true, nil
 }
 
-// A host is a machine that has never seen the guest: no systems, no cache.
-type host struct {
-	job   *Job
-	state string
-	cache string // of compiled code
-}
-
-func (j *Job) newHost(name string) (*host, error) {
-	h := &host{j, filepath.Join(j.dir, name, "state"), filepath.Join(j.dir, name, "cache")}
-	return h, errors.Join(os.MkdirAll(h.state, 0o700), os.MkdirAll(h.cache, 0o700))
-}
-
-// stasis runs a command of stasis on this host and returns its stdout.
-func (h *host) stasis(ctx context.Context, args ...string) ([]byte, error) {
-	out, _, err := h.stasis2(ctx, args...)
+// printed is what a system has printed.
+func printed(ctx context.Context, s *stasis.System) (out []byte, err error) {
+	err = s.Logs(ctx, stasis.LogOptions{Tail: -1}, func(r stasis.Record) error {
+		out = append(out, r.Data...)
+		return nil
+	})
 	return out, err
 }
 
-func (h *host) stasis2(ctx context.Context, args ...string) (out, errout []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, h.job.Stasis, args...)
-	cmd.Env = append(os.Environ(), "STASIS_HOME="+h.state, "XDG_CACHE_HOME="+h.cache)
-	cmd.WaitDelay = 5 * time.Second
-	var o, e bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &o, &e
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return o.Bytes(), e.Bytes(), fmt.Errorf("stasis %s: %w: %s", args[0], err, bytes.TrimSpace(e.Bytes()))
-	}
-	return o.Bytes(), e.Bytes(), nil
+// newHost is a machine that has never seen the guest: no systems, no cache.
+func (j *Job) newHost(name string) (*host, error) {
+	h := &host{stasis.Host{
+		Home: filepath.Join(j.dir, name, "state"), Cache: filepath.Join(j.dir, name, "cache"), Executable: j.Stasis,
+	}}
+	return h, os.MkdirAll(h.Cache, 0o700)
 }
 
-func (h *host) entry(name string) (*sandbox.Entry, error) {
-	store, err := sandbox.OpenStore(h.state)
-	if err != nil {
-		return nil, err
-	}
-	return store.Get(name)
+type host struct{ stasis.Host }
+
+// run starts a system in the background.
+func (h *host) run(ctx context.Context, name string, spec stasis.Spec) (*stasis.System, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	return h.Run(ctx, stasis.Options{Name: name, Spec: spec})
 }
 
 // home is the host where a job runs undisturbed and where its chains begin.
@@ -194,10 +179,11 @@ type Chain struct {
 	want  []byte
 	dir   string
 	now   *host
-	image string // the last
+	sys   *stasis.System // on now
+	image string         // the last
 	wakes int
 
-	name string // of the system on now
+	name string // of sys
 
 	// places are where in want the guest may have stood when the process that
 	// runs now began; see the package comment.
@@ -241,20 +227,14 @@ func (j *Job) Start(ctx context.Context, want []byte) (*Chain, error) {
 	if err := os.WriteFile(c.module(), b, 0o600); err != nil {
 		return nil, err
 	}
-	_, err = c.now.stasis(ctx, append(append(j.runArgs("-d", "--name", c.name), c.module()), j.Args...)...)
+	c.sys, err = c.now.run(ctx, c.name, j.spec(c.module()))
 	return c, err
 }
 
 func (c *Chain) module() string { return filepath.Join(c.job.dir, c.dir, "program.wasm") }
 
 // Printed returns what the process that runs now has printed.
-func (c *Chain) Printed() ([]byte, error) {
-	e, err := c.now.entry(c.name)
-	if err != nil {
-		return nil, err
-	}
-	return os.ReadFile(e.LogPath())
-}
+func (c *Chain) Printed() ([]byte, error) { return printed(context.Background(), c.sys) }
 
 // At returns how far the guest has come at the least, in bytes of what it must
 // print.
@@ -267,17 +247,16 @@ func (c *Chain) At() (int, error) {
 func (c *Chain) AwaitOutput(ctx context.Context, place int) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	e, err := c.now.entry(c.name)
-	if err != nil {
-		return err
-	}
 	for {
-		running := e.Running() // before the log is looked at
+		p, err := c.sys.Properties(ctx) // before the log is looked at
+		if err != nil {
+			return err
+		}
 		if at, err := c.At(); err != nil || at >= place {
 			return err
 		}
-		if !running {
-			return c.whyEnded(e)
+		if !p.State.Running() {
+			return c.whyEnded(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -290,16 +269,12 @@ func (c *Chain) AwaitOutput(ctx context.Context, place int) error {
 // AwaitCPU waits until the guest has used so much more CPU time. A guest that
 // has ended is for Save to find.
 func (c *Chain) AwaitCPU(ctx context.Context, d time.Duration) error {
-	e, err := c.now.entry(c.name)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	for from := time.Duration(-1); ; {
-		cpu, err := cpuTime(ctx, e)
-		if err != nil {
-			return ignoreEnded(ctx, e, err)
+		cpu, ok, err := cpuTime(ctx, c.sys)
+		if err != nil || !ok {
+			return err
 		}
 		if from < 0 {
 			from = cpu
@@ -311,18 +286,11 @@ func (c *Chain) AwaitCPU(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func ignoreEnded(ctx context.Context, e *sandbox.Entry, err error) error {
+// whyEnded is ErrEnded, or what is wrong with the end.
+func (c *Chain) whyEnded(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	if _, waitErr := e.Wait(ctx); waitErr == nil {
-		return nil
-	}
-	return err
-}
-
-// whyEnded is ErrEnded, or what is wrong with the end.
-func (c *Chain) whyEnded(e *sandbox.Entry) error {
-	x, err := e.Exit()
+	x, err := c.sys.Wait(ctx)
 	if err != nil {
 		return err
 	}
@@ -340,15 +308,11 @@ func tail(b []byte) []byte { return b[max(0, len(b)-600):] }
 // ends it. Then the program's file is deleted.
 func (c *Chain) Save(ctx context.Context, kill bool) (Saved, error) {
 	s := Saved{Killed: kill}
-	e, err := c.now.entry(c.name)
+	p, err := c.sys.Properties(ctx)
 	if err != nil {
 		return s, err
 	}
-	info, err := e.Info()
-	if err != nil {
-		return s, err
-	}
-	s.PID = info.PID
+	s.PID = p.PID
 	image := filepath.Join(c.job.dir, c.dir, "image"+strconv.Itoa(c.wakes))
 	if err := os.RemoveAll(image); err != nil {
 		return s, err
@@ -358,28 +322,22 @@ func (c *Chain) Save(ctx context.Context, kill bool) (Saved, error) {
 		return s, err
 	}
 	s.Printed, s.Lines = len(before), bytes.Count(before, []byte("\n"))
-	args := []string{"checkpoint", c.name, "--image-path", image, "--print-stats"}
-	if kill {
-		args = append(args, "--leave-running")
-	}
-	_, stats, err := c.now.stasis2(ctx, args...)
+	saving, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	st, err := c.sys.Checkpoint(saving, stasis.CheckpointOptions{Dir: image, Leave: kill})
 	if err != nil {
-		short, cancel := context.WithTimeout(ctx, 3*time.Second)
-		defer cancel()
-		if _, waitErr := e.Wait(short); waitErr == nil {
-			return s, c.whyEnded(e)
+		if whyEnded := c.whyEnded(ctx); stasis.KindOf(whyEnded) != stasis.Timeout {
+			return s, whyEnded
 		}
 		return s, err
 	}
-	if err := s.parse(stats); err != nil {
-		return s, err
-	}
+	s.took(&st)
 	after, err := c.Printed()
 	if err != nil {
 		return s, err
 	}
 	if kill {
-		if err := killProcess(info.PID); err != nil {
+		if err := killProcess(p.PID); err != nil {
 			return s, err
 		}
 	}
@@ -451,13 +409,9 @@ func killProcess(pid int) error {
 }
 
 func (c *Chain) awaitEnd(ctx context.Context) error {
-	e, err := c.now.entry(c.name)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	_, err = e.Wait(ctx)
+	_, err := c.sys.Wait(ctx)
 	return err
 }
 
@@ -473,12 +427,14 @@ func (c *Chain) Wake(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	start := time.Now()
-	args := append([]string{"restore", "-d", "--timeout", lifetime, "--name", c.name}, c.job.grants()...)
-	if _, err := h.stasis(ctx, append(args, c.image)...); err != nil {
+	spec := c.job.spec("")
+	spec.Image = c.image
+	s, err := h.run(ctx, c.name, spec)
+	if err != nil {
 		return 0, err
 	}
 	took := time.Since(start)
-	c.now = h
+	c.now, c.sys = h, s
 	return took, nil
 }
 
@@ -490,13 +446,16 @@ func (c *Chain) Again(ctx context.Context) error {
 		return err
 	}
 	c.name += "-again"
-	_, err := c.now.stasis(ctx, append(append(c.job.runArgs("-d", "--name", c.name), c.module()), c.job.Args...)...)
+	s, err := c.now.run(ctx, c.name, c.job.spec(c.module()))
+	if err == nil {
+		c.sys = s
+	}
 	return err
 }
 
 // Finish lets the guest run to its end and compares what it printed.
 func (c *Chain) Finish(ctx context.Context) error {
-	out, err := c.now.stasis(ctx, "wait", c.name)
+	x, err := c.sys.Wait(ctx)
 	if err != nil {
 		return err
 	}
@@ -504,8 +463,8 @@ func (c *Chain) Finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if code := strings.TrimSpace(string(out)); code != "0" {
-		return fmt.Errorf("exit code %s, want 0; it printed at last: %s", code, tail(log))
+	if x.Code != 0 {
+		return fmt.Errorf("exit code %d, want 0; it printed at last: %s", x.Code, tail(log))
 	}
 	if err := c.moveOn(log, len(log), len(log)); err != nil {
 		return err
@@ -520,33 +479,17 @@ func (c *Chain) Finish(ctx context.Context) error {
 
 // Close ends what still runs.
 func (c *Chain) Close() error {
-	e, err := c.now.entry(c.name)
-	if err != nil || !e.Running() {
-		return nil // it never started, or has ended
+	if c.sys == nil {
+		return nil // it never started
 	}
-	info, err := e.Info()
-	if err != nil {
-		return err
-	}
-	return killProcess(info.PID)
+	return c.sys.Terminate(context.Background())
 }
 
-func (s *Saved) parse(stats []byte) error {
-	got := map[string]int64{}
-	for line := range strings.Lines(string(stats)) {
-		var name string
-		var n int64
-		if _, err := fmt.Sscan(line, &name, &n); err == nil {
-			got[name] = n
-		}
-	}
-	us := func(name string) time.Duration { return time.Duration(got[name]) * time.Microsecond }
-	if _, ok := got["frames"]; !ok {
-		return fmt.Errorf("checkpoint --print-stats: no frames in %q", stats)
-	}
-	s.Frames, s.Memory = int(got["frames"]), got["memory_bytes"]
-	s.Stop, s.Stopped, s.Total = us("time_to_stop_us"), us("stopped_us"), us("total_us")
-	return nil
+// took notes what a checkpoint says of itself.
+func (s *Saved) took(st *stasis.Stats) {
+	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+	s.Frames, s.Memory = int(st.Frames), st.Memory
+	s.Stop, s.Stopped, s.Total = us(st.TimeToStop), us(st.Stopped), us(st.Total)
 }
 
 // size is what the files of an image take.

@@ -43,6 +43,7 @@ const patience = 30 * time.Second
 type grant struct {
 	stdin  func(p *hostfile.Poller) (vfs.File, error) // fd 0
 	listen string                                     // fd 1, if not ""
+	limits func(*kernel.Options)                      // of the kernel; nil for none
 }
 
 // A system is a kernel with the real engine and one process.
@@ -72,7 +73,7 @@ func (s *spy) New(ctx context.Context, h engine.Host, l engine.Limits, st *engin
 }
 
 // prepare opens all that a system needs but its kernel.
-func prepare(t testing.TB, code []byte, g grant, root *memfs.FS) *system {
+func prepare(t testing.TB, code []byte, g grant, mounts []vfs.Mount) *system {
 	t.Helper()
 	s := &system{code: code, grant: g}
 	must := func(err error) {
@@ -90,21 +91,24 @@ func prepare(t testing.TB, code []byte, g grant, root *memfs.FS) *system {
 	s.mod = &spy{Module: m}
 	s.poller, err = hostfile.NewPoller()
 	must(err)
-	s.world.Root = root
 	s.world.Namespace = vfs.NewNamespace(ktime.Host.Wall)
-	must(s.world.Namespace.Mount(vfs.Mount{Guest: "/", FS: root}))
+	must(s.world.Namespace.MountAll(mounts))
 	return s
 }
 
-func options() kernel.Options {
-	return kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))}
+func (g grant) options() kernel.Options {
+	o := kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))}
+	if g.limits != nil {
+		g.limits(&o)
+	}
+	return o
 }
 
 // boot makes a system that runs code. It runs once started. The caller closes it
 // before a benchmark's function returns: measuring stops the world.
 func boot(t testing.TB, code []byte, g grant) *system {
 	t.Helper()
-	s := prepare(t, code, g, memfs.New(memfs.Options{Now: ktime.Host.Wall}))
+	s := prepare(t, code, g, []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: ktime.Host.Wall})}})
 	fds := vfs.NewFDTable(16)
 	install := func(f vfs.File, err error) {
 		t.Helper()
@@ -123,7 +127,7 @@ func boot(t testing.TB, code []byte, g grant) *system {
 	if g.listen != "" {
 		install(hostfile.Listen(context.Background(), s.poller, g.listen))
 	}
-	s.k = kernel.New(options())
+	s.k = kernel.New(g.options())
 	if _, err := s.k.CreateProcess(context.Background(), s.mod, kernel.ProcessOptions{Files: fds, Entry: "_start"}); err != nil {
 		s.close(t)
 		t.Fatal(err)
@@ -233,7 +237,13 @@ func (s *system) elsewhere(t *testing.T, g grant) (*system, checkpoint.Stats, *c
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	dir := filepath.Join(t.TempDir(), "image")
-	stats, err := checkpoint.Save(ctx, s.k, s.world, checkpoint.Options{Dir: dir, Module: s.code, Version: "test", FS: image.OS})
+	draft, err := image.Create(image.OS, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := checkpoint.Save(ctx, s.k, s.world, checkpoint.Options{
+		Create: draft.File, Publish: draft.Publish, Module: s.code, Config: image.Config{Stasis: "test"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,11 +261,11 @@ func (s *system) elsewhere(t *testing.T, g grant) (*system, checkpoint.Stats, *c
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := memfs.Restore(st.Root, memfs.Options{Now: ktime.Host.Wall})
+	mounts, err := st.MemoryMounts(ktime.Host.Wall)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := prepare(t, code, g, root)
+	n := prepare(t, code, g, mounts)
 	stdio := func(string) (vfs.File, error) {
 		if g.stdin != nil {
 			return g.stdin(n.poller)
@@ -266,7 +276,7 @@ func (s *system) elsewhere(t *testing.T, g grant) (*system, checkpoint.Stats, *c
 		return hostfile.Listen(ctx, n.poller, name)
 	}
 	n.k, err = checkpoint.Restore(ctx, im, st, checkpoint.Restoring{
-		Kernel: options(), World: n.world, Kinds: hostfile.Restorers(stdio, listeners), Module: n.mod,
+		Kernel: g.options(), World: n.world, Kinds: hostfile.Restorers(stdio, listeners), Module: n.mod,
 	})
 	if err != nil {
 		n.close(t)

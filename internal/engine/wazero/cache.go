@@ -22,8 +22,9 @@ import (
 // at any moment; an entry that is damaged is made again. Whoever can write the
 // directory can run code in the processes that read it.
 type Cache struct {
-	dir    string
-	native wazero.CompilationCache
+	dir      string
+	native   wazero.CompilationCache
+	readOnly bool
 }
 
 // OpenCache opens or makes a cache.
@@ -38,6 +39,16 @@ func OpenCache(dir string) (*Cache, error) {
 	c := &Cache{dir: dir, native: native}
 	c.sweep(time.Now().Add(-abandoned))
 	return c, nil
+}
+
+// ReadCache opens a cache that somebody else fills. What is not in it is compiled
+// and not kept.
+func ReadCache(dir string) *Cache {
+	native, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil { // it was filled by another version, and its directory is not ours to make
+		native = wazero.NewCompilationCache()
+	}
+	return &Cache{dir: dir, native: native, readOnly: true}
 }
 
 // abandoned is how old a file aside is of which no writer is alive any more.
@@ -83,6 +94,9 @@ func (c *Cache) get(key string) ([]byte, bool) {
 // put writes an entry. A cache that cannot be written costs time later and is
 // no error now.
 func (c *Cache) put(key string, b []byte) {
+	if c.readOnly {
+		return
+	}
 	f, err := os.CreateTemp(filepath.Join(c.dir, "hot"), ".tmp-*")
 	if err != nil {
 		return
@@ -100,6 +114,9 @@ func (c *Cache) put(key string, b []byte) {
 // way that only wazero knows. It reports whether there was one. What others are
 // writing is left to them.
 func (c *Cache) dropNative() bool {
+	if c.readOnly {
+		return false
+	}
 	matches, _ := filepath.Glob(filepath.Join(c.dir, "wazero-*", "*"))
 	found := false
 	for _, m := range matches {

@@ -2,6 +2,7 @@ package wazero
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -192,6 +193,9 @@ func (s *siteInfo) values(f *engine.Frame, p *instrument.Program) ([]uint64, err
 	have := make(map[key]engine.Value, len(f.Values))
 	for _, v := range f.Values {
 		have[key{v.Operand, v.Index}] = v.Value
+	}
+	if len(have) < len(f.Values) {
+		return nil, errors.New("a value is there twice")
 	}
 	out := make([]uint64, len(s.wire))
 	for i, w := range s.wire {

@@ -171,6 +171,11 @@ func (t *Thread) setGlobal(i uint32, v engine.Value) {
 // that each fits on the one below: a call whose results the frame below waits
 // for.
 func (t *Thread) restoreFrames(st *engine.State) error {
+	// Frames of functions that are accounted for by their callers add nothing to
+	// used; a stack that has been saved has those callers.
+	if n := int64(len(st.Frames)); n*instrument.LeastFrame > t.limits.Stack {
+		return fmt.Errorf("%d frames, at most %d fit the limit of %d bytes", n, t.limits.Stack/instrument.LeastFrame, t.limits.Stack)
+	}
 	var below *siteInfo
 	for i := range st.Frames {
 		f := &st.Frames[i]

@@ -67,7 +67,13 @@ func randomGet(c *call) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	if _, err := io.ReadFull(c.env.Random, buf); err != nil {
+	var err error
+	if c.env.Random != nil {
+		_, err = io.ReadFull(c.env.Random, buf)
+	} else {
+		err = c.t.Kernel().ReadRandom(buf)
+	}
+	if err != nil {
 		return abi.EIO
 	}
 	return abi.OK

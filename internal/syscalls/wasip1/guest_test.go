@@ -204,6 +204,11 @@ func newWorld(t *testing.T, main func(*guest)) *world {
 }
 
 func newStressedWorld(t *testing.T, stress kernel.Stress, main func(*guest)) *world {
+	return newWorldOf(t, kernel.Options{}, stress, main)
+}
+
+// newWorldOf makes one with other options of its kernel.
+func newWorldOf(t *testing.T, opts kernel.Options, stress kernel.Stress, main func(*guest)) *world {
 	w := &world{clock: new(ktime.Manual), stdin: new(stream), stdout: new(stream)}
 	w.root = memfs.New(memfs.Options{Now: w.clock.Wall, Bytes: 4 << 20})
 	ns := vfs.NewNamespace(w.clock.Wall)
@@ -225,7 +230,8 @@ func newStressedWorld(t *testing.T, stress kernel.Stress, main func(*guest)) *wo
 		t.Fatal(errno)
 	}
 	calls := Calls(Options{})
-	w.k = kernel.New(kernel.Options{Calls: kernel.NewCallTable(calls), Source: w.clock})
+	opts.Calls, opts.Source = kernel.NewCallTable(calls), w.clock
+	w.k = kernel.New(opts)
 	t.Cleanup(func() {
 		if err := w.k.Close(); err != nil {
 			t.Error(err)

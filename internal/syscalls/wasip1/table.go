@@ -1,7 +1,6 @@
 package wasip1
 
 import (
-	"crypto/rand"
 	"io"
 
 	"github.com/stasis-run/stasis/internal/abi"
@@ -17,7 +16,7 @@ const (
 
 // Options set up the calls. The zero value works.
 type Options struct {
-	Random io.Reader // what random_get reads; nil is crypto/rand
+	Random io.Reader // what random_get reads; nil is the kernel's
 }
 
 // An entry describes a call. Params has a letter for each parameter, i for i32
@@ -80,9 +79,6 @@ var entries = []entry{
 
 // Calls returns the calls of both modules, for kernel.NewCallTable.
 func Calls(opts Options) []kernel.Call {
-	if opts.Random == nil {
-		opts.Random = rand.Reader
-	}
 	out := make([]kernel.Call, 0, 2*len(entries))
 	for i := range entries {
 		e := &entries[i]

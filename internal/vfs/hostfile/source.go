@@ -18,6 +18,7 @@ type source struct {
 	d     desc
 	watch watch
 	queue waiter.Queue
+	tee   func([]byte) // see Tee; immutable once the guest has the file
 
 	// mu keeps the descriptor from being closed, and its number from being
 	// reused, in the middle of a call. Calls hold it for reading; as none of
@@ -106,12 +107,24 @@ func (s *source) read(bufs [][]byte) (n int, errno abi.Errno) {
 	return n, errno
 }
 
+// Tee has f called with all that is written from now on, after the host has
+// taken it. f must not keep its argument.
+func (s *source) Tee(f func([]byte)) { s.tee = f }
+
 // write writes what fits without blocking.
 func (s *source) write(bufs [][]byte) (n int, errno abi.Errno) {
 	errno = s.call(waiter.Out, func() abi.Errno {
-		n, errno = each(bufs, s.d.write)
+		n, errno = each(bufs, s.writeOne)
 		return errno
 	})
+	return n, errno
+}
+
+func (s *source) writeOne(p []byte) (int, abi.Errno) {
+	n, errno := s.d.write(p)
+	if s.tee != nil && n > 0 {
+		s.tee(p[:n])
+	}
 	return n, errno
 }
 

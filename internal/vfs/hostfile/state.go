@@ -1,10 +1,10 @@
 package hostfile
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/waiter"
 )
@@ -18,13 +18,13 @@ const (
 
 // State is a file that was handed in, by its name.
 type State struct {
-	Name string `json:"name,omitempty"`
+	Name string `pb:"1"`
 
 	// Offset is the position of a regular file, nil for anything else.
-	Offset *int64 `json:"offset,omitempty"`
+	Offset *int64 `pb:"2"`
 
 	// Unread is what a Reader has read and the guest has not.
-	Unread []byte `json:"unread,omitempty"`
+	Unread []byte `pb:"3"`
 }
 
 // A Provider returns what goes by a name now, for a restored file to own, or
@@ -44,7 +44,7 @@ func Restorers(stdio, listeners Provider) map[string]vfs.RestoreFunc {
 
 func restore(kind string, p Provider, data []byte) (vfs.File, error) {
 	var s State
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := protostruct.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("state of a %s: %w", kind, err)
 	}
 	f, err := p(s.Name)

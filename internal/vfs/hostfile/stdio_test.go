@@ -193,11 +193,15 @@ func TestRegularStdin(t *testing.T) {
 
 func TestNotGranted(t *testing.T) {
 	rs := Restorers(func(string) (vfs.File, error) { return nil, nil }, nil)
-	_, err := rs[KindStdio](nil, []byte(`{"name":"stdin"}`))
+	st, err := vfs.NewObjectState(KindStdio, State{Name: "stdin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = rs[KindStdio](nil, st.Data)
 	if want := "stdio stdin is needed and was not granted"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
-	if _, err := rs[KindStdio](nil, []byte(`{`)); err == nil {
+	if _, err := rs[KindStdio](nil, []byte{0x0a}); err == nil {
 		t.Error("bad state was accepted")
 	}
 }

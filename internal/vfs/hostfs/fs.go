@@ -82,6 +82,21 @@ func Open(dir string, o Options) (*FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host directory %s: %w", abs, err)
 	}
+	return fromFD(fd, abs, o)
+}
+
+// OpenFD is Open for a directory that is open already, as one is that another
+// process opened; fd stays the caller's. Host is its path, for messages.
+func OpenFD(fd int, host string, o Options) (*FS, error) {
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("host directory %s: %w", host, err)
+	}
+	return fromFD(own, host, o)
+}
+
+// fromFD takes fd over.
+func fromFD(fd int, abs string, o Options) (_ *FS, err error) {
 	fs := &FS{
 		host: abs, readOnly: o.ReadOnly, policy: o.Policy,
 		handles: make(map[inode]*handle),

@@ -4,19 +4,27 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 )
 
 // FuzzRestoreFile gives hostile states to a restore. It may open what is in the
 // directory, and nothing else.
 func FuzzRestoreFile(f *testing.F) {
-	for _, s := range []string{
-		`{"type":4,"path":"f","read":true,"size":1}`,
-		`{"type":3,"path":".","cookies":{"f":1},"lastCookie":1}`,
-		`{"type":4,"path":"f","read":true,"write":true,"unlinked":true,"size":1,"content":"eA=="}`,
-		`{"type":4,"path":"../secret","read":true}`,
-		`{"type":4,"path":"link","read":true}`,
+	plain := State{Type: abi.FiletypeRegularFile, Path: "f", Read: true, Size: 1}
+	outside, link, gone := plain, plain, plain
+	outside.Path, link.Path = "../secret", "link"
+	gone.Write, gone.Unlinked, gone.Content = true, true, []byte("x")
+	for _, s := range []State{
+		plain, outside, link, gone,
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"f", 1}}, LastCookie: 1},
 	} {
-		f.Add([]byte(s))
+		b, err := protostruct.Marshal(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
 	}
 	top := f.TempDir()
 	host := filepath.Join(top, "in")
@@ -45,7 +53,7 @@ func FuzzRestoreFile(f *testing.F) {
 			buf := make([]byte, 10)
 			n, _ := file.ReadAt([][]byte{buf}, 0)
 			if string(buf[:n]) == "secret" {
-				t.Errorf("%s opened the secret", data)
+				t.Errorf("%x opened the secret", data)
 			}
 		}
 	})

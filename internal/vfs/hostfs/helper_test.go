@@ -1,12 +1,12 @@
 package hostfs
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -101,7 +101,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// save saves files, through the text of an image.
+// save saves files, through the bytes of an image.
 func save(t *testing.T, g *guest, files ...*vfs.OpenFile) (*vfs.State, error) {
 	t.Helper()
 	s := vfs.NewSaver(g.ns)
@@ -110,10 +110,10 @@ func save(t *testing.T, g *guest, files ...*vfs.OpenFile) (*vfs.State, error) {
 			return nil, err
 		}
 	}
-	text, err := json.Marshal(s.State())
+	text, err := protostruct.Marshal(s.State())
 	must(t, err)
 	var st vfs.State
-	must(t, json.Unmarshal(text, &st))
+	must(t, protostruct.Unmarshal(text, &st))
 	return &st, nil
 }
 

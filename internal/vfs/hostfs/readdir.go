@@ -2,6 +2,7 @@ package hostfs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"sort"
@@ -28,6 +29,20 @@ type listed struct {
 	Name string
 	ino  uint64
 	typ  uint8 // DT_…
+}
+
+// cookies are the numbers that are in use.
+func (l *listing) cookies() []CookieState {
+	names := l.byName
+	if names == nil {
+		names = l.saved
+	}
+	var out []CookieState
+	for name, n := range names {
+		out = append(out, CookieState{name, n})
+	}
+	slices.SortFunc(out, func(a, b CookieState) int { return cmp.Compare(a.Num, b.Num) })
+	return out
 }
 
 // update makes l list what is in the directory h now.

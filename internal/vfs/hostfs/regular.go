@@ -79,7 +79,11 @@ func (f *regular) append(bufs [][]byte) (n int, end int64, err error) {
 	f.appendMu.Lock()
 	defer f.appendMu.Unlock()
 	n, err = transfer(bufs, func(bufs [][]byte, _ int) (int, error) {
-		return unix.Pwritev2(f.fd, bufs, -1, unix.RWF_APPEND)
+		n, err := unix.Pwritev2(f.fd, bufs, -1, unix.RWF_APPEND)
+		if err == unix.ENOSYS || err == unix.EOPNOTSUPP { // as under qemu
+			return f.appendApart(bufs)
+		}
+		return n, err
 	})
 	if err != nil {
 		return n, 0, err
@@ -94,6 +98,20 @@ func (f *regular) append(bufs [][]byte) (n int, end int64, err error) {
 		f.saw(end)
 	}
 	return n, end, err
+}
+
+// appendApart is append where the host cannot do it in one step: two processes
+// that append at the same time may write over each other.
+func (f *regular) appendApart(bufs [][]byte) (int, error) {
+	end, err := unix.Seek(f.fd, 0, unix.SEEK_END)
+	if err != nil {
+		return 0, err
+	}
+	n, err := unix.Pwritev(f.fd, bufs, end)
+	if n > 0 {
+		_, err = unix.Seek(f.fd, end+int64(n), unix.SEEK_SET)
+	}
+	return n, err
 }
 
 // live is nil unless the file is stale.

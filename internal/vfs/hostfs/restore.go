@@ -29,12 +29,13 @@ func (s *State) check() error {
 	case s.LastCookie > 1<<62:
 		return bad("cookies")
 	}
-	used := make(map[uint64]bool, len(s.Cookies))
-	for name, n := range s.Cookies {
-		if n == 0 || n > s.LastCookie || used[n] || !validPath(name) {
+	names := make(map[string]bool, len(s.Cookies))
+	last := uint64(0)
+	for _, c := range s.Cookies {
+		if c.Num <= last || c.Num > s.LastCookie || names[c.Name] || !validPath(c.Name) {
 			return bad("cookies")
 		}
-		used[n] = true
+		last, names[c.Name] = c.Num, true
 	}
 	return nil
 }
@@ -97,8 +98,9 @@ func (fs *FS) restoreDir(s *State) (vfs.File, error) {
 		return nil, err
 	}
 	d := &directory{dir: dir{h}}
-	if s.Cookies != nil {
-		d.list.saved, d.list.last = s.Cookies, s.LastCookie
+	d.list.saved, d.list.last = make(map[string]uint64, len(s.Cookies)), s.LastCookie
+	for _, c := range s.Cookies {
+		d.list.saved[c.Name] = c.Num
 	}
 	return d, nil
 }

@@ -1,7 +1,6 @@
 package hostfs
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -19,31 +19,37 @@ const MaxUnlinked = 1 << 20
 // State is an open file or directory. Its offset and flags are the open file's
 // (vfs.FileState).
 type State struct {
-	Type  abi.Filetype `json:"type"`            // regular file or directory
-	Path  string       `json:"path"`            // below the root; "." is the root
-	Read  bool         `json:"read,omitempty"`  // opened for reading
-	Write bool         `json:"write,omitempty"` // opened for writing
+	Type  abi.Filetype `pb:"1"` // regular file or directory
+	Path  string       `pb:"2"` // below the root; "." is the root
+	Read  bool         `pb:"3"` // opened for reading
+	Write bool         `pb:"4"` // opened for writing
 
 	// Of a regular file: what it is recognized by.
-	Size  int64  `json:"size,omitempty"`  // bytes
-	Mtime int64  `json:"mtime,omitempty"` // ns since 1970
-	Dev   uint64 `json:"dev,omitempty"`
-	Ino   uint64 `json:"ino,omitempty"`
+	Size  int64  `pb:"5"` // bytes
+	Mtime int64  `pb:"6"` // ns since 1970
+	Dev   uint64 `pb:"7"`
+	Ino   uint64 `pb:"8"`
 
 	// Seen is the furthest position of a regular file that the guest has read
 	// or written.
-	Seen int64 `json:"seen,omitempty"`
+	Seen int64 `pb:"9"`
 
 	// Unlinked is a file without a name; Content is all of it.
-	Unlinked bool   `json:"unlinked,omitempty"`
-	Content  []byte `json:"content,omitempty"`
+	Unlinked bool   `pb:"10"`
+	Content  []byte `pb:"11"`
 
 	// Stale is a file that an earlier restore did not open.
-	Stale bool `json:"stale,omitempty"`
+	Stale bool `pb:"12"`
 
-	// Cookies are those of a directory that is being listed, by name.
-	Cookies    map[string]uint64 `json:"cookies,omitempty"`
-	LastCookie uint64            `json:"lastCookie,omitempty"`
+	// Cookies are those of a directory that is being listed, rising.
+	Cookies    []CookieState `pb:"13"`
+	LastCookie uint64        `pb:"14"`
+}
+
+// CookieState is the number that a listing gave to a name.
+type CookieState struct {
+	Name string `pb:"1"`
+	Num  uint64 `pb:"2"`
 }
 
 // Save returns what it takes to open the file again.
@@ -166,17 +172,14 @@ func (d *directory) Save(*vfs.Saver) (vfs.ObjectState, error) {
 	s := &State{Type: abi.FiletypeDirectory, Path: path}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.Cookies, s.LastCookie = d.list.byName, d.list.last
-	if s.Cookies == nil {
-		s.Cookies = d.list.saved
-	}
+	s.Cookies, s.LastCookie = d.list.cookies(), d.list.last
 	return vfs.NewObjectState(typeName, s)
 }
 
 // unmarshal reads and checks a State, which may come from anywhere.
 func unmarshal(data []byte) (*State, error) {
 	var s State
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := protostruct.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("state of a host file: %w", err)
 	}
 	return &s, s.check()

@@ -1,8 +1,6 @@
 package hostfs
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -240,8 +239,10 @@ func TestUnlinkedWriteOnly(t *testing.T) {
 	g.ns.UnlinkAt(g.root, "log")
 	st, err := save(t, g, f)
 	must(t, err)
-	if !bytes.Contains(st.Files[0].Object.Data, []byte("bGluZXM=")) {
-		t.Errorf("state is %s", st.Files[0].Object.Data)
+	var s State
+	must(t, protostruct.Unmarshal(st.Files[0].Object.Data, &s))
+	if string(s.Content) != "lines" {
+		t.Errorf("state is %+v", s)
 	}
 }
 
@@ -317,6 +318,33 @@ func TestCookies(t *testing.T) {
 	}
 }
 
+// A number is not given twice, even if no name is left that had one.
+func TestCookiesOfEmptied(t *testing.T) {
+	host := t.TempDir()
+	put(t, filepath.Join(host, "old"), "")
+	g := newGuest(t, host, Options{})
+	d := g.open(".", abi.ODirectory, false)
+	numbers := func(d *vfs.OpenFile) (all []uint64) {
+		if errno := d.ReadDir(0, func(e vfs.Dirent) bool { all = append(all, e.Next); return true }); errno != abi.OK {
+			t.Fatal(errno)
+		}
+		return all
+	}
+	before := numbers(d)
+	must(t, os.Remove(filepath.Join(host, "old")))
+	numbers(d)
+	st, err := save(t, g, d)
+	must(t, err)
+	g = newGuest(t, host, Options{})
+	files, err := restore(t, g, st)
+	must(t, err)
+	put(t, filepath.Join(host, "new"), "")
+	after := numbers(files[0])
+	if len(after) != 3 || len(before) != 3 || slices.Contains(before, after[2]) {
+		t.Errorf("numbers %d, before the save %d", after, before)
+	}
+}
+
 func countOf(all []string, s string) (n int) {
 	for _, a := range all {
 		if a == s {
@@ -349,18 +377,22 @@ func TestBadState(t *testing.T) {
 		{Type: abi.FiletypeRegularFile, Path: "f", Size: 1, Seen: 2},
 		{Type: abi.FiletypeRegularFile, Path: "f", Content: []byte("x")},
 		{Type: abi.FiletypeRegularFile, Path: "f", Unlinked: true, Size: 5, Content: []byte("x")},
-		{Type: abi.FiletypeDirectory, Path: ".", Cookies: map[string]uint64{"a": 1, "b": 1}, LastCookie: 1},
-		{Type: abi.FiletypeDirectory, Path: ".", Cookies: map[string]uint64{"a": 2}, LastCookie: 1},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"a", 1}, {"b", 1}}, LastCookie: 1},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"a", 2}}, LastCookie: 1},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"a", 0}}, LastCookie: 1},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"a", 1}, {"a", 2}}, LastCookie: 2},
+		{Type: abi.FiletypeDirectory, Path: ".", Cookies: []CookieState{{"../a", 1}}, LastCookie: 2},
+		{Type: abi.FiletypeDirectory, Path: ".", LastCookie: 1<<62 + 1},
 	} {
-		data, err := json.Marshal(s)
+		data, err := protostruct.Marshal(s)
 		must(t, err)
 		if f, err := g.fs.RestoreFile(nil, data); err == nil {
-			t.Errorf("%s was accepted", data)
+			t.Errorf("%+v was accepted", s)
 			f.Close()
 		}
 	}
-	if _, err := g.fs.RestoreFile(nil, []byte("{")); err == nil {
-		t.Error("bad JSON was accepted")
+	if _, err := g.fs.RestoreFile(nil, []byte("\x0a")); err == nil {
+		t.Error("a bad encoding was accepted")
 	}
 }
 

@@ -1,9 +1,9 @@
 package memfs_test
 
 import (
-	"encoding/json"
 	"testing"
 
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 	"github.com/stasis-run/stasis/internal/vfs/vfstest"
@@ -24,13 +24,13 @@ func TestFileSystem(t *testing.T) {
 			return memfs.New(memfs.Options{Now: now, Dev: 7})
 		},
 		Save: func(t *testing.T, fs vfs.FileSystem) func() vfs.FileSystem {
-			b, err := json.Marshal(fs.(*memfs.FS).Save())
+			b, err := protostruct.Marshal(fs.(*memfs.FS).Save())
 			if err != nil {
 				t.Fatal(err)
 			}
 			return func() vfs.FileSystem {
 				var s memfs.State
-				if err := json.Unmarshal(b, &s); err != nil {
+				if err := protostruct.Unmarshal(b, &s); err != nil {
 					t.Fatal(err)
 				}
 				fs, err := memfs.Restore(&s, memfs.Options{Now: now})

@@ -2,13 +2,13 @@ package memfs_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
@@ -122,7 +122,7 @@ func TestSaveIsACopy(t *testing.T) {
 	f := tr.open("file")
 	f.WriteAt([][]byte{bytes.Repeat([]byte("x"), 100_000)}, 0)
 	s := tr.fs.Save()
-	before, _ := json.Marshal(s)
+	before, _ := protostruct.Marshal(s)
 
 	f.WriteAt([][]byte{[]byte("changed")}, 50_000)
 	f.Append([][]byte{make([]byte, 50_000)})
@@ -142,7 +142,7 @@ func TestSaveIsACopy(t *testing.T) {
 	}
 	g.WriteAt([][]byte{[]byte("other")}, 99_999)
 	g.SetSize(10)
-	if after, _ := json.Marshal(s); !bytes.Equal(after, before) {
+	if after, _ := protostruct.Marshal(s); !bytes.Equal(after, before) {
 		t.Error("the state has changed")
 	}
 	f.ReadAt([][]byte{b}, 8)
@@ -152,61 +152,79 @@ func TestSaveIsACopy(t *testing.T) {
 }
 
 func TestRestoreHostile(t *testing.T) {
-	dir := func(more string) string { return `{"ino":1,"type":3` + more + `}` }
-	file := func(more string) string { return dir("") + `,{"ino":2,"type":4` + more + `}` }
-	data := func(n int) string { b, _ := json.Marshal(make([]byte, n)); return string(b) }
-	names := func(entries string) string {
-		return dir(`,"lastSeq":9,"entries":[`+entries+`]`) + `,{"ino":2,"type":4},{"ino":3,"type":3}`
+	type (
+		nodes   = []memfs.NodeState
+		node    = memfs.NodeState
+		entry   = memfs.EntryState
+		extents = []memfs.Extent
+	)
+	root := node{Ino: 1, Filetype: abi.FiletypeDirectory}
+	dir := func(change func(d *node)) nodes { d := root; change(&d); return nodes{d} }
+	file := func(f node) nodes { f.Ino, f.Filetype = 2, abi.FiletypeRegularFile; return nodes{root, f} }
+	extent := func(size, off int64, n int) nodes {
+		return file(node{Size: size, Extents: extents{{Off: off, Data: make([]byte, n)}}})
 	}
-	for _, c := range []struct{ head, nodes, text string }{
-		{``, ``, "root inode 1 is not a directory"},
-		{`"root":2,`, file(""), "root inode 2 is not a directory"},
-		{`"bytes":-1,`, dir(""), "quota of -1 bytes"},
-		{`"inodes":1,`, file(""), "1 inodes, 2 in use"},
-		{`"lastIno":4611686018427387905,`, dir(""), "4611686018427387905 inodes given out"},
-		{``, dir("") + "," + dir(""), "inode 1: is there twice"},
-		{``, `{"ino":10,"type":3}`, "inode 10: is there twice, or is not among the 9"},
-		{``, `{"ino":0,"type":3}`, "inode 0"},
-		{``, `{"ino":1,"type":2}`, "inode 1: is a character device"},
-		{``, dir(`,"mtim":-1`), "times 0, -1, 0"},
-		{``, dir(`,"size":1`), "a directory with the content of something else"},
-		{``, file(`,"entries":[{}]`), "inode 2: a regular file with the content"},
-		{``, `{"ino":1,"type":7}`, "target of 0 bytes"},
-		{``, `{"ino":1,"type":7,"target":"a\u0000"}`, "target of 2 bytes"},
-		{``, file(`,"size":-1`), "inode 2: size -1"},
-		{``, file(`,"size":1099511627777`), "size 1099511627777"},
-		{``, file(`,"size":1,"extents":[{"off":0,"data":` + data(1) + `}]`), "extent of 1 bytes at 0"},
-		{``, file(`,"size":1,"extents":[{"off":0}]`), "extent of 0 bytes"},
-		{``, file(`,"size":9,"extents":[{"off":4096,"data":` + data(4096) + `}]`), "at 4096"},
-		{``, file(`,"size":9,"extents":[{"off":-65536,"data":` + data(4096) + `}]`), "at -65536"},
-		{``, file(`,"size":9,"extents":[{"off":0,"data":` + data(69632) + `}]`), "extent of 69632 bytes"},
-		{``, file(`,"size":65536,"extents":[{"off":65536,"data":` + data(4096) + `}]`), "in a file of 65536"},
-		{`"bytes":4096,`, file(`,"size":9,"extents":[{"off":0,"data":` + data(8192) + `}]`), "over the quota of 4096"},
-		{``, names(`{"name":"a","ino":7,"seq":3}`), `directory 1: "a": inode 7 is not there`},
-		{``, names(`{"name":"..","ino":2,"seq":3}`), `name ".."`},
-		{``, names(`{"name":"a/b","ino":2,"seq":3}`), `name "a/b"`},
-		{``, names(`{"name":"","ino":2,"seq":3}`), `name ""`},
-		{``, names(`{"name":"a","ino":2,"seq":2}`), "number 2 after 2"},
-		{``, names(`{"name":"a","ino":2,"seq":10}`), "number 10"},
-		{``, names(`{"name":"a","ino":2,"seq":4},{"name":"b","ino":2,"seq":4}`), "number 4 after 4"},
-		{``, names(`{"name":"a","ino":2,"seq":4},{"name":"a","ino":2,"seq":5}`), `"a" is there twice`},
-		{``, names(`{"name":"a","ino":3,"seq":4},{"name":"b","ino":3,"seq":5}`), "inode 3 has too many names"},
-		{``, names(`{"name":"a","ino":1,"seq":4}`), "root inode 1 is not a directory on its own"},
-		{``, dir("") + `,{"ino":2,"type":3,"lastSeq":3,"entries":[{"name":"a","ino":2,"seq":3}]}`, "ring"},
-		{``, dir("") + `,{"ino":2,"type":3,"lastSeq":3,"entries":[{"name":"a","ino":3,"seq":3}]},{"ino":3,"type":4}`, "removed but is not empty"},
-		{``, dir(`,"lastSeq":4611686018427387905`), "entry number"},
+	names := func(entries ...entry) nodes {
+		d := root
+		d.LastSeq, d.Entries = 9, entries
+		return nodes{d, {Ino: 2, Filetype: abi.FiletypeRegularFile}, {Ino: 3, Filetype: abi.FiletypeDirectory}}
+	}
+	link := func(target string) nodes { return nodes{{Ino: 1, Filetype: abi.FiletypeSymbolicLink, Target: target}} }
+	below := func(ino uint64, more ...node) nodes {
+		return append(nodes{root, {Ino: 2, Filetype: abi.FiletypeDirectory, LastSeq: 3, Entries: []entry{{Name: "a", Ino: ino, Seq: 3}}}}, more...)
+	}
+	good := memfs.State{Bytes: 1 << 20, Inodes: 100, LastIno: 9, Root: 1}
+	with := func(change func(s *memfs.State)) memfs.State { s := good; change(&s); return s }
+	for _, c := range []struct {
+		head  memfs.State
+		nodes nodes
+		text  string
+	}{
+		{good, nil, "root inode 1 is not a directory"},
+		{with(func(s *memfs.State) { s.Root = 2 }), file(node{}), "root inode 2 is not a directory"},
+		{with(func(s *memfs.State) { s.Bytes = -1 }), nodes{root}, "quota of -1 bytes"},
+		{with(func(s *memfs.State) { s.Inodes = -1 << 63 }), nodes{root}, "-9223372036854775808 inodes"},
+		{with(func(s *memfs.State) { s.Inodes = 1 }), file(node{}), "1 inodes, 2 in use"},
+		{with(func(s *memfs.State) { s.LastIno = 1<<62 + 1 }), nodes{root}, "4611686018427387905 inodes given out"},
+		{good, nodes{root, root}, "inode 1: is there twice"},
+		{good, nodes{{Ino: 10, Filetype: abi.FiletypeDirectory}}, "inode 10: is there twice, or is not among the 9"},
+		{good, nodes{{Ino: 0, Filetype: abi.FiletypeDirectory}}, "inode 0"},
+		{good, nodes{{Ino: 1, Filetype: abi.FiletypeCharacterDevice}}, "inode 1: is a character device"},
+		{good, dir(func(d *node) { d.Mtim = -1 }), "times 0, -1, 0"},
+		{good, dir(func(d *node) { d.Size = 1 }), "a directory with the content of something else"},
+		{good, file(node{Entries: []entry{{}}}), "inode 2: a regular file with the content"},
+		{good, link(""), "target of 0 bytes"},
+		{good, link("a\x00"), "target of 2 bytes"},
+		{good, file(node{Size: -1}), "inode 2: size -1"},
+		{good, file(node{Size: 1<<40 + 1}), "size 1099511627777"},
+		{good, file(node{Size: 1<<63 - 1}), "size 9223372036854775807"},
+		{good, extent(1, 0, 1), "extent of 1 bytes at 0"},
+		{good, extent(1, 0, 0), "extent of 0 bytes"},
+		{good, extent(9, 4096, 4096), "at 4096"},
+		{good, extent(9, -65536, 4096), "at -65536"},
+		{good, extent(9, 0, 69632), "extent of 69632 bytes"},
+		{good, extent(65536, 65536, 4096), "in a file of 65536"},
+		{with(func(s *memfs.State) { s.Bytes = 4096 }), extent(9, 0, 8192), "over the quota of 4096"},
+		{good, names(entry{"a", 7, 3}), `directory 1: "a": inode 7 is not there`},
+		{good, names(entry{"..", 2, 3}), `name ".."`},
+		{good, names(entry{"a/b", 2, 3}), `name "a/b"`},
+		{good, names(entry{"\xff", 2, 3}), `name "\xff"`},
+		{good, names(entry{"", 2, 3}), `name ""`},
+		{good, names(entry{"a", 2, 2}), "number 2 after 2"},
+		{good, names(entry{"a", 2, 10}), "number 10"},
+		{good, names(entry{"a", 2, 4}, entry{"b", 2, 4}), "number 4 after 4"},
+		{good, names(entry{"a", 2, 4}, entry{"a", 2, 5}), `"a" is there twice`},
+		{good, names(entry{"a", 3, 4}, entry{"b", 3, 5}), "inode 3 has too many names"},
+		{good, names(entry{"a", 1, 4}), "root inode 1 is not a directory on its own"},
+		{good, below(2), "ring"},
+		{good, below(3, node{Ino: 3, Filetype: abi.FiletypeRegularFile}), "removed but is not empty"},
+		{good, dir(func(d *node) { d.LastSeq = 1<<62 + 1 }), "entry number"},
 	} {
-		var s memfs.State
-		defaults := `{"bytes":1048576,"inodes":100,"lastIno":9,"root":1}`
-		if err := json.Unmarshal([]byte(defaults), &s); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal([]byte(`{`+c.head+`"nodes":[`+c.nodes+`]}`), &s); err != nil {
-			t.Fatalf("%s: %v", c.nodes, err)
-		}
+		s := c.head
+		s.Nodes = c.nodes
 		_, err := memfs.Restore(&s, memfs.Options{Now: clock()})
 		if err == nil || !strings.Contains(err.Error(), c.text) {
-			t.Errorf("%.200s %.200s: %v, want %q in it", c.head, c.nodes, err, c.text)
+			t.Errorf("%+v: %v, want %q in it", s.Root, err, c.text)
 		}
 	}
 }

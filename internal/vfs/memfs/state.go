@@ -1,7 +1,6 @@
 package memfs
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,57 +8,58 @@ import (
 	"unicode/utf8"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
 // State is a whole file system. Extents refer to its memory: nobody may write
 // to them.
 type State struct {
-	Bytes   int64  `json:"bytes"`  // quota
-	Inodes  int64  `json:"inodes"` // quota
-	Dev     uint64 `json:"dev,omitempty"`
-	LastIno uint64 `json:"lastIno"`
-	Root    uint64 `json:"root"` // ino
+	Bytes   int64  `pb:"1"` // quota
+	Inodes  int64  `pb:"2"` // quota
+	Dev     uint64 `pb:"3"`
+	LastIno uint64 `pb:"4"`
+	Root    uint64 `pb:"5"` // ino
 
-	Nodes []NodeState `json:"nodes"` // in order of ino
+	Nodes []NodeState `pb:"6"` // in order of ino
 }
 
 // NodeState is an inode. A regular file or symbolic link without names is one
 // that is open, and is dropped if no restored file opens it.
 type NodeState struct {
-	Ino      uint64       `json:"ino"`
-	Filetype abi.Filetype `json:"type"`
-	Atim     int64        `json:"atim"`
-	Mtim     int64        `json:"mtim"`
-	Ctim     int64        `json:"ctim"`
+	Ino      uint64       `pb:"1"`
+	Filetype abi.Filetype `pb:"2"` // as preview 1 numbers them
+	Atim     int64        `pb:"3"` // ns since 1970
+	Mtim     int64        `pb:"4"` // the same
+	Ctim     int64        `pb:"5"` // the same
 
-	Size    int64    `json:"size,omitempty"`    // of a regular file
-	Extents []Extent `json:"extents,omitempty"` // in order; zeros between them
+	Size    int64    `pb:"6"` // of a regular file
+	Extents []Extent `pb:"7"` // in order; zeros between them
 
-	Target string `json:"target,omitempty"` // of a symbolic link
+	Target string `pb:"8"` // of a symbolic link
 
 	// Of a directory. LastSeq is the highest number that an entry ever had.
-	Entries []EntryState `json:"entries,omitempty"` // in order of Seq
-	LastSeq uint64       `json:"lastSeq,omitempty"`
+	Entries []EntryState `pb:"9"` // in order of Seq
+	LastSeq uint64       `pb:"10"`
 }
 
 // Extent is a piece of a file's content.
 type Extent struct {
-	Off  int64  `json:"off"`  // a multiple of 64 KiB
-	Data []byte `json:"data"` // a multiple of 4 KiB, at most 64 KiB
+	Off  int64  `pb:"1"` // a multiple of 64 KiB
+	Data []byte `pb:"2"` // a multiple of 4 KiB, at most 64 KiB
 }
 
 // EntryState is a name in a directory. Seq is its readdir cookie.
 type EntryState struct {
-	Name string `json:"name"`
-	Ino  uint64 `json:"ino"`
-	Seq  uint64 `json:"seq"`
+	Name string `pb:"1"`
+	Ino  uint64 `pb:"2"`
+	Seq  uint64 `pb:"3"`
 }
 
 // FileState is an open file or directory: the data of its vfs.ObjectState.
 type FileState struct {
-	Ino uint64 `json:"ino"`
-	End uint64 `json:"end,omitempty"` // of a directory: the last entry of the listing in progress
+	Ino uint64 `pb:"1"`
+	End uint64 `pb:"2"` // of a directory: the last entry of the listing in progress
 }
 
 // errBadState is the cause of errors about a state that nobody can have saved.
@@ -124,7 +124,7 @@ func (f *directory) Save(*vfs.Saver) (vfs.ObjectState, error) {
 // RestoreFile is vfs.FileSystem's.
 func (fs *FS) RestoreFile(_ *vfs.Restorer, data []byte) (vfs.File, error) {
 	var s FileState
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := protostruct.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("memfs: %w", err)
 	}
 	fs.mu.Lock()

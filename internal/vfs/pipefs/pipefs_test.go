@@ -2,11 +2,11 @@ package pipefs_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"sync"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/pipefs"
 	"github.com/stasis-run/stasis/internal/waiter"
@@ -156,7 +156,7 @@ func TestRestore(t *testing.T) {
 	saver := vfs.NewSaver(ns)
 	s1, err1 := one.Save(saver)
 	s2, err2 := two.Save(saver)
-	b, err3 := json.Marshal(saver.State())
+	b, err3 := protostruct.Marshal(saver.State())
 	if err1 != nil || err2 != nil || err3 != nil {
 		t.Fatal(err1, err2, err3)
 	}
@@ -164,7 +164,7 @@ func TestRestore(t *testing.T) {
 	two.CloseAll()
 
 	var s vfs.State
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := protostruct.Unmarshal(b, &s); err != nil {
 		t.Fatal(err)
 	}
 	want(t, "files", len(s.Files), 2)
@@ -196,19 +196,61 @@ func TestRestore(t *testing.T) {
 	one.CloseAll()
 }
 
+// A restored pipe leaves the state alone that its bytes came from: it can be
+// restored again.
+func TestRestoreTwice(t *testing.T) {
+	ns := vfs.NewNamespace(now)
+	table := vfs.NewFDTable(8)
+	r, w := pipefs.New(now, 5)
+	write(w, "in it")
+	table.InstallAll(r)
+	table.InstallAll(w)
+	saver := vfs.NewSaver(ns)
+	st, err := table.Save(saver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table.CloseAll()
+	for range 2 {
+		res, err := vfs.NewRestorer(saver.State(), ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.Restore(now)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := vfs.RestoreFDTable(st, res)
+		res.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := table.Get(0, abi.RightFDRead)
+		for _, half := range []string{"in", " it"} {
+			got, _ := read(t, r, len(half))
+			want(t, "restored", got, half)
+		}
+		r.DecRef()
+		table.CloseAll()
+	}
+}
+
 func TestRestoreHostile(t *testing.T) {
 	ns := vfs.NewNamespace(now)
-	big, _ := json.Marshal(pipefs.State{Data: make([]byte, pipefs.Capacity+1)})
+	object := func(kind string, v any) vfs.ObjectState {
+		o, err := vfs.NewObjectState(kind, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	end := object("pipe", pipefs.EndState{})
 	for name, s := range map[string]vfs.State{
-		"no object":     {Files: []vfs.FileState{{Object: vfs.ObjectState{Kind: "pipe", Data: []byte(`{"pipe":0}`)}}}},
-		"negative":      {Files: []vfs.FileState{{Object: vfs.ObjectState{Kind: "pipe", Data: []byte(`{"pipe":-1}`)}}}},
-		"not an object": {Files: []vfs.FileState{{Object: vfs.ObjectState{Kind: "pipe", Data: []byte(`7`)}}}},
-		"other kind": {Files: []vfs.FileState{{Object: vfs.ObjectState{Kind: "pipe", Data: []byte(`{}`)}}},
-			Objects: []vfs.ObjectState{{Kind: "x", Data: []byte(`{}`)}}},
-		"too much": {Files: []vfs.FileState{{Object: vfs.ObjectState{Kind: "pipe", Data: []byte(`{}`)}}},
-			Objects: []vfs.ObjectState{{Kind: "pipe", Data: big}}},
-		"offset": {Files: []vfs.FileState{{Offset: 3, Object: vfs.ObjectState{Kind: "pipe", Data: []byte(`{}`)}}},
-			Objects: []vfs.ObjectState{{Kind: "pipe", Data: []byte(`{}`)}}},
+		"no object":   {Files: []vfs.FileState{{Object: end}}},
+		"negative":    {Files: []vfs.FileState{{Object: object("pipe", pipefs.EndState{Pipe: -1})}}},
+		"no encoding": {Files: []vfs.FileState{{Object: vfs.ObjectState{Kind: "pipe", Data: []byte("7")}}}},
+		"other kind": {Files: []vfs.FileState{{Object: end}},
+			Objects: []vfs.ObjectState{{Kind: "x"}}},
+		"too much": {Files: []vfs.FileState{{Object: end}},
+			Objects: []vfs.ObjectState{object("pipe", pipefs.State{Data: make([]byte, pipefs.Capacity+1)})}},
+		"offset": {Files: []vfs.FileState{{Offset: 3, Object: end}},
+			Objects: []vfs.ObjectState{{Kind: "pipe"}}},
 	} {
 		r, err := vfs.NewRestorer(&s, ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.Restore(now)})
 		if err != nil {

@@ -1,10 +1,11 @@
 package pipefs
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -14,15 +15,15 @@ const Kind = "pipe"
 
 // State is a pipe: an object of vfs.State.
 type State struct {
-	Ino  uint64 `json:"ino"`
-	Mtim int64  `json:"mtim"`           // ns
-	Data []byte `json:"data,omitempty"` // what has not been read
+	Ino  uint64 `pb:"1"`
+	Mtim int64  `pb:"2"` // ns
+	Data []byte `pb:"3"` // what has not been read
 }
 
 // EndState is one end: a file of vfs.State.
 type EndState struct {
-	Pipe   vfs.ObjectID `json:"pipe"`
-	Writer bool         `json:"writer,omitempty"`
+	Pipe   vfs.ObjectID `pb:"1"`
+	Writer bool         `pb:"2"`
 }
 
 var errBadState = errors.New("bad state")
@@ -46,7 +47,7 @@ func (e *end) Save(s *vfs.Saver) (vfs.ObjectState, error) {
 func Restore(now func() int64) vfs.RestoreFunc {
 	return func(r *vfs.Restorer, data []byte) (vfs.File, error) {
 		var s EndState
-		if err := json.Unmarshal(data, &s); err != nil {
+		if err := protostruct.Unmarshal(data, &s); err != nil {
 			return nil, fmt.Errorf("pipe: %w", err)
 		}
 		p, err := r.Object(s.Pipe, Kind, func(data []byte) (any, error) { return restorePipe(now, data) })
@@ -59,11 +60,11 @@ func Restore(now func() int64) vfs.RestoreFunc {
 
 func restorePipe(now func() int64, data []byte) (*pipe, error) {
 	var s State
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := protostruct.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
 	if len(s.Data) > Capacity || s.Mtim < 0 {
 		return nil, fmt.Errorf("pipe: %d bytes in it, time %d: %w", len(s.Data), s.Mtim, errBadState)
 	}
-	return &pipe{now: now, ino: s.Ino, mtim: s.Mtim, buf: s.Data}, nil
+	return &pipe{now: now, ino: s.Ino, mtim: s.Mtim, buf: bytes.Clone(s.Data)}, nil
 }

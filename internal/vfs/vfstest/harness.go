@@ -1,12 +1,12 @@
 package vfstest
 
 import (
-	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -278,8 +278,8 @@ func (h *harness) tryRestore() error {
 	}
 	var state vfs.State
 	var fds vfs.FDTableState
-	h.throughJSON(saver.State(), &state)
-	h.throughJSON(table, &fds)
+	h.throughBytes(saver.State(), &state)
+	h.throughBytes(table, &fds)
 	makeFS := h.c.Save(h.T, h.fs)
 	h.files.CloseAll()
 
@@ -298,12 +298,12 @@ func (h *harness) tryRestore() error {
 	return nil
 }
 
-// throughJSON copies in to out as an image would.
-func (h *harness) throughJSON(in, out any) {
+// throughBytes copies in to out as an image would.
+func (h *harness) throughBytes(in, out any) {
 	h.Helper()
-	b, err := json.Marshal(in)
+	b, err := protostruct.Marshal(in)
 	if err == nil {
-		err = json.Unmarshal(b, out)
+		err = protostruct.Unmarshal(b, out)
 	}
 	if err != nil {
 		h.Fatal(err)

@@ -1,0 +1,242 @@
+package stasis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/fault"
+	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/sandbox"
+)
+
+// CheckpointOptions say how a system is saved.
+type CheckpointOptions struct {
+	Dir     string   // directory to be made; "" keeps the image in the store
+	Tag     string   // a name for it in the store
+	Leave   bool     // the system runs on; else it ends
+	Thin    bool     // leave the module out
+	DropEnv []string // variables whose values stay out of the image's state
+	NoWait  bool     // fail if another checkpoint is under way
+}
+
+// Checkpoint saves the running system: all of it, but for what it was given of
+// the host. The image is complete or absent; when Checkpoint returns nil, it
+// lasts. Otherwise the system runs on as if nothing had happened.
+func (s *System) Checkpoint(ctx context.Context, o CheckpointOptions) (Stats, error) {
+	if err := s.check(); err != nil {
+		return Stats{}, s.fail("checkpoint", err)
+	}
+	if s.embedded != nil {
+		st, err := s.embedded.checkpoint(ctx, s.host, o)
+		return st, s.fail("checkpoint", err)
+	}
+	defer s.host.progress("saving")()
+	st, err := s.checkpoint(ctx, o)
+	if err == nil && !o.Leave { // what it had of the host is free when this returns
+		if _, werr := s.entry.Wait(ctx); werr != nil && KindOf(advised(werr)) != NotFound {
+			err = fmt.Errorf("saved, but: %w", werr)
+		}
+	}
+	return st, s.fail("checkpoint", err)
+}
+
+func (s *System) checkpoint(ctx context.Context, o CheckpointOptions) (Stats, error) {
+	t := target{host: s.host, o: o}
+	if err := t.check(); err != nil {
+		return Stats{}, err
+	}
+	c, err := s.dial(ctx)
+	if err != nil {
+		return Stats{}, err
+	}
+	defer c.Close()
+	defer c.Until(ctx)()
+	err = c.Send(control.Call{Version: control.Version, Op: control.OpCheckpoint, Checkpoint: &control.Checkpoint{
+		Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv, Path: o.Dir, Wait: !o.NoWait,
+	}})
+	var st Stats
+	if err == nil {
+		st, err = t.serve(c)
+	}
+	if err != nil {
+		err = errors.Join(err, t.abort())
+	}
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return st, err
+}
+
+// A target is where an image is made, for a system that cannot make files.
+type target struct {
+	host  *Host
+	o     CheckpointOptions
+	gen   string
+	draft *image.Draft // once the first file is asked for
+	done  bool
+}
+
+// check refuses what cannot be, before anything is stopped for it.
+func (t *target) check() error {
+	if t.o.Dir != "" {
+		abs, err := filepath.Abs(t.o.Dir)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Lstat(abs); err == nil {
+			return fmt.Errorf("image %s: %w", abs, image.ErrExists)
+		}
+		t.o.Dir = abs
+	}
+	if t.o.Tag != "" {
+		return t.host.checkTag(t.o.Tag)
+	}
+	return nil
+}
+
+// serve does what the system asks for, until the image is published.
+func (t *target) serve(c *control.Conn) (Stats, error) {
+	for {
+		var a control.Answer
+		files, err := c.Receive(&a)
+		for _, f := range files {
+			f.Close()
+		}
+		switch {
+		case err != nil:
+			return Stats{}, fault.Advise(fault.UnexpectedExit, errors.New("the system has ended before it was saved"), "see how with: stasis wait")
+		case a.Fault != nil:
+			return Stats{}, a.Fault.Err()
+		case a.Checkpoint == nil:
+			return Stats{}, fault.New(fault.Internal, "the system's answer is not understood")
+		}
+		switch k := a.Checkpoint; {
+		case k.Attempt != 0:
+			t.gen = k.Generation
+		case k.File != "":
+			f, err := t.create(k.File)
+			if err = reply(c, err, image.OSFile(f)); err != nil {
+				return Stats{}, err
+			}
+		case k.Written:
+			if err := reply(c, t.publish(), nil); err != nil {
+				return Stats{}, err
+			}
+		case k.Stats != nil:
+			return *k.Stats, nil
+		}
+	}
+}
+
+// reply tells the system that something is done, or why not. A failure of ours
+// comes back as the system's.
+func reply(c *control.Conn, failure error, f *os.File) error {
+	r := control.CheckpointReply{Fault: control.FaultOf(advised(failure)), Published: failure == nil && f == nil}
+	if f == nil {
+		return c.Send(r)
+	}
+	defer f.Close()
+	return c.Send(r, f)
+}
+
+// create makes a file of the image.
+func (t *target) create(name string) (image.File, error) {
+	if t.draft == nil {
+		dir := t.o.Dir
+		if dir == "" {
+			var err error
+			if dir, err = t.host.imagePath(t.gen); err != nil {
+				return nil, err
+			}
+		}
+		d, err := image.Create(t.host.imageFS(), dir)
+		if err != nil {
+			return nil, sandbox.Advise(err)
+		}
+		t.draft = d
+	}
+	return t.draft.File(name)
+}
+
+func (t *target) publish() error {
+	if t.draft == nil {
+		return fault.New(fault.Internal, "the system wrote no file")
+	}
+	if err := t.draft.Publish(); err != nil {
+		return err
+	}
+	t.done = true
+	if t.o.Tag != "" {
+		return t.host.setTag(t.o.Tag, t.gen)
+	}
+	return nil
+}
+
+// abort removes what was written.
+func (t *target) abort() error {
+	if t.draft == nil || t.done {
+		return nil
+	}
+	return t.draft.Abort()
+}
+
+// WaitCheckpoint waits until an attempt has ended, and tells how it did, also
+// long afterwards. Attempt 0 is the latest.
+func (s *System) WaitCheckpoint(ctx context.Context, n uint64) (Attempt, error) {
+	for {
+		all, err := s.Attempts()
+		if err != nil {
+			return Attempt{}, err
+		}
+		a, ok := findAttempt(all, n)
+		switch {
+		case !ok:
+			return a, s.fail("wait", fault.Advise(fault.NotFound, fmt.Errorf("it has no checkpoint %d", n), "stasis inspect %s lists them", s.Name()))
+		case a.Outcome != AttemptRunning:
+			return s.settled(a), nil
+		}
+		select {
+		case <-ctx.Done():
+			return a, s.fail("wait", fmt.Errorf("checkpoint %d is under way: %w", a.Number, ctx.Err()))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Outcomes of an attempt.
+const (
+	AttemptRunning = "running"
+	AttemptDone    = "done"
+	AttemptFailed  = "failed"
+	AttemptUnknown = "unknown"
+)
+
+func findAttempt(all []Attempt, n uint64) (Attempt, bool) {
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Number == n || n == 0 {
+			return all[i], true
+		}
+	}
+	return Attempt{}, false
+}
+
+// settled finds out what became of an attempt that nobody noted the end of:
+// where the image is, it was published.
+func (s *System) settled(a Attempt) Attempt {
+	if a.Outcome != AttemptUnknown || s.embedded != nil {
+		return a
+	}
+	dir := a.Image
+	if dir == "" {
+		dir, _ = s.host.imagePath(a.Generation) // "" is found nowhere
+	}
+	if c, err := image.OpenConfig(image.OS, dir); err == nil && c.Generation == a.Generation {
+		a.Outcome = AttemptDone
+	}
+	return a
+}

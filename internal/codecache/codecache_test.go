@@ -1,0 +1,246 @@
+package codecache_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stasis-run/stasis/internal/codecache"
+)
+
+func open(t *testing.T) *codecache.Cache {
+	t.Helper()
+	c, err := codecache.Open(filepath.Join(t.TempDir(), "code"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// fill has an entry be n bytes of one file.
+func fill(n int) func(context.Context, string) error {
+	return func(_ context.Context, dir string) error {
+		return os.WriteFile(filepath.Join(dir, "code"), make([]byte, n), 0o600)
+	}
+}
+
+func key(n byte) codecache.Key { return codecache.Key{Module: [32]byte{n}, Pass: 1} }
+
+// names are what is in the cache.
+func names(t *testing.T, c *codecache.Cache) (out []string) {
+	t.Helper()
+	entries, err := os.ReadDir(c.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != "digests" {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
+func TestFill(t *testing.T) {
+	c := open(t)
+	if _, ok := c.Get(key(1)); ok {
+		t.Error("an entry is there before it was made")
+	}
+	dir, err := c.Fill(t.Context(), key(1), fill(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := c.Get(key(1)); !ok || got != dir || dir != c.Path(key(1)) {
+		t.Errorf("%s, %v, want %s", got, ok, dir)
+	}
+	st, err := os.Stat(filepath.Join(dir, "code"))
+	if err != nil || st.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+	if err := c.Verify(key(1).String()); err != nil {
+		t.Error(err)
+	}
+	for _, k := range []codecache.Key{key(2), {Module: key(1).Module, Pass: 2}, {Module: key(1).Module, Pass: 1, Counted: true}} {
+		if _, ok := c.Get(k); ok {
+			t.Errorf("%v is there, too", k)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "code"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Verify(key(1).String()); err == nil {
+		t.Error("a changed file is not found")
+	}
+	failure := errors.New("a failure")
+	if _, err := c.Fill(t.Context(), key(3), func(context.Context, string) error { return failure }); !errors.Is(err, failure) {
+		t.Errorf("error %v", err)
+	}
+	if got := names(t, c); len(got) != 1 {
+		t.Errorf("left: %v", got)
+	}
+}
+
+func TestFillAtOnce(t *testing.T) {
+	c := open(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			dir, err := c.Fill(t.Context(), key(1), fill(1000))
+			if err != nil || dir != c.Path(key(1)) {
+				t.Errorf("%s, %v", dir, err)
+			}
+			if err := c.Verify(key(1).String()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := names(t, c); len(got) != 1 {
+		t.Errorf("left: %v", got)
+	}
+}
+
+// What a compiler leaves that was subverted is refused, and nothing outside is
+// touched.
+func TestHostileHelper(t *testing.T) {
+	c := open(t)
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, make := range map[string]func(dir string) error{
+		"a symbolic link":         func(dir string) error { return os.Symlink(outside, filepath.Join(dir, "code")) },
+		"a link under our name":   func(dir string) error { return os.Symlink(outside, filepath.Join(dir, "SHA256SUMS")) },
+		"a second name":           func(dir string) error { return os.Link(outside, filepath.Join(dir, "code")) },
+		"a pipe":                  func(dir string) error { return unix.Mkfifo(filepath.Join(dir, "code"), 0o600) },
+		"a socket":                func(dir string) error { return unix.Mknod(filepath.Join(dir, "code"), unix.S_IFSOCK|0o600, 0) },
+		"a directory of our name": func(dir string) error { return os.Mkdir(filepath.Join(dir, "SHA256SUMS"), 0o700) },
+		"many files": func(dir string) error {
+			for i := range 100 {
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"itself gone": os.Remove,
+		"itself another": func(dir string) error {
+			return errors.Join(os.Remove(dir), os.Symlink(filepath.Dir(outside), dir))
+		},
+	} {
+		_, err := c.Fill(t.Context(), key(9), func(_ context.Context, dir string) error { return make(dir) })
+		if err == nil {
+			t.Errorf("%s is taken", name)
+		}
+		if got := names(t, c); len(got) > 0 {
+			t.Errorf("%s: left: %v", name, got)
+			os.RemoveAll(filepath.Join(c.Dir(), got[0]))
+		}
+	}
+	if st, err := os.Stat(outside); err != nil || st.Mode().Perm() != 0o600 || st.Size() != 0 {
+		t.Errorf("outside: %v, %v", st, err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	c := open(t)
+	for name, age := range map[string]time.Duration{".tmp-old": 2 * time.Hour, ".tmp-new": 0} {
+		dir := filepath.Join(c.Dir(), name)
+		at := time.Now().Add(-age)
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chtimes(dir, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Sweep()
+	if got := names(t, c); len(got) != 1 || got[0] != ".tmp-new" {
+		t.Errorf("left: %v", got)
+	}
+	if all, err := c.List(); len(all) > 0 || err != nil {
+		t.Errorf("listed: %v, %v", all, err)
+	}
+}
+
+func TestPrune(t *testing.T) {
+	c := open(t)
+	for i := range byte(4) {
+		dir, err := c.Fill(t.Context(), key(i), fill(10_000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-time.Duration(i) * time.Hour)
+		if err := os.Chtimes(dir, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Get(key(3)) // used just now
+	removed, err := c.Prune(25_000)
+	if err != nil || len(removed) != 2 {
+		t.Fatalf("%+v, %v", removed, err)
+	}
+	for i, want := range []bool{true, false, false, true} {
+		if _, ok := c.Get(key(byte(i))); ok != want {
+			t.Errorf("entry %d: %v", i, ok)
+		}
+	}
+	if removed, err := c.Prune(0); err != nil || len(removed) != 2 {
+		t.Errorf("%+v, %v", removed, err)
+	}
+}
+
+// A file that changes, and keeps its size, has another digest.
+func TestDigest(t *testing.T) {
+	c := open(t)
+	path := filepath.Join(t.TempDir(), "a.wasm")
+	check := func(content string) {
+		t.Helper()
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for range 2 {
+			if d, err := c.Digest(f); err != nil || d != sha256.Sum256([]byte(content)) {
+				t.Errorf("digest of %q: %x, %v", content, d, err)
+			}
+		}
+	}
+	for i := range 5 {
+		content := strings.Repeat(string(rune('a'+i)), 100)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		old := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(path, old, old); err != nil { // its ctime tells
+			t.Fatal(err)
+		}
+		check(content)
+	}
+	if testing.Short() {
+		return
+	}
+	time.Sleep(2500 * time.Millisecond)
+	check(strings.Repeat("e", 100)) // noted
+	notes, err := os.ReadDir(filepath.Join(c.Dir(), "digests"))
+	if err != nil || len(notes) != 1 {
+		t.Errorf("notes: %v, %v", notes, err)
+	}
+	for _, n := range notes { // half a note is none
+		if err := os.WriteFile(filepath.Join(c.Dir(), "digests", n.Name()), []byte("12"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(strings.Repeat("e", 100))
+	if err := os.WriteFile(path, []byte(strings.Repeat("f", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(strings.Repeat("f", 100))
+}

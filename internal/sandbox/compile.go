@@ -1,0 +1,69 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/spec"
+)
+
+// CompileCommand is the first argument of a process that compiles a module.
+const CompileCommand = "compile-child"
+
+// A CompileSetup is what such a process is told. The module comes with it.
+type CompileSetup struct {
+	Out     string `pb:"1"` // an empty directory, to be filled with code
+	Jail    string `pb:"2"`
+	Counted bool   `pb:"3"` // for tests of guests
+	Given   Given  `pb:"4"` // what of a jail the parent has made
+}
+
+// CompileMain is the process that compiles a module: hostile bytes in, code out,
+// and nothing else of the host.
+func CompileMain() {
+	var setup CompileSetup
+	conn, files := receiveSetup(CompileCommand, &setup)
+	if len(files) != 1 {
+		os.Exit(CodeFailed)
+	}
+	layers, err := compileJailed(&setup, files[0])
+	if conn.Send(Report{Fault: control.FaultOf(Advise(err)), Jail: layers}) != nil || err != nil {
+		os.Exit(CodeFailed)
+	}
+}
+
+func compileJailed(setup *CompileSetup, module *os.File) (layers []Layer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = bug(p)
+		}
+	}()
+	if layers, err = shutCompiler(setup); err != nil {
+		return layers, err
+	}
+	b, err := ReadModule(module)
+	if err != nil {
+		return layers, err
+	}
+	cache, err := wazero.OpenCache(setup.Out)
+	if err != nil {
+		return layers, err
+	}
+	s := spec.Spec{}
+	if setup.Counted {
+		s.StressUnwind = 1
+	}
+	ctx := context.Background()
+	e, err := wazero.New(ctx, EngineOptions(cache, &s))
+	if err != nil {
+		return layers, err
+	}
+	m, err := e.Compile(ctx, b)
+	if err == nil {
+		err = m.Close()
+	}
+	return layers, errors.Join(err, e.Close(), cache.Close())
+}

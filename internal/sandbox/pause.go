@@ -1,0 +1,98 @@
+package sandbox
+
+import (
+	"context"
+	"slices"
+
+	"github.com/stasis-run/stasis/internal/fault"
+	"github.com/stasis-run/stasis/internal/kernel"
+)
+
+// Pause stops all tasks until Resume, and waits until they are at rest. A
+// paused system can be saved, and goes on when it is restored; SIGKILL ends it.
+func (s *System) Pause(ctx context.Context) error {
+	s.pausing.Lock()
+	defer s.pausing.Unlock()
+	k := s.Kernel()
+	switch {
+	case k == nil:
+		return errEnded
+	case s.paused != nil:
+		return fault.New(fault.WrongState, "the system is paused already")
+	}
+	s.setHeld(true) // first: a signal that comes later finds the system paused
+	stop := k.Tasks().BeginExternalStop()
+	if err := stop.Wait(ctx); err != nil {
+		stop.End()
+		s.letGo()
+		return err
+	}
+	s.paused = stop
+	return nil
+}
+
+func (s *System) setHeld(held bool) (waiting []int32) {
+	s.holding.Lock()
+	defer s.holding.Unlock()
+	s.held = held
+	waiting, s.waiting = s.waiting, nil
+	return waiting
+}
+
+// maxWaiting bounds the signals that wait, in number: of each there need be one.
+const maxWaiting = 64
+
+// hold has a signal wait for the end of a pause, and reports whether there is
+// one. Each waits once, as in Linux.
+func (s *System) hold(sig int32) bool {
+	s.holding.Lock()
+	defer s.holding.Unlock()
+	if s.held && !slices.Contains(s.waiting, sig) && len(s.waiting) < maxWaiting {
+		s.waiting = append(s.waiting, sig)
+	}
+	return s.held
+}
+
+// letGo sends the signals that have waited.
+func (s *System) letGo() {
+	for _, sig := range s.setHeld(false) {
+		_ = s.signal(sig) // it was looked at when it came
+	}
+}
+
+// Resume ends a Pause.
+func (s *System) Resume() error {
+	s.pausing.Lock()
+	defer s.pausing.Unlock()
+	if s.paused == nil {
+		return fault.New(fault.WrongState, "the system is not paused")
+	}
+	s.paused.End()
+	s.paused = nil
+	s.letGo()
+	return nil
+}
+
+// State is what the system does: running, blocked, stopped or paused.
+func (s *System) State() string {
+	s.pausing.Lock()
+	paused := s.paused != nil
+	s.pausing.Unlock()
+	if paused {
+		return "paused"
+	}
+	state := kernel.Running
+	if k := s.Kernel(); k != nil {
+		for _, t := range k.Tasks().All() {
+			state = t.State()
+		}
+		if state == kernel.Stopped && k.Init().StoppedBy() == 0 {
+			state = kernel.Running // for a checkpoint: it goes on in a moment
+		}
+	}
+	switch state {
+	case kernel.Blocked, kernel.Stopped:
+		return state.String()
+	}
+	return kernel.Running.String() // also while it begins or ends
+}

@@ -1,0 +1,173 @@
+package spec_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stasis-run/stasis/internal/spec"
+)
+
+// number has what is refused be -1.
+func number[T int32 | int64](n T, err error) T {
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func TestParseSize(t *testing.T) {
+	for in, want := range map[string]int64{
+		"": 0, "1": 1, "64k": 64 << 10, "64K": 64 << 10, "5b": 5, "256m": 256 << 20, "4g": 4 << 30, "1024g": 1 << 40,
+		"-1": -1, "0": -1, "k": -1, "1t": -1, "99999999999g": -1, "9223372036854775807": -1, "1.5g": -1, " 1": -1, "1025g": -1, "1kk": -1,
+	} {
+		if got := number(spec.ParseSize(in)); got != want {
+			t.Errorf("size %q: %d, want %d", in, got, want)
+		}
+	}
+}
+
+func TestParseCPUs(t *testing.T) {
+	for in, want := range map[string]int64{
+		"": 0, "1": 1000, "0.5": 500, "2.25": 2250, "0.01": 10, "4096": 4096000, "1e1": 10000,
+		"0": -1, "-1": -1, "0.009": -1, "4097": -1, "NaN": -1, "Inf": -1, "-Inf": -1, "x": -1, " 1": -1,
+	} {
+		if got := number(spec.ParseCPUs(in)); got != want {
+			t.Errorf("cpus %q: %d, want %d", in, got, want)
+		}
+	}
+}
+
+func TestParseSignal(t *testing.T) {
+	for in, want := range map[string]int32{
+		"TERM": 15, "sigterm": 15, "SIGINT": 2, "winch": 28, "9": 9, "0": 0, "64": 64, "65": -1, "-1": -1, "": -1, "SIG": -1, "foo": -1, "SIGSIGINT": -1,
+	} {
+		if got := number(spec.ParseSignal(in)); got != want {
+			t.Errorf("signal %q: %d, want %d", in, got, want)
+		}
+	}
+	for n := int32(1); n < 32; n++ {
+		if back, err := spec.ParseSignal(spec.SignalName(n)); err != nil || back != n {
+			t.Errorf("signal %d is %s, which is %d: %v", n, spec.SignalName(n), back, err)
+		}
+	}
+	if got := spec.SignalName(40); got != "signal 40" {
+		t.Errorf("signal 40 is %s", got)
+	}
+}
+
+func TestCheckListen(t *testing.T) {
+	for s, ok := range map[string]bool{
+		"tcp:127.0.0.1:80": true, "tcp::80": true, "tcp:[::1]:80": true, "tcp:localhost:65535": true,
+		"": false, "tcp": false, "tcp:": false, "tcp:80": false, "udp:a:80": false, "tcp:a:0": false, "tcp:a:65536": false, "tcp:a:http": false,
+	} {
+		if err := spec.CheckListen(s); (err == nil) != ok {
+			t.Errorf("listen %q: %v", s, err)
+		}
+	}
+}
+
+func TestCheckClock(t *testing.T) {
+	for s, ok := range map[string]bool{"host": true, "fixed:2020-01-02T03:04:05Z": true, "offset:-1h": true, "x": false, "fixed:": false, "offset:1": false} {
+		if err := spec.CheckClock(s); (err == nil) != ok {
+			t.Errorf("clock %q: %v", s, err)
+		}
+	}
+}
+
+func TestParseDir(t *testing.T) {
+	cwd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type dir = spec.Dir
+	for _, c := range []struct {
+		in   string
+		want dir // the zero one is an error
+	}{
+		{"/a", dir{Host: "/a", Guest: "/a"}},
+		{"/a:/b", dir{Host: "/a", Guest: "/b"}},
+		{"/a:/b:ro", dir{Host: "/a", Guest: "/b", ReadOnly: true}},
+		{"/a:/b:rw", dir{Host: "/a", Guest: "/b"}},
+		{"/a:/b:shared", dir{Host: "/a", Guest: "/b", Shared: true}},
+		{"/a:/b:ro,shared", dir{Host: "/a", Guest: "/b", ReadOnly: true, Shared: true}},
+		{"/a:ro", dir{Host: "/a", Guest: "/a", ReadOnly: true}},
+		{"/a:b", dir{Host: "/a", Guest: "/b"}},
+		{"/a/../b//c/:/d/../e/", dir{Host: "/b/c", Guest: "/e"}},
+		{"/a:/../../b", dir{Host: "/a", Guest: "/b"}},
+		{"rel:/w", dir{Host: filepath.Join(cwd, "rel"), Guest: "/w"}},
+		{"rel", dir{Host: filepath.Join(cwd, "rel"), Guest: "/rel"}},
+		{"/a:/ro:ro", dir{Host: "/a", Guest: "/ro", ReadOnly: true}},
+		{in: ""}, {in: ":"}, {in: ":/b"}, {in: "/a:/"}, {in: "/a:/b/.."}, {in: "."}, {in: "/"}, {in: "/a:/b:ro:ro"},
+		{in: "ro:ro:ro:ro"}, {in: "/a:/b:ro,x"},
+	} {
+		got, err := spec.ParseDir(c.in)
+		if err != nil {
+			got = dir{}
+		}
+		if got != c.want {
+			t.Errorf("%q: %+v, want %+v (%v)", c.in, got, c.want, err)
+		}
+	}
+}
+
+func TestParseTmpfs(t *testing.T) {
+	for in, want := range map[string]spec.Tmpfs{
+		"/tmp": {Guest: "/tmp"}, "tmp": {Guest: "/tmp"}, "/a/../b": {Guest: "/b"}, "/tmp:size=64m": {Guest: "/tmp", Size: 64 << 20}, "/tmp:size=": {Guest: "/tmp"},
+		"": {}, "/": {}, "/..": {}, "/tmp:size=x": {}, "/tmp:mode=1": {}, "/tmp:size=1:2": {},
+	} {
+		got, err := spec.ParseTmpfs(in)
+		if err != nil {
+			got = spec.Tmpfs{}
+		}
+		if got != want {
+			t.Errorf("%q: %+v, want %+v (%v)", in, got, want, err)
+		}
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	for _, name := range []string{"a", "A9", "a.b-c_d", strings.Repeat("x", 63)} {
+		if err := spec.CheckName(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"", ".", "..", "-a", ".a", "_a", "a/b", "../a", "a b", "a\n", "a\x00", "ä", strings.Repeat("x", 64)} {
+		if err := spec.CheckName(name); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good := spec.Spec{Version: spec.Version, Module: "/a.wasm"}
+	if err := good.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*spec.Spec){
+		"version":  func(s *spec.Spec) { s.Version++ },
+		"nothing":  func(s *spec.Spec) { s.Module = "" },
+		"relative": func(s *spec.Spec) { s.Module = "a.wasm" },
+		"workdir":  func(s *spec.Spec) { s.Workdir = "a" },
+		"memory":   func(s *spec.Spec) { s.Memory = -1 },
+		"timeout":  func(s *spec.Spec) { s.Timeout = -time.Second },
+		"env":      func(s *spec.Spec) { s.Env = []string{"A"} },
+		"env name": func(s *spec.Spec) { s.Env = []string{"=a"} },
+		"env nul":  func(s *spec.Spec) { s.Env = []string{"A=\x00"} },
+		"root":     func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "/a", Guest: "/"}} },
+		"host":     func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "a", Guest: "/a"}} },
+		"unclean":  func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "/a", Guest: "/a/.."}} },
+		"twice":    func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "/a", Guest: "/b"}, {Host: "/c", Guest: "/b"}} },
+		"twice, of two": func(s *spec.Spec) {
+			s.Dirs, s.Tmpfs = []spec.Dir{{Host: "/a", Guest: "/b"}}, []spec.Tmpfs{{Guest: "/b"}}
+		},
+	} {
+		s := good
+		change(&s)
+		if err := s.Check(); err == nil {
+			t.Errorf("%s: %+v is taken", name, s)
+		}
+	}
+}
