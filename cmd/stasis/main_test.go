@@ -40,6 +40,12 @@ func TestScript(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Condition: func(cond string) (bool, error) {
+			if cond == "strict" {
+				return strictWorks(t), nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
 		Setup: func(e *testscript.Env) error {
 			home := filepath.Join(e.WorkDir, ".home")
 			tmp := filepath.Join(e.WorkDir, ".tmp")
@@ -71,6 +77,13 @@ func TestScript(t *testing.T) {
 			"oneline":   cmdOneLine,
 		},
 	})
+}
+
+// strictWorks reports whether this host has all layers of the jail.
+func strictWorks(t *testing.T) bool {
+	cmd := exec.CommandContext(t.Context(), "stasis", "run", "--rm", "--jail", "strict", "testdata/guests/hello.wasm")
+	cmd.Env = append(os.Environ(), "STASIS_HOME="+t.TempDir())
+	return cmd.Run() == nil
 }
 
 // endAll ends the systems that a script left.
