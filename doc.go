@@ -3,7 +3,7 @@
 // elsewhere, any number of times.
 //
 //	host := &stasis.Host{}
-//	sys, err := host.New(ctx, stasis.Options{Name: "job", Spec: stasis.Spec{Module: "/work/job.wasm"}})
+//	sys, err := host.New(ctx, stasis.Options{Name: "job", Spec: stasis.Spec{Module: "/srv/job.wasm"}})
 //	err = sys.Start(ctx)
 //	stats, err := sys.Checkpoint(ctx, stasis.CheckpointOptions{Leave: true})
 //	exit, err := sys.Wait(ctx)

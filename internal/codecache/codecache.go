@@ -27,14 +27,17 @@ import (
 )
 
 // A Cache is a directory of compiled code.
-type Cache struct{ dir string }
+type Cache struct {
+	dir string
+	now func() time.Time // immutable; a test's own
+}
 
 // Open opens or makes the cache in dir.
 func Open(dir string) (*Cache, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "digests"), 0o700); err != nil {
 		return nil, fmt.Errorf("code cache: %w (set XDG_CACHE_HOME to a writable place)", err)
 	}
-	return &Cache{dir}, nil
+	return &Cache{dir, time.Now}, nil
 }
 
 // Dir is the cache's directory.
@@ -240,7 +243,7 @@ func (c *Cache) Digest(f *os.File) (d [32]byte, err error) {
 		return d, err
 	}
 	h.Sum(d[:0])
-	if time.Since(time.Unix(0, max(st.Mtim.Nano(), st.Ctim.Nano()))) > settled {
+	if c.now().Sub(time.Unix(0, max(st.Mtim.Nano(), st.Ctim.Nano()))) > settled {
 		_ = os.WriteFile(note, []byte(hex.EncodeToString(d[:])), 0o600) // else it is read again
 	}
 	return d, nil

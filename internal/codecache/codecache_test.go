@@ -224,10 +224,7 @@ func TestDigest(t *testing.T) {
 		}
 		check(content)
 	}
-	if testing.Short() {
-		return
-	}
-	time.Sleep(2500 * time.Millisecond)
+	c.Later(2500 * time.Millisecond)
 	check(strings.Repeat("e", 100)) // noted
 	notes, err := os.ReadDir(filepath.Join(c.Dir(), "digests"))
 	if err != nil || len(notes) != 1 {

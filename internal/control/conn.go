@@ -4,10 +4,10 @@
 // A frame is a message in protobuf's encoding, after its length in three bytes,
 // little-endian, and the number of descriptors that go along as SCM_RIGHTS in a
 // fourth: the kernel may hand over a frame with the descriptors of the next one.
-// The first
-// frame is a Call, which names the version of its sender; what follows depends
-// on the operation. Messages only ever gain fields, and operations are only
-// ever added: an older system answers a call that it does not know with the
+//
+// The first frame is a Call, which names the version of its sender; what follows
+// depends on the operation. Messages only ever gain fields, and operations are
+// only ever added: an older system answers a call that it does not know with the
 // kind Unsupported and its own version.
 package control
 

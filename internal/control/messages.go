@@ -151,10 +151,8 @@ type CheckpointAnswer struct {
 	Attempt    uint64 `pb:"1"` // first: the attempt's number
 	Generation string `pb:"2,text"`
 	File       string `pb:"3,text"` // make this file
-	Done       int64  `pb:"4"`      // progress: bytes written
-	Total      int64  `pb:"5"`      //           of so many
-	Written    bool   `pb:"6"`      // publish it
-	Stats      *Stats `pb:"7"`      // last
+	Written    bool   `pb:"4"`      // publish it
+	Stats      *Stats `pb:"5"`      // last
 }
 
 // A CheckpointReply is what the client says.

@@ -159,13 +159,3 @@ func ParseSignal(s string) (int32, error) {
 	}
 	return 0, fmt.Errorf("signal %q is not known (a number, or a name such as TERM)", s)
 }
-
-// SignalName is a signal's name, such as SIGTERM, or its number.
-func SignalName(n int32) string {
-	for name, number := range signals {
-		if number == n {
-			return "SIG" + name
-		}
-	}
-	return "signal " + strconv.Itoa(int(n))
-}

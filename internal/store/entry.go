@@ -144,9 +144,6 @@ func (e *Entry) Running() bool {
 // System reads what the system is.
 func (e *Entry) System() (s System, err error) { return s, e.read("system.json", &s) }
 
-// SetSystem writes what the system is.
-func (e *Entry) SetSystem(s System) error { return e.write("system.json", s) }
-
 // LastRun reads the latest run; fs.ErrNotExist says that there was none.
 func (e *Entry) LastRun() (r Run, err error) { return r, e.read("run.json", &r) }
 

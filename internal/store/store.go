@@ -107,7 +107,6 @@ var (
 	ErrNotFound = errors.New("no such system")
 	ErrTaken    = errors.New("the name is taken")
 	ErrRunning  = errors.New("the system is running")
-	ErrBusy     = errors.New("another command is changing the system")
 )
 
 // RandomID makes a number of n bytes, in hexadecimal.

@@ -67,7 +67,7 @@ func mainJob(t *testing.T, name string, deep int) {
 	}
 	module, err := guests.Path(ctx, name)
 	if guests.IsUnavailable(err) {
-		t.Skip(err)
+		t.Skipf("the guest cannot be had here: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -135,7 +135,7 @@ func TestPrograms(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				path, err := guests.Path(t.Context(), name)
 				if guests.IsUnavailable(err) {
-					t.Skip(err)
+					t.Skipf("the guest cannot be had here: %v", err)
 				}
 				if err != nil {
 					t.Fatal(err)
