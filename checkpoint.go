@@ -129,6 +129,8 @@ func (t *target) serve(c *control.Conn) (Stats, error) {
 			}
 		case k.Stats != nil:
 			return *k.Stats, nil
+		default: // to wait for what it waits for would be for ever
+			return Stats{}, fault.Advise(fault.Unsupported, errors.New("the system's answer is not understood"), "save it with the stasis that started it: stasis inspect tells which")
 		}
 	}
 }

@@ -113,7 +113,7 @@ func (p *Process) Gone() <-chan struct{} {
 func (p *Process) Release() {
 	p.Conn.Close()
 	p.Exit.Close()
-	_ = p.cmd.Process.Release() // never fails here
+	p.Gone() // for whoever stays: else it is a zombie when it has ended
 }
 
 // hand gives the process what was opened, and waits for its report.
