@@ -203,6 +203,9 @@ func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (i
 // finish makes an image of what is written. The guest may run on meanwhile.
 func (s *saving) finish(config image.Config) error {
 	config.Created = time.Now().UTC()
+	if len(s.k.Init().Module().Tags()) > 0 {
+		config.Requires = append(config.Requires, image.FeatureExceptions)
+	}
 	if s.o.Thin {
 		digest := s.k.Init().Module().Digest()
 		config.Requires = append(config.Requires, image.FeatureThin)

@@ -50,6 +50,10 @@ type Module interface {
 	// Export finds an exported function.
 	Export(name string) (fn uint32, t wasm.FuncType, ok bool)
 
+	// Tags lists the kinds of exceptions that the module knows, imported ones
+	// first.
+	Tags() []Tag
+
 	// FuncName is the name of a function for people.
 	FuncName(fn uint32) string
 
@@ -81,7 +85,8 @@ type Host interface {
 	//
 	// With Return the guest goes on with the results. With Unwind its stack is
 	// taken apart and Run returns; the call is then the thread's pending call,
-	// and the guest goes on after Complete.
+	// and the guest goes on after Complete. With Throw it throws what the host
+	// has given to Thread.Throw.
 	Call(fn uint32, stack []uint64) Action
 }
 
@@ -92,6 +97,7 @@ type Action int
 const (
 	Return Action = iota
 	Unwind
+	Throw
 )
 
 // An EventKind says why Run returned.
@@ -106,13 +112,31 @@ const (
 	// Trapped: the guest did what it may not. Event has the trap. The stack is
 	// gone, the rest of the thread is as the guest left it.
 	Trapped
+	// Threw: nothing caught what the guest threw. Event has the exception, and a
+	// trap that says so. The stack is gone as with Trapped.
+	Threw
 )
 
 // An Event is why Run returned.
 type Event struct {
 	Kind    EventKind
 	Results []uint64 // Exited: valid until the next call of a method
-	Trap    *Trap
+	Trap    *Trap    // Trapped, Threw
+
+	Exception *Exception // Threw
+}
+
+// An Exception is what is thrown: a tag's values.
+type Exception struct {
+	Number uint32  `pb:"1"` // by which references name it; 0 if there is none
+	Tag    uint32  `pb:"2"` // of several imports of one tag, the first
+	Values []Value `pb:"3"`
+}
+
+// A Tag is a kind of exceptions.
+type Tag struct {
+	Module, Name string         // of the import; "" if the module defines it
+	Params       []wasm.ValType // of its exceptions' values
 }
 
 // A Thread runs the guest code of one task. Only Interrupt may be called from
@@ -141,6 +165,11 @@ type Thread interface {
 
 	// Complete ends the pending call with its results.
 	Complete(results []uint64)
+
+	// Throw has the pending call, or the one that Host.Call is asked for and
+	// answers with Throw, throw. References to exceptions among the values must
+	// be of this thread.
+	Throw(e *Exception) error
 
 	// Memory is the thread's linear memory.
 	Memory() Memory
@@ -184,6 +213,9 @@ type State struct {
 	// MemorySize is the memory's length in bytes. New grows the memory to it;
 	// its content is the caller's.
 	MemorySize uint64 `pb:"7"`
+
+	// Exceptions are those to which references exist, by number.
+	Exceptions []Exception `pb:"8"`
 }
 
 // A Frame is a record: a function at a position, and its live values.
@@ -198,10 +230,15 @@ type Slot struct {
 	Operand bool   `pb:"1"` // a slot of the operand stack, counted from the bottom
 	Index   uint32 `pb:"2"`
 	Value   Value  `pb:"3"`
+
+	// Caught marks what a catch around the position has caught, for a rethrow;
+	// Index is the position of the catch.
+	Caught bool `pb:"4"`
 }
 
 // A Value is a wasm value. Function references are function indices plus one,
-// 0 is null; other references are the host's numbers.
+// references to exceptions are their numbers, 0 is null; other references are
+// the host's numbers.
 type Value struct {
 	Type wasm.ValType `pb:"1"` // as in a module: 0x7f is an i32
 	Lo   uint64       `pb:"2"`

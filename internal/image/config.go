@@ -30,6 +30,10 @@ const (
 	// FeatureThin says that the modules are not in the image.
 	FeatureThin = "thin"
 
+	// FeatureExceptions says that the program has exceptions: its frames may
+	// wait in handlers, and the state may hold what was thrown.
+	FeatureExceptions = "exceptions"
+
 	// FeatureParent and FeatureJournal are reserved: this version refuses
 	// images that hold only what changed since a parent, or a journal.
 	FeatureParent  = "parent"
@@ -37,7 +41,7 @@ const (
 )
 
 // known lists the features that this package understands.
-var known = []string{FeatureThin}
+var known = []string{FeatureThin, FeatureExceptions}
 
 // Bounds of what an image may hold, looked at before anything is allocated.
 const (

@@ -17,18 +17,22 @@ type body struct {
 	code    []byte
 	instrs  []instr
 	targets []uint32        // of all br_tables, one after the other
+	clauses []wasm.Catch    // of all try_tables, one after the other
 	tees    []tee           // by instruction, then slot
 	sites   []site          // by pos
 	heights map[int32]int32 // operands below each reachable block's parameters, by opener
 	live    []bitset        // live locals of each site; nil for the entry
+
+	tries    bool           // has a try of either encoding
+	rethrown map[int32]bool // catches whose exception some rethrow throws again
 }
 
 // An instr is one instruction of a body. The zero flags mean: as it is.
 type instr struct {
 	op       wasm.Opcode
 	pos, end uint32 // bytes of the body
-	a, b     uint32 // indices; br_table: its part of targets; else: the if
-	match    int32  // block, loop, if: the else or end; else: the end; end: its opener (-1: the function's)
+	a, b     uint32 // indices; br_table, try_table: its part of targets, clauses
+	match    int32  // block, loop, if, try: the first else or catch, or the end; else, catch: the next catch or the end; end, delegate: its opener (-1: the function's)
 	block    wasm.BlockType
 	ref      wasm.ValType // selects and reference instructions: the type they are about
 	base     int32        // operands below what it leaves
@@ -51,6 +55,8 @@ type site struct {
 	kind    SiteKind
 	operand []wasm.ValType // operand stack of the record
 	results []wasm.ValType // SiteCall: of the call
+	caught  []int32        // catches around it whose exception may be thrown again, outermost first
+	guarded bool           // SiteCall: some try around it has handlers for what the callee throws
 }
 
 // opener is an open block while a body is read.
@@ -58,6 +64,7 @@ type opener struct {
 	index  int32   // of its instruction; -1: the function
 	height int     // len(made) below its parameters
 	params []int32 // if: the instructions that left its parameters, for the else
+	last   int32   // its last else or catch so far, or 0
 }
 
 // A reader makes a body from a walk over a function.
@@ -83,7 +90,7 @@ func (r *reader) analyse(w *wasm.Walker, defined uint32, b *body) error {
 	clear(b.heights)
 	*b = body{
 		fn: uint32(p.imports) + defined, typ: p.funcType(uint32(p.imports) + defined), code: code,
-		instrs: b.instrs[:0], targets: b.targets[:0], tees: b.tees[:0], sites: b.sites[:0], heights: b.heights,
+		instrs: b.instrs[:0], targets: b.targets[:0], clauses: b.clauses[:0], tees: b.tees[:0], sites: b.sites[:0], heights: b.heights,
 	}
 	if r.teed == nil {
 		r.teed = make(map[[2]int32]bool)
@@ -100,6 +107,7 @@ func (r *reader) analyse(w *wasm.Walker, defined uint32, b *body) error {
 		x, y := b.tees[i], b.tees[j]
 		return x.instr < y.instr || x.instr == y.instr && x.slot < y.slot
 	})
+	b.findHandlers()
 	b.findLive()
 	if want := int(p.firstSite[defined+1] - p.firstSite[defined]); len(b.sites) != want {
 		panic(fmt.Sprintf("instrument: function %d has %d sites, the survey counted %d", b.fn, len(b.sites), want))
@@ -122,12 +130,19 @@ func (r *reader) visit(in *wasm.Instr, st *wasm.State) error {
 		x.a, x.b = uint32(len(b.targets)), uint32(len(in.Targets))
 		b.targets = append(b.targets, in.Targets...)
 	}
+	b.tries = b.tries || isTry(in.Op)
+	if in.Op == wasm.OpTryTable {
+		x.a, x.b = uint32(len(b.clauses)), uint32(len(in.Catches))
+		b.clauses = append(b.clauses, in.Catches...)
+	}
 	switch {
 	case isBlock(in.Op):
 		r.enter(i, in, st)
 	case in.Op == wasm.OpElse:
 		r.turn(i)
-	case in.Op == wasm.OpEnd:
+	case isCatch(in.Op):
+		r.catch(i)
+	case isEnd(in.Op):
 		r.leave(i)
 	case !x.dead:
 		x.sliced = isSliced(in, &r.prev)
@@ -145,7 +160,18 @@ func (r *reader) visit(in *wasm.Instr, st *wasm.State) error {
 }
 
 func isBlock(op wasm.Opcode) bool {
-	return op == wasm.OpBlock || op == wasm.OpLoop || op == wasm.OpIf
+	return op == wasm.OpBlock || op == wasm.OpLoop || op == wasm.OpIf || op == wasm.OpTry || op == wasm.OpTryTable
+}
+
+// isEnd reports whether op closes a block.
+func isEnd(op wasm.Opcode) bool { return op == wasm.OpEnd || op == wasm.OpDelegate }
+
+// endOf is the index of what closes the block that instruction i opens.
+func (b *body) endOf(i int32) int32 {
+	for i = b.instrs[i].match; !isEnd(b.instrs[i].op); {
+		i = b.instrs[i].match
+	}
+	return i
 }
 
 // enter opens a block.
@@ -180,14 +206,23 @@ func (r *reader) enter(i int32, in *wasm.Instr, st *wasm.State) {
 func (r *reader) turn(i int32) {
 	b, o := r.b, &r.open[len(r.open)-1]
 	r.made = append(r.made[:o.height], o.params...)
-	b.instrs[o.index].match = i
-	b.instrs[i].a = uint32(o.index)
+	r.link(o, i)
 	b.instrs[i].block = b.instrs[o.index].block
 	b.instrs[i].dead = b.instrs[o.index].dead
 }
 
-// leave closes a block. match of an end is its opener; of an opener without
-// else, and of an else, it is the end.
+// link makes instruction i the one that follows in the block: an else, a catch
+// or its end.
+func (r *reader) link(o *opener, i int32) {
+	at := o.index
+	if o.last > 0 {
+		at = o.last
+	}
+	r.b.instrs[at].match = i
+	o.last = i
+}
+
+// leave closes a block.
 func (r *reader) leave(i int32) {
 	b, o := r.b, r.open[len(r.open)-1]
 	r.open = r.open[:len(r.open)-1]
@@ -199,11 +234,7 @@ func (r *reader) leave(i int32) {
 	first := &b.instrs[o.index]
 	b.instrs[i].block = first.block
 	b.instrs[i].dead = first.dead
-	if first.match >= 0 {
-		b.instrs[first.match].match = i
-	} else {
-		first.match = i
-	}
+	r.link(&o, i)
 	if first.dead {
 		return
 	}
@@ -262,6 +293,10 @@ func (b *body) site(p *Program, k int) Site {
 	for i, t := range x.operand {
 		s.Live = append(s.Live, Slot{Operand: true, Index: uint32(i), Type: t})
 	}
+	for _, c := range x.caught {
+		s.Live = append(s.Live, Slot{Caught: true, Index: uint32(c) + 1, Type: exception})
+	}
+	s.Guarded = x.guarded
 	return s
 }
 
@@ -277,7 +312,8 @@ func (r *reader) effect(in *wasm.Instr) (pops, pushes int) {
 		t := m.Types[in.A]
 		return len(t.Params) + 1, len(t.Results)
 	case wasm.OpBr, wasm.OpBrTable, wasm.OpReturn, wasm.OpUnreachable,
-		wasm.OpReturnCall, wasm.OpReturnCallIndirect, wasm.OpReturnCallRef:
+		wasm.OpReturnCall, wasm.OpReturnCallIndirect, wasm.OpReturnCallRef,
+		wasm.OpThrow, wasm.OpThrowRef, wasm.OpRethrow:
 		return 0, 0
 	case wasm.OpNop, wasm.OpElemDrop, wasm.OpDataDrop:
 		return 0, 0

@@ -214,8 +214,11 @@ func (e *emitter) unpack(s *Site, wire []Wire) {
 			e.pullWire(slot.Type, low[w.Live], from)
 		}
 		to := e.local(slot.Index)
-		if slot.Operand {
+		switch {
+		case slot.Operand:
 			to = e.temp(int32(slot.Index), slot.Type)
+		case slot.Caught:
+			to = e.caughtBy(int32(slot.Index) - 1)
 		}
 		e.op1(wasm.OpLocalSet, to)
 	}
@@ -239,8 +242,10 @@ func (e *emitter) fetch(i int, w Wire) uint32 {
 func (e *emitter) reopen(i int32, s *Site, results uint32) {
 	b := e.b
 	around := b.around(i)
-	operands := s.Live[len(s.Live)-len(b.sites[b.instrs[i].site].operand):]
-	e.labels = append(e.labels, label{opener: -1})
+	here := &b.sites[b.instrs[i].site]
+	operands := s.Live[len(s.Live)-len(here.operand)-len(here.caught):]
+	operands = operands[:len(here.operand)]
+	e.push(label{opener: -1})
 	at := int32(0)
 	push := func(to int32) {
 		for ; at < to; at++ {
@@ -248,18 +253,22 @@ func (e *emitter) reopen(i int32, s *Site, results uint32) {
 		}
 	}
 	for _, o := range around {
-		x := &b.instrs[o]
-		push(b.heights[o])
+		x := &b.instrs[o.opener]
+		push(b.heights[o.opener])
 		params, results := e.p.mod.BlockSig(x.block)
+		if isTry(x.op) && o.arm == 0 {
+			e.openTry(o.opener, nil, results)
+			continue
+		}
 		if x.op == wasm.OpLoop {
 			e.block(wasm.OpBlock, nil, results)
 			exit := e.open
 			e.block(wasm.OpBlock, nil, params)
-			e.labels = append(e.labels, label{opener: o, depth: e.open, loop: &reopened{exit: exit}})
+			e.push(label{opener: o.opener, depth: e.open, loop: &reopened{exit: exit}})
 			continue
 		}
 		e.block(wasm.OpBlock, nil, results)
-		e.labels = append(e.labels, label{opener: o, depth: e.open, joined: false})
+		e.push(label{opener: o.opener, arm: o.arm, depth: e.open})
 	}
 	push(int32(len(operands)))
 	if s.Kind == SiteLoop {
@@ -270,17 +279,26 @@ func (e *emitter) reopen(i int32, s *Site, results uint32) {
 		e.op1(wasm.OpLocalGet, results+uint32(k))
 	}
 	e.keep(i)
+	if here.guarded {
+		e.throwCheck()
+	}
 	e.code(i+1, 0)
 }
 
-// around lists the openers of the blocks around instruction i, outermost first.
-func (b *body) around(i int32) []int32 {
-	var open []int32
+// An enclosure is a block around a site: what opens it, and in which handler of
+// a try the site is.
+type enclosure struct{ opener, arm int32 }
+
+// around lists the blocks around instruction i, outermost first.
+func (b *body) around(i int32) []enclosure {
+	var open []enclosure
 	for k := range i {
 		switch x := &b.instrs[k]; {
 		case isBlock(x.op):
-			open = append(open, k)
-		case x.op == wasm.OpEnd:
+			open = append(open, enclosure{opener: k})
+		case isCatch(x.op):
+			open[len(open)-1].arm = k
+		case isEnd(x.op):
 			open = open[:len(open)-1]
 		}
 	}
@@ -318,5 +336,5 @@ func (e *emitter) closeReopened(l *label) {
 
 // peels reports whether continuations carry a loop along.
 func (e *emitter) peels(opener int32) bool {
-	return int(e.b.instrs[e.endOf(opener)].end-e.b.instrs[opener].pos) <= e.p.opts.PeelLimit
+	return int(e.b.instrs[e.b.endOf(opener)].end-e.b.instrs[opener].pos) <= e.p.opts.PeelLimit
 }

@@ -45,7 +45,10 @@ type label struct {
 	joined bool  // if: the end of the then arm is reached
 	whole  bool  // if: emitted as one, not as what is left of an arm
 	loop   *reopened
-	copied bool // a copy of the body of a loop (unroll)
+	guard  *guard // try: its body is being emitted, and handlers follow
+	arm    int32  // try: the catch whose handler is being emitted, or 0
+	throws int32  // the label to whose handlers goes what is thrown here, or -1
+	copied bool   // a copy of the body of a loop (unroll)
 }
 
 // reopened is a loop around the site of a continuation. Its body is emitted
@@ -137,7 +140,7 @@ func (e *emitter) code(i int32, floor int) int32 {
 	for ; ; i++ {
 		x := &e.b.instrs[i]
 		switch {
-		case x.op == wasm.OpEnd:
+		case isEnd(x.op):
 			done := len(e.labels)-1 == floor
 			e.closeBlock(i, x)
 			if done {
@@ -149,9 +152,11 @@ func (e *emitter) code(i int32, floor int) int32 {
 				continue
 			}
 			e.turn()
+		case isCatch(x.op):
+			i = e.clause(i, x)
 		case isBlock(x.op):
 			if !e.reach {
-				i = e.endOf(i)
+				i = e.b.endOf(i)
 				continue
 			}
 			if n := e.copies(i, x); n > 1 {
@@ -165,18 +170,14 @@ func (e *emitter) code(i int32, floor int) int32 {
 	}
 }
 
-func (e *emitter) endOf(i int32) int32 {
-	m := e.b.instrs[i].match
-	if e.b.instrs[m].op == wasm.OpElse {
-		m = e.b.instrs[m].match
-	}
-	return m
-}
-
 func (e *emitter) openBlock(i int32, x *instr) {
 	params, results := e.p.mod.BlockSig(x.block)
+	if isTry(x.op) {
+		e.openTry(i, params, results)
+		return
+	}
 	e.block(x.op, params, results)
-	e.labels = append(e.labels, label{opener: i, depth: e.open, whole: true})
+	e.push(label{opener: i, depth: e.open, whole: true})
 	if x.op == wasm.OpLoop {
 		e.keep(i)
 		e.loopHead(x)
@@ -209,6 +210,8 @@ func (e *emitter) closeBlock(i int32, x *instr) {
 	case l.opener < 0:
 		e.op(wasm.OpEnd)
 		return
+	case l.whole && isTry(e.b.instrs[l.opener].op):
+		e.closeTry(&l)
 	default:
 		e.end()
 		first := &e.b.instrs[l.opener]
@@ -261,6 +264,9 @@ func (e *emitter) instr(i int32, x *instr) {
 	case wasm.OpReturnCall, wasm.OpReturnCallIndirect:
 		e.tailCall(x)
 		e.reach = false
+	case wasm.OpThrow, wasm.OpThrowRef, wasm.OpRethrow:
+		e.throw(i, x)
+		e.reach = false
 	case wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit, wasm.OpDataDrop:
 		e.bulk(x)
 	case wasm.OpSelect:
@@ -278,6 +284,9 @@ func (e *emitter) instr(i int32, x *instr) {
 	e.keep(i)
 	if x.site >= 0 {
 		e.modeCheck()
+		if !x.sliced {
+			e.throwCheck()
+		}
 		if e.returnsAfter(i) { // what the callee returned are dummies as well
 			e.save(x.site, runtimeLeave0)
 		} else {
@@ -417,7 +426,9 @@ func (e *emitter) left(x *instr) []wasm.ValType {
 		return e.p.mod.Types[x.a].Results
 	case wasm.OpLoop:
 		return params
-	case wasm.OpEnd:
+	case wasm.OpCatch:
+		return e.p.tagParams(x.a)
+	case wasm.OpEnd, wasm.OpDelegate:
 		return results
 	}
 	return nil

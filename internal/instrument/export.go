@@ -103,3 +103,23 @@ func ExportSetTable(i uint32) string { return fmt.Sprintf("set.t%d", i) }
 
 // ExportGrowTable (n) grows a table by nulls; it returns what table.grow does.
 func ExportGrowTable(i uint32) string { return fmt.Sprintf("grow.t%d", i) }
+
+// A Tag is a kind of exceptions.
+type Tag struct {
+	ID     uint32 // of all tags that are this one, the first
+	Params []wasm.ValType
+}
+
+// Tag describes a tag of the original module.
+func (p *Program) Tag(i uint32) (Tag, bool) {
+	if int(i) >= len(p.spaces.Tags) {
+		return Tag{}, false
+	}
+	return Tag{ID: uint32(p.tagID(i)), Params: p.tagParams(i)}, true
+}
+
+// Exceptions reports whether the guest can throw, or catch what the host throws.
+func (p *Program) Exceptions() bool { return p.needs[runtimeThrow] || len(p.tagIDs) > 0 }
+
+// IsException reports whether t is a type of references to exceptions.
+func IsException(t wasm.ValType) bool { return isException(t) }

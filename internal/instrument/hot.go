@@ -56,7 +56,7 @@ func (p *Program) Hot() ([]byte, error) {
 }
 
 func (h *hotModule) imports() {
-	h.out.Imports = slices.Clone(h.p.mod.Imports)
+	h.out.Imports = slices.DeleteFunc(slices.Clone(h.p.mod.Imports), func(im wasm.Import) bool { return im.Kind == wasm.ExternTag })
 	for i := range h.out.Imports {
 		im := &h.out.Imports[i]
 		switch im.Kind {
@@ -112,8 +112,8 @@ func (h *hotModule) tableInit(expr []byte) []byte {
 		return wasm.AppendOp(b, wasm.OpEnd)
 	}
 	var in wasm.Instr
-	if wasm.NewReader(expr).Next(&in) == nil && in.Op == wasm.OpRefNull && isFuncRef(wasm.RefNull(wasm.HeapType(in.A))) {
-		return nullFunc
+	if wasm.NewReader(expr).Next(&in) == nil && in.Op == wasm.OpRefNull {
+		return loweredNull(wasm.RefNull(wasm.HeapType(in.A)))
 	}
 	return expr
 }
@@ -130,6 +130,9 @@ func (h *hotModule) globalsAndLook() error {
 		if isFuncRef(g.Type.Type) {
 			g.Init = loweredInit(g.Init)
 			g.Type.Type = wasm.I32
+		} else if isException(g.Type.Type) {
+			g.Init = loweredException(g.Init)
+			g.Type.Type = wasm.ExternRef
 		}
 		h.out.Globals = append(h.out.Globals, g)
 	}
@@ -158,6 +161,16 @@ func loweredInit(expr []byte) []byte {
 	return wasm.AppendOp(wasm.AppendS32(wasm.AppendOp(nil, wasm.OpI32Const), n), wasm.OpEnd)
 }
 
+// loweredException is a constant reference to an exception: null, or that of
+// another global.
+func loweredException(expr []byte) []byte {
+	var in wasm.Instr
+	if wasm.NewReader(expr).Next(&in) == nil && in.Op == wasm.OpGlobalGet {
+		return expr
+	}
+	return nullExtern
+}
+
 // segments makes all active segments passive; the initializers apply them.
 func (h *hotModule) segments() error {
 	m := h.p.mod
@@ -167,8 +180,8 @@ func (h *hotModule) segments() error {
 		if out.Mode == wasm.Active {
 			out.Mode = wasm.Passive
 		}
-		if isFuncRef(e.Type) {
-			out.Type = wasm.FuncRef
+		if e.Type.IsRef() {
+			out.Type = h.tableElem(e.Type)
 		}
 		if !e.UseExprs {
 			for _, f := range e.Funcs {
@@ -221,14 +234,22 @@ func (h *hotModule) elemExpr(t wasm.ValType, x []byte) ([]byte, error) {
 	if in.Op != wasm.OpRefNull {
 		return nil, fmt.Errorf("%v in an element: %w", in.Op, ErrUnsupported)
 	}
-	if isFuncRef(t) {
-		return nullFunc, nil
-	}
-	return x, nil
+	return loweredNull(t), nil
 }
 
-// nullFunc is the constant expression for a null reference to a function.
-var nullFunc = []byte{byte(wasm.OpRefNull), byte(wasm.FuncRef), byte(wasm.OpEnd)}
+// loweredNull is the constant expression for a null reference.
+func loweredNull(t wasm.ValType) []byte {
+	if isFuncRef(t) {
+		return nullFunc
+	}
+	return nullExtern
+}
+
+// Constant expressions for null references to a function and to anything else.
+var (
+	nullFunc   = []byte{byte(wasm.OpRefNull), byte(wasm.FuncRef), byte(wasm.OpEnd)}
+	nullExtern = []byte{byte(wasm.OpRefNull), byte(wasm.ExternRef), byte(wasm.OpEnd)}
+)
 
 // allReferences is the content of the table of functions: item n+1 is function n.
 func (h *hotModule) allReferences() wasm.Elem {
@@ -288,7 +309,7 @@ func (p *Program) emitHot(env env, b *body) wasm.Code {
 		e.leave(0)
 		e.end()
 	}
-	e.labels = append(e.labels, label{opener: -1})
+	e.push(label{opener: -1})
 	e.code(0, 0)
 	declared := append(loweredAll(b.locals[np:]), e.tempTypes...)
 	return wasm.Code{Locals: localRuns(declared), Body: e.out}

@@ -27,7 +27,9 @@ type liveEnd struct {
 	opener int32
 	target bitset // at the end of a block, at the head of a loop
 	after  bitset // at the end, of loops too
-	other  bitset // if: live at the start of the else arm
+	other  bitset // if: live at the start of the else arm; try: of its handlers
+	throws bitset // what handlers need of what is thrown here; nil without any
+	all    bool   // try: one of its handlers takes everything
 }
 
 func (b *body) findLive() {
@@ -78,28 +80,21 @@ func (l *liver) run() {
 	for i := len(b.instrs) - 1; i >= 0; i-- {
 		x := &b.instrs[i]
 		switch {
-		case x.op == wasm.OpEnd:
+		case isEnd(x.op):
 			l.end(x)
-		case x.dead && !isBlock(x.op) && x.op != wasm.OpElse:
+		case x.dead && !isBlock(x.op) && x.op != wasm.OpElse && !isCatch(x.op):
 		case x.op == wasm.OpElse:
 			l.turn()
+		case isCatch(x.op):
+			l.catch(int32(i), x)
 		case isBlock(x.op):
 			if l.open(int32(i), x) {
-				i = l.endOf(int32(i)) + 1
+				i = int(l.b.endOf(int32(i))) + 1
 			}
 		default:
 			l.step(x)
 		}
 	}
-}
-
-// endOf is the index of the end of a block.
-func (l *liver) endOf(i int32) int {
-	m := l.b.instrs[i].match
-	if l.b.instrs[m].op == wasm.OpElse {
-		m = l.b.instrs[m].match
-	}
-	return int(m)
 }
 
 // end enters a block from behind.
@@ -114,7 +109,53 @@ func (l *liver) end(x *instr) {
 		}
 		e.target = head
 	}
+	if n := len(l.ends); n > 0 {
+		e.throws = l.ends[n-1].throws
+	}
+	switch {
+	case x.op == wasm.OpDelegate:
+		e.throws = l.ends[len(l.ends)-1-int(x.a)].throws
+	case x.match >= 0 && l.b.instrs[x.match].op == wasm.OpTryTable:
+		e.throws = l.clauses(&l.b.instrs[x.match], e.throws)
+	}
 	l.ends = append(l.ends, e)
+}
+
+// clauses is what the labels of a try_table's clauses need, and what is around
+// it if one may pass them all.
+func (l *liver) clauses(x *instr, around bitset) bitset {
+	if x.b == 0 {
+		return around
+	}
+	need := newBitset(len(l.b.locals))
+	all := false
+	for _, c := range l.b.clauses[x.a : x.a+x.b] {
+		need.or(l.label(c.Label))
+		all = all || !c.Kind.HasTag()
+	}
+	if !all && around != nil {
+		need.or(around)
+	}
+	return need
+}
+
+// catch goes from the start of a handler to the end of what is before it: the
+// handler before, or the body, in which throwing leads to all the handlers.
+func (l *liver) catch(i int32, x *instr) {
+	e := &l.ends[len(l.ends)-1]
+	if e.other == nil {
+		e.other = newBitset(len(l.b.locals))
+	}
+	e.other.or(l.live)
+	e.all = e.all || x.op == wasm.OpCatchAll
+	opener := l.b.instrs[l.b.endOf(i)].match
+	if l.b.instrs[opener].match == i {
+		if !e.all && e.throws != nil {
+			e.other.or(e.throws)
+		}
+		e.throws = e.other
+	}
+	l.set(e.after)
 }
 
 // turn goes from the else arm to the end of the then arm.
@@ -154,7 +195,11 @@ func (l *liver) open(i int32, x *instr) (again bool) {
 
 // step goes backwards over a plain instruction.
 func (l *liver) step(x *instr) {
-	if x.site >= 0 { // a call: what is live after it
+	throws := l.ends[len(l.ends)-1].throws
+	if x.site >= 0 { // a call: what is live after it, returned or thrown
+		if throws != nil && !x.sliced {
+			l.merge(throws)
+		}
 		l.b.live[x.site] = l.snapshot()
 	}
 	switch x.op {
@@ -181,5 +226,10 @@ func (l *liver) step(x *instr) {
 	case wasm.OpReturn, wasm.OpUnreachable, wasm.OpReturnCall, wasm.OpReturnCallIndirect, wasm.OpReturnCallRef:
 		l.set(newBitset(len(l.b.locals)))
 		l.clean = false
+	case wasm.OpThrow, wasm.OpThrowRef, wasm.OpRethrow:
+		if throws == nil {
+			throws = newBitset(len(l.b.locals))
+		}
+		l.set(throws)
 	}
 }

@@ -82,8 +82,11 @@ func (t *types) fnType(fn uint32) uint32 {
 // functions of one type become tables of any functions: what is in them is the
 // same, and call_indirect checks the type anyway.
 func (t *types) tableElem(elem wasm.ValType) wasm.ValType {
-	if isFuncRef(elem) {
+	switch {
+	case isFuncRef(elem):
 		return wasm.FuncRef
+	case isException(elem):
+		return wasm.ExternRef
 	}
 	return elem
 }

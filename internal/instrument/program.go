@@ -12,7 +12,7 @@ import (
 
 // Version is the version of the pass: of the code it makes and of the site ids
 // in it. It is part of every cache key. Records do not depend on it.
-const Version = 3
+const Version = 4
 
 // LookRaised is the raised value of the look global; the lowered one is 0.
 // It is above every depth, so that one comparison checks both.
@@ -42,6 +42,8 @@ type Program struct {
 	needs     [numRuntime]bool // runtime functions that the hot form imports
 	segments  bool             // some instruction reads a data segment
 	funcTable bool             // some instruction turns a number into a function reference
+
+	tagIDs []uint32 // per imported tag: the first of that name
 
 	spaces *wasm.Spaces
 	walker *wasm.Walker // only forked
@@ -104,7 +106,7 @@ func newProgram(m *wasm.Module, walker *wasm.Walker, digest [32]byte, opts Optio
 	if opts.PeelLimit == 0 {
 		opts.PeelLimit = DefaultPeelLimit
 	}
-	return &Program{
+	p := &Program{
 		mod:     m,
 		spaces:  m.Spaces(),
 		walker:  walker,
@@ -113,6 +115,8 @@ func newProgram(m *wasm.Module, walker *wasm.Walker, digest [32]byte, opts Optio
 		imports: m.NumImports(wasm.ExternFunc),
 		recent:  make(map[uint32]*body),
 	}
+	p.findTags()
+	return p
 }
 
 // Module returns the decoded original. It must not be changed.
@@ -190,15 +194,10 @@ func (p *Program) body(defined uint32) (*body, error) {
 // checkSupported refuses by name what a later version will take. It runs
 // before validation, so it must trust nothing.
 func checkSupported(m *wasm.Module) error {
-	if len(m.Tags) > 0 {
-		return fmt.Errorf("exception handling (the module defines tags): %w", ErrUnsupported)
-	}
 	for _, im := range m.Imports {
 		switch {
 		case im.Module == RuntimeModule:
 			return fmt.Errorf("import %s.%s: the name is the runtime's own: %w", im.Module, im.Name, ErrUnsupported)
-		case im.Kind == wasm.ExternTag:
-			return fmt.Errorf("exception handling (import %s.%s is a tag): %w", im.Module, im.Name, ErrUnsupported)
 		case im.Kind == wasm.ExternMemory && im.Memory.Shared:
 			return fmt.Errorf("shared memory (import %s.%s): %w", im.Module, im.Name, ErrUnsupported)
 		}

@@ -8,7 +8,8 @@ import "github.com/stasis-run/stasis/internal/wasm"
 // functions whose reference is ever taken (funcTable) turns the number into
 // one. Tables stay tables, so that call_indirect costs nothing; beside one
 // that the guest reads or writes, the host keeps the numbers (the shadow).
-// Externrefs stay as they are: engines hand their bits over.
+// Externrefs stay as they are: engines hand their bits over. References to
+// exceptions are externrefs whose bits are the host's numbers of exceptions.
 
 // isFuncRef reports whether t is a reference to a function.
 func isFuncRef(t wasm.ValType) bool {
@@ -79,17 +80,20 @@ func elemFunc(e *wasm.Elem, k int) (fn uint32, ok bool) {
 // needsMarkers reports whether lowering could make the type equal to another.
 func needsMarkers(t wasm.FuncType) bool {
 	for _, v := range t.Params {
-		if isFuncRef(v) {
+		if isFuncRef(v) || isException(v) {
 			return true
 		}
 	}
 	for _, v := range t.Results {
-		if isFuncRef(v) {
+		if isFuncRef(v) || isException(v) {
 			return true
 		}
 	}
 	return false
 }
+
+// isException reports whether t is a reference to an exception.
+func isException(t wasm.ValType) bool { return t.IsRef() && t.Heap() == wasm.HeapExn }
 
 // markerTypes are further hidden parameters that keep lowered types apart from
 // each other and from all others (whose last parameter is the depth, an i32):
@@ -197,9 +201,12 @@ func (e *emitter) externReference(x *instr) {
 	switch x.op {
 	case wasm.OpBrOnNull, wasm.OpBrOnNonNull:
 		e.op1(x.op, e.branch(x.a))
+	case wasm.OpRefNull:
+		e.zero(wasm.ExternRef)
 	case wasm.OpSelectT:
 		if lowered(x.ref) == wasm.ExternRef {
-			e.asIs(x)
+			e.op(x.op)
+			e.out = append(e.out, 1, byte(wasm.ExternRef))
 		} else {
 			e.selectValue(x)
 		}

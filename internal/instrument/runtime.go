@@ -25,6 +25,16 @@ type RuntimeFunc struct {
 //	                             Sets mode like a leave
 //	dropped  (kind, segment)     a data (0) or element (1) segment was dropped
 //	tableX                       the same operation on the shadow of a table
+//	throw    (tag, fn, pos)      throws the values of the record; sets mode
+//	throw.ref (exn, fn, pos)     throws an exception again; sets mode, or traps if
+//	                             exn is null
+//	thrown   () tag              what is being thrown
+//	caught   ()                  it is caught here; clears mode
+//	caught.ref () exn            the same, and it may be thrown again
+//	caught.word (n) value        word n of the values of what was caught last
+//	caught.item (n) ref          value n of them, an externref
+//	passed   (fn)                what is thrown leaves a function that might have
+//	                             caught it
 const (
 	RuntimePush8     = "push8"
 	RuntimeRef       = "ref"
@@ -37,6 +47,15 @@ const (
 	RuntimeTableFill = "table.fill"
 	RuntimeTableCopy = "table.copy"
 	RuntimeTableInit = "table.init"
+
+	RuntimeThrow      = "throw"
+	RuntimeThrowRef   = "throw.ref"
+	RuntimeThrown     = "thrown"
+	RuntimeCaught     = "caught"
+	RuntimeCaughtRef  = "caught.ref"
+	RuntimeCaughtWord = "caught.word"
+	RuntimeCaughtItem = "caught.item"
+	RuntimePassed     = "passed"
 )
 
 // RuntimeFuncs lists all of them.
@@ -88,6 +107,22 @@ func (f runtimeFunc) describe() RuntimeFunc {
 		return RuntimeFunc{RuntimeTableCopy, i32s(5), nil}
 	case runtimeTableInit:
 		return RuntimeFunc{RuntimeTableInit, i32s(5), nil}
+	case runtimeThrow:
+		return RuntimeFunc{RuntimeThrow, i32s(3), nil}
+	case runtimeThrowRef:
+		return RuntimeFunc{RuntimeThrowRef, []wasm.ValType{wasm.ExternRef, wasm.I32, wasm.I32}, nil}
+	case runtimeThrown:
+		return RuntimeFunc{RuntimeThrown, nil, i32s(1)}
+	case runtimeCaught:
+		return RuntimeFunc{RuntimeCaught, nil, nil}
+	case runtimeCaughtRef:
+		return RuntimeFunc{RuntimeCaughtRef, nil, []wasm.ValType{wasm.ExternRef}}
+	case runtimeCaughtWord:
+		return RuntimeFunc{RuntimeCaughtWord, i32s(1), i64s(1)}
+	case runtimeCaughtItem:
+		return RuntimeFunc{RuntimeCaughtItem, i32s(1), []wasm.ValType{wasm.ExternRef}}
+	case runtimePassed:
+		return RuntimeFunc{RuntimePassed, i32s(1), nil}
 	}
 	if f >= runtimeGive0 {
 		n := int(f - runtimeGive0)

@@ -70,6 +70,14 @@ const (
 	runtimeTableFill
 	runtimeTableCopy
 	runtimeTableInit
+	runtimeThrow
+	runtimeThrowRef
+	runtimeThrown
+	runtimeCaught
+	runtimeCaughtRef
+	runtimeCaughtWord
+	runtimeCaughtItem
+	runtimePassed
 	numRuntime
 
 	maxLeave = 8
@@ -95,6 +103,9 @@ func (e *emitter) save(k int32, last runtimeFunc) {
 	}
 	for slot, t := range s.operand {
 		from, types = append(from, e.temp(int32(slot), t)), append(types, t)
+	}
+	for _, c := range s.caught {
+		from, types = append(from, e.caughtBy(c)), append(types, exception)
 	}
 	e.saveValues(from, types, e.p.firstSite[int(e.b.fn)-e.p.imports]+SiteID(k), last)
 }

@@ -38,8 +38,12 @@ type SiteID uint32
 
 // A Slot is one live value of a frame: a local (parameters first), or an
 // operand stack slot counted from the bottom.
+//
+// Caught marks the exception that a catch around the site has caught, where a
+// rethrow may throw it again: Index is then the position of the catch.
 type Slot struct {
 	Operand bool
+	Caught  bool
 	Index   uint32
 	Type    wasm.ValType // of the original module
 }
@@ -56,10 +60,15 @@ type Site struct {
 	Pos uint32
 
 	// Live is what a record of this site holds, in the order of the record:
-	// locals ascending, then operands ascending. All operands are live.
+	// locals ascending, then operands ascending, then caught exceptions
+	// ascending. All operands are live.
 	Live []Slot
 
 	// Results are the types of the values that the continuation of a SiteCall
 	// takes from the call.
 	Results []wasm.ValType
+
+	// Guarded says that the function may catch what a SiteCall's callee throws:
+	// its continuation may be called with mode ModeThrowing, too.
+	Guarded bool
 }

@@ -32,9 +32,7 @@ func (p *Program) survey() error {
 		p.needs[f] = true
 	}
 	for _, t := range p.mod.Types {
-		if err := p.needTypes(append(t.Params[:len(t.Params):len(t.Params)], t.Results...)); err != nil {
-			return err
-		}
+		p.needTypes(append(t.Params[:len(t.Params):len(t.Params)], t.Results...))
 	}
 	all := make([]surveyed, len(p.mod.Code))
 	w := p.walker.Fork()
@@ -84,9 +82,7 @@ func (p *Program) surveyOne(w *wasm.Walker, defined uint32, s *surveyed) error {
 			return fmt.Errorf("function %d: blocks nested deeper than %d: %w", fn, maxNesting, ErrUnsupported)
 		}
 		if s.size == 0 {
-			if err := p.needTypes(st.Locals); err != nil {
-				return fmt.Errorf("function %d: %w", fn, err)
-			}
+			p.needTypes(st.Locals)
 		}
 		p.need(in)
 		s.lead(in)
@@ -120,16 +116,12 @@ func (d *deadness) at(st *wasm.State) bool {
 }
 
 // needTypes notes what records of these locals need.
-func (p *Program) needTypes(ts []wasm.ValType) error {
+func (p *Program) needTypes(ts []wasm.ValType) {
 	for _, t := range ts {
-		if t == wasm.ExnRef {
-			return fmt.Errorf("exception references: %w", ErrUnsupported)
-		}
 		if lowered(t) == wasm.ExternRef {
 			p.needs[runtimeRef1] = true
 		}
 	}
-	return nil
 }
 
 // need notes what an instruction needs of the hot form, reached or not. The
@@ -148,6 +140,11 @@ func (p *Program) need(in *wasm.Instr) {
 	case wasm.OpTableGet, wasm.OpTableSet, wasm.OpTableGrow, wasm.OpTableFill, wasm.OpTableCopy, wasm.OpTableInit:
 		p.funcTable = true
 		for f := runtimeTableGet; f <= runtimeTableInit; f++ {
+			p.needs[f] = true
+		}
+	case wasm.OpTry, wasm.OpTryTable, wasm.OpThrow, wasm.OpThrowRef:
+		p.needs[runtimeRef1] = true
+		for f := runtimeThrow; f <= runtimePassed; f++ {
 			p.needs[f] = true
 		}
 	case wasm.OpRefNull:
@@ -204,7 +201,7 @@ func isDynamicCall(op wasm.Opcode) bool {
 func leavesModule(op wasm.Opcode) bool {
 	switch op {
 	case wasm.OpReturnCallIndirect, wasm.OpReturnCallRef, wasm.OpMemoryGrow, wasm.OpMemoryInit, wasm.OpDataDrop,
-		wasm.OpMemoryCopy, wasm.OpMemoryFill:
+		wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpThrow, wasm.OpThrowRef, wasm.OpRethrow:
 		return true
 	}
 	return isReference(op)
@@ -229,10 +226,6 @@ func isSliced(in, prev *wasm.Instr) bool {
 
 // supportedInstr refuses what needs a later version of the pass.
 func supportedInstr(op wasm.Opcode) error {
-	switch op {
-	case wasm.OpTry, wasm.OpCatch, wasm.OpCatchAll, wasm.OpDelegate, wasm.OpRethrow, wasm.OpThrow, wasm.OpThrowRef, wasm.OpTryTable:
-		return fmt.Errorf("exception handling: %w", ErrUnsupported)
-	}
 	if op>>16 == 0xfe {
 		return fmt.Errorf("atomics: %w", ErrUnsupported)
 	}

@@ -52,7 +52,7 @@ func (e *emitter) repeats(first, last int32) bool {
 	for i := first + 1; i < last; i++ {
 		x := &e.b.instrs[i]
 		switch {
-		case x.site >= 0 || x.op == wasm.OpLoop:
+		case x.site >= 0 || x.op == wasm.OpLoop || isTry(x.op):
 			return false
 		case isBlock(x.op):
 			depth++
@@ -106,6 +106,6 @@ func (e *emitter) unroll(i int32, x *instr, n int) int32 {
 // copyBody emits the body of the loop that instruction i opens. A branch to its
 // head goes to the open block at the given depth.
 func (e *emitter) copyBody(i int32, head int) {
-	e.labels = append(e.labels, label{opener: i, depth: head, whole: true, copied: true})
+	e.push(label{opener: i, depth: head, whole: true, copied: true})
 	e.code(i+1, len(e.labels)-1)
 }

@@ -100,6 +100,11 @@ func (t *CallTable) bind(m engine.Module) ([]*Call, error) {
 		}
 		out[i] = c
 	}
+	for _, tag := range m.Tags() {
+		if tag.Module != "" {
+			return nil, &ImportError{tag.Module, tag.Name, "it is a tag of exceptions, which nothing here provides: link the program as one module"}
+		}
+	}
 	return out, nil
 }
 

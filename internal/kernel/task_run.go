@@ -26,7 +26,7 @@ func (t *Task) run() {
 			t.yield.unwound(t)
 		case engine.Exited:
 			t.group.exitWith(ExitStatus{Results: append([]uint64(nil), ev.Results...)})
-		case engine.Trapped:
+		case engine.Trapped, engine.Threw:
 			t.group.exitWith(ExitStatus{Trap: ev.Trap})
 		}
 	}

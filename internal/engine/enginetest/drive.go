@@ -102,7 +102,7 @@ func (d *Driver) Run(ctx context.Context, fn uint32, args []uint64) ([]uint64, *
 		switch ev.Kind {
 		case engine.Exited:
 			return slices.Clone(ev.Results), nil, nil
-		case engine.Trapped:
+		case engine.Trapped, engine.Threw:
 			return nil, ev.Trap, nil
 		}
 		if ctx.Err() != nil {

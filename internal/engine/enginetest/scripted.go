@@ -82,6 +82,9 @@ func (m *Scripted) Digest() [32]byte { return m.Sum }
 // Close implements engine.Module.
 func (m *Scripted) Close() error { return nil }
 
+// Tags implements engine.Module: there are none.
+func (m *Scripted) Tags() []engine.Tag { return nil }
+
 // Threads lists the threads that were made, in order.
 func (m *Scripted) Threads() []*ScriptedThread {
 	m.mu.Lock()
@@ -256,6 +259,11 @@ func (t *ScriptedThread) Pending() (uint32, []uint64, bool) {
 		return 0, nil, false
 	}
 	return t.pending.Import, t.pending.Args, true
+}
+
+// Throw implements engine.Thread.
+func (t *ScriptedThread) Throw(*engine.Exception) error {
+	return errors.New("a script throws nothing")
 }
 
 // Complete implements engine.Thread.

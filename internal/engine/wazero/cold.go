@@ -263,9 +263,13 @@ func (t *Thread) interpretCall(f *coldFunc, fr *interp.Frame, kind interp.Kind) 
 	}
 	unwound := false
 	if c.call == nil {
-		if unwound = t.host.Call(fn, t.buf) == engine.Unwind; unwound {
+		action := t.host.Call(fn, t.buf)
+		if unwound = action == engine.Unwind; unwound {
 			t.pending = &engine.Pending{Import: fn, Args: slices.Clone(args)}
 			t.unwinding = true
+		}
+		if action == engine.Throw {
+			t.mustThrow()
 		}
 	} else {
 		left := t.limits.Stack - t.used - int64(t.module.program.FrameSize(f.fn))
@@ -274,6 +278,10 @@ func (t *Thread) interpretCall(f *coldFunc, fr *interp.Frame, kind interp.Kind) 
 			return t.trapIn(err, f.fn), true, true
 		}
 		unwound = t.unwinding
+	}
+	if t.exceptions.throwing != nil { // functions that are interpreted have no handlers
+		t.passed(f.fn, uint32(fr.PC)+1)
+		return engine.Event{}, false, true
 	}
 	if unwound {
 		t.putBack(t.siteHere(f, fr), fr)

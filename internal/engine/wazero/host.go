@@ -17,7 +17,7 @@ func threadOf(ctx context.Context) *Thread { return ctx.(*threadContext).t }
 func (t *Thread) beginUnwind() {
 	if !t.unwinding {
 		t.unwinding = true
-		t.mode.Set(1)
+		t.mode.Set(instrument.ModeUnwinding)
 	}
 }
 
@@ -26,7 +26,10 @@ func (t *Thread) beginUnwind() {
 func importFunc(n uint32) api.GoModuleFunc {
 	return func(ctx context.Context, _ api.Module, stack []uint64) {
 		t := threadOf(ctx)
-		if t.host.Call(n, stack) == engine.Unwind {
+		switch t.host.Call(n, stack) {
+		case engine.Throw:
+			t.mustThrow()
+		case engine.Unwind:
 			p := &engine.Pending{Import: n}
 			for i, mask := range t.module.argMasks[n] {
 				p.Args = append(p.Args, stack[i]&mask)
@@ -64,6 +67,9 @@ func runtimeFunc(name string) api.GoModuleFunc {
 	if f := shadowFunc(name); f != nil {
 		return f
 	}
+	if f := exceptionFunc(name); f != nil {
+		return f
+	}
 	n := int(name[len(name)-1] - '0') // leaveN, giveN
 	give := name[0] == 'g'
 	return func(ctx context.Context, _ api.Module, stack []uint64) {
@@ -86,8 +92,14 @@ func (t *Thread) values32(vs []uint64) {
 
 func (t *Thread) values64(vs []uint64) { t.off.vals = append(t.off.vals, vs...) }
 
-// leave completes a record.
+// leave completes a record. Where something is being thrown it is none: the
+// frame is left for good.
 func (t *Thread) leave(site instrument.SiteID) {
+	if t.exceptions.throwing != nil {
+		t.off.vals = t.off.vals[:0]
+		t.passedSite(site)
+		return
+	}
 	t.beginUnwind()
 	off := uint32(0)
 	if n := len(t.off.recs); n > 0 {

@@ -33,8 +33,12 @@ func (t *Thread) Run(ctx context.Context) engine.Event {
 			return ev
 		}
 	}
-	for len(t.stack.recs) > 0 {
-		if ev, done := t.resume(); done {
+	for t.exceptions.throwing != nil || len(t.stack.recs) > 0 {
+		step := t.resume
+		if t.exceptions.throwing != nil {
+			step = t.throwOn
+		}
+		if ev, done := step(); done {
 			return ev
 		}
 	}
@@ -55,11 +59,16 @@ func (t *Thread) resume() (ev engine.Event, done bool) {
 		t.used -= s.size
 		return t.interpret(f, s, vals)
 	}
+	return t.resumeCompiled(s)
+}
+
+// resumeCompiled is resume for a frame at s that goes on in compiled code.
+func (t *Thread) resumeCompiled(s *siteInfo) (ev engine.Event, done bool) {
 	f, err := t.function(s)
 	if err != nil {
 		return t.fail(err)
 	}
-	t.arguments(s, top)
+	t.arguments(s, t.stack.recs[len(t.stack.recs)-1])
 	t.stack.pop()
 	t.used -= s.size
 	t.current = s.fn
@@ -78,6 +87,9 @@ func (t *Thread) invoke(f api.Function, returns []uint64) (ev engine.Event, done
 	}
 	if t.unwinding {
 		return t.unwound()
+	}
+	if t.exceptions.throwing != nil {
+		return engine.Event{}, false
 	}
 	t.results = append(t.results[:0], t.buf[:len(returns)]...)
 	for i, mask := range returns {
@@ -169,6 +181,10 @@ func (t *Thread) unwound() (ev engine.Event, done bool) {
 		top = s
 	}
 	t.off.recs, t.off.vals = t.off.recs[:0], t.off.vals[:0]
+	if t.exceptions.collect.Load() {
+		t.collectExceptions()
+		t.askedSelf()
+	}
 	if t.pending == nil && top != nil && top.site.Kind != instrument.SiteCall && t.used >= t.limits.Stack {
 		clear(t.funcs) // their stacks have grown
 		clear(t.callees)

@@ -170,7 +170,7 @@ func (m *Module) cont(ctx context.Context, id instrument.SiteID) (wazero.Compile
 func (s *siteInfo) frame(vals []uint64) engine.Frame {
 	f := engine.Frame{Func: s.fn, Pos: s.pos, Values: make([]engine.Slot, len(s.site.Live))}
 	for i, l := range s.site.Live {
-		f.Values[i] = engine.Slot{Operand: l.Operand, Index: l.Index, Value: engine.Value{Type: l.Type}}
+		f.Values[i] = engine.Slot{Operand: l.Operand, Index: l.Index, Caught: l.Caught, Value: engine.Value{Type: l.Type}}
 	}
 	for i, w := range s.wire {
 		v := &f.Values[w.Live].Value
@@ -185,14 +185,14 @@ func (s *siteInfo) frame(vals []uint64) engine.Frame {
 
 // values is the inverse of frame: a record's values in wire order. A frame may
 // hold more than the site needs, in any order, but nothing of another type.
-func (s *siteInfo) values(f *engine.Frame, p *instrument.Program) ([]uint64, error) {
+func (t *Thread) values(s *siteInfo, f *engine.Frame) ([]uint64, error) {
 	type key struct {
-		operand bool
-		index   uint32
+		operand, caught bool
+		index           uint32
 	}
 	have := make(map[key]engine.Value, len(f.Values))
 	for _, v := range f.Values {
-		have[key{v.Operand, v.Index}] = v.Value
+		have[key{v.Operand, v.Caught, v.Index}] = v.Value
 	}
 	if len(have) < len(f.Values) {
 		return nil, errors.New("a value is there twice")
@@ -200,14 +200,14 @@ func (s *siteInfo) values(f *engine.Frame, p *instrument.Program) ([]uint64, err
 	out := make([]uint64, len(s.wire))
 	for i, w := range s.wire {
 		l := s.site.Live[w.Live]
-		v, ok := have[key{l.Operand, l.Index}]
+		v, ok := have[key{l.Operand, l.Caught, l.Index}]
 		if !ok {
 			return nil, fmt.Errorf("%v is missing", slotName(l))
 		}
 		if v.Type != l.Type {
 			return nil, fmt.Errorf("%v: type %v, want %v", slotName(l), v.Type, l.Type)
 		}
-		if err := checkValue(v, p); err != nil {
+		if err := t.checkValue(v); err != nil {
 			return nil, fmt.Errorf("%v: %w", slotName(l), err)
 		}
 		out[i] = v.Lo
@@ -219,6 +219,9 @@ func (s *siteInfo) values(f *engine.Frame, p *instrument.Program) ([]uint64, err
 }
 
 func slotName(l instrument.Slot) string {
+	if l.Caught {
+		return fmt.Sprintf("what the catch at position %d has caught", l.Index)
+	}
 	if l.Operand {
 		return fmt.Sprintf("operand %d", l.Index)
 	}
@@ -226,15 +229,29 @@ func slotName(l instrument.Slot) string {
 }
 
 // checkValue refuses bits that no value of the type has.
-func checkValue(v engine.Value, p *instrument.Program) error {
+func (t *Thread) checkValue(v engine.Value) error {
+	if instrument.IsException(v.Type) {
+		return t.checkException(v)
+	}
 	switch instrument.Lowered(v.Type) {
 	case wasm.I32, wasm.F32:
 		if v.Lo>>32 != 0 {
 			return fmt.Errorf("%#x is no value of type %v", v.Lo, v.Type)
 		}
 		if v.Type.IsRef() {
-			return checkFunc(v.Lo, v.Type, p)
+			return checkFunc(v.Lo, v.Type, t.module.program)
 		}
+	}
+	return nil
+}
+
+// checkException checks the number of an exception.
+func (t *Thread) checkException(v engine.Value) error {
+	if v.Lo == 0 && v.Type.Nullable() {
+		return nil
+	}
+	if t.byName(v.Lo) == nil {
+		return fmt.Errorf("there is no exception %d", v.Lo)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ func (t *Thread) Save() (*engine.State, error) {
 		c.Args = slices.Clone(p.Args)
 		st.Pending = &c
 	}
+	st.Exceptions = t.saveExceptions()
 	st.Globals = t.saveGlobals()
 	var err error
 	if st.Tables, err = t.saveTables(); err != nil {
@@ -98,6 +99,9 @@ func (t *Thread) restore(st *engine.State) error {
 	if err := t.growTo(st.MemorySize); err != nil {
 		return err
 	}
+	if err := t.restoreExceptions(st); err != nil {
+		return err
+	}
 	if err := t.restoreGlobals(st); err != nil {
 		return err
 	}
@@ -141,7 +145,7 @@ func (t *Thread) restoreGlobals(st *engine.State) error {
 		case v.Type != typ:
 			err = fmt.Errorf("global %d: type %v, want %v", i, v.Type, typ)
 		default:
-			if e := checkValue(v, t.module.program); e != nil {
+			if e := t.checkValue(v); e != nil {
 				err = fmt.Errorf("global %d: %w", i, e)
 				return
 			}
@@ -183,7 +187,7 @@ func (t *Thread) restoreFrames(st *engine.State) error {
 		if err != nil {
 			return fmt.Errorf("frame %d: %w", i, err)
 		}
-		vals, err := s.values(f, t.module.program)
+		vals, err := t.values(s, f)
 		if err != nil {
 			return fmt.Errorf("frame %d: function %d: position %d: %w", i, f.Func, f.Pos, err)
 		}

@@ -87,6 +87,13 @@ func (t *Thread) checkTable(s *engine.Table) error {
 	if n < typ.Limits.Min || n > maxTable || typ.Limits.HasMax && n > typ.Limits.Max {
 		return fmt.Errorf("%d elements are outside its limits", n)
 	}
+	if instrument.IsException(typ.Elem) {
+		for k, x := range s.Items {
+			if err := t.checkException(engine.Value{Type: typ.Elem, Lo: x}); err != nil {
+				return fmt.Errorf("element %d: %w", k, err)
+			}
+		}
+	}
 	if !t.tables[s.Index].kept {
 		return nil
 	}

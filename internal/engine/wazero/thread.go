@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
@@ -59,10 +60,14 @@ type Thread struct {
 	limits engine.Limits
 	ctx    threadContext
 
-	hot    api.Module
-	mem    *memory.Linear
-	look   api.MutableGlobal
-	asked  atomic.Bool // look is raised, for the interpreter
+	hot   api.Module
+	mem   *memory.Linear
+	look  api.MutableGlobal
+	asked atomic.Bool // look is raised, for the interpreter
+
+	lookMu      sync.Mutex
+	interrupted bool // the caller has asked for it, not the thread itself; protected by lookMu
+
 	mode   api.MutableGlobal
 	count  api.MutableGlobal // Options.Counted only
 	insts  map[wazero.CompiledModule]api.Module
@@ -89,6 +94,8 @@ type Thread struct {
 	fresh     bool // segments are not applied yet
 	unwinds   uint64
 	every     int32 // Counted: unwind at every n-th safepoint; 0 never
+
+	exceptions exceptions
 }
 
 // threadContext hands the thread to host functions: wazero passes the context
@@ -233,12 +240,46 @@ func (noMemory) Bytes() []byte { return nil }
 
 // Interrupt implements engine.Thread.
 func (t *Thread) Interrupt() {
+	t.lookMu.Lock()
+	defer t.lookMu.Unlock()
+	t.interrupted = true
+	t.raiseLocked()
+}
+
+// Preconditions: t.lookMu is locked.
+func (t *Thread) raiseLocked() {
 	t.asked.Store(true)
 	t.look.Set(instrument.LookRaised)
 }
 
+// askSelf is an Interrupt for something that the thread has to do.
+func (t *Thread) askSelf() {
+	t.lookMu.Lock()
+	defer t.lookMu.Unlock()
+	t.raiseLocked()
+}
+
+// askedSelf withdraws it.
+func (t *Thread) askedSelf() {
+	t.lookMu.Lock()
+	defer t.lookMu.Unlock()
+	if !t.interrupted {
+		t.lowerLocked()
+	}
+}
+
 // Clear implements engine.Thread.
 func (t *Thread) Clear() {
+	t.lookMu.Lock()
+	defer t.lookMu.Unlock()
+	t.interrupted = false
+	if !t.exceptions.collect.Load() {
+		t.lowerLocked()
+	}
+}
+
+// Preconditions: t.lookMu is locked.
+func (t *Thread) lowerLocked() {
 	t.asked.Store(false)
 	t.look.Set(0)
 }

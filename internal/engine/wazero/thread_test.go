@@ -3,13 +3,11 @@ package wazero_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/engine"
-	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/instrument"
 )
@@ -52,7 +50,7 @@ func runToEnd(t *testing.T, th engine.Thread, e *env, between func(engine.Thread
 		switch ev.Kind {
 		case engine.Exited:
 			return slices.Clone(ev.Results), nil
-		case engine.Trapped:
+		case engine.Trapped, engine.Threw:
 			return nil, ev.Trap
 		}
 		if between != nil {
@@ -69,15 +67,7 @@ func runToEnd(t *testing.T, th engine.Thread, e *env, between func(engine.Thread
 // compile compiles testdata/basic.wat.
 func compile(t *testing.T, opts wazero.Options) engine.Module {
 	t.Helper()
-	b, err := os.ReadFile("testdata/basic.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := wazero.New(context.Background(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return enginetest.Compile(t, e, b)
+	return compileFile(t, "basic", opts)
 }
 
 // call runs an export with an unwind at every n-th safepoint (0: none); save

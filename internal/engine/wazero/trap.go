@@ -45,6 +45,9 @@ func (t *Thread) stackTrap(message string) *engine.Trap {
 func (t *Thread) Reset() {
 	t.stack.recs, t.stack.vals, t.used = nil, nil, 0
 	t.pending = nil
+	if t.exceptions.throwing != nil {
+		t.notThrowing()
+	}
 }
 
 // nativeFrames reads function indices of the original module from a trace of
