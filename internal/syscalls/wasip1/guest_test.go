@@ -3,6 +3,7 @@ package wasip1
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"runtime"
@@ -105,6 +106,7 @@ func newFakeModule(t *testing.T, calls []kernel.Call, main func(*guest)) *fakeMo
 }
 
 func (m *fakeModule) Imports() []engine.Import { return m.imports }
+func (m *fakeModule) Tags() []engine.Tag       { return nil }
 func (m *fakeModule) FuncName(uint32) string   { return "guest" }
 func (m *fakeModule) Digest() [32]byte         { return [32]byte{} }
 func (m *fakeModule) Close() error             { return nil }
@@ -172,6 +174,10 @@ func (th *fakeThread) Pending() (uint32, []uint64, bool) {
 		return 0, nil, false
 	}
 	return th.pending.fn, th.pending.args, true
+}
+
+func (th *fakeThread) Throw(*engine.Exception) error {
+	return errors.New("a guest of the tests throws nothing")
 }
 
 func (th *fakeThread) Complete(results []uint64) {
