@@ -177,8 +177,8 @@ type Thread interface {
 	// Depth is the number of frames of the unwound thread.
 	Depth() int
 
-	// Backtrace lists functions of the unwound stack, innermost first, at most limit.
-	Backtrace(limit int) []uint32
+	// Backtrace is where the unwound thread is. It may be long: see Trace.Append.
+	Backtrace() Trace
 
 	// Save describes the unwound thread. It shares nothing with it.
 	Save() (*State, error)
@@ -273,37 +273,87 @@ type Segment struct {
 	Index uint32 `pb:"2"`
 }
 
+// A Location is a place in the code of the original module.
+type Location struct {
+	Func uint32 // function, of the whole index space
+	Pos  uint32 // the instruction's ordinal plus one, as in a Frame; 0 is unknown
+}
+
+// A Trace is a stack: the functions that a thread is in and where in them, each
+// at the instruction that traps, is to run next, or calls the next inner one.
+// The zero value is an empty one.
+type Trace struct {
+	Frames []Location // innermost first, all or as many as were wanted
+	Cut    int        // how many follow that are left out
+	Outer  []Location // outermost ones below those
+}
+
+// MaxFrames and MaxOuter bound the traces that are made for people, in frames.
+const (
+	MaxFrames = 100
+	MaxOuter  = 20
+)
+
+// Len is the number of frames, those included that are left out.
+func (t *Trace) Len() int { return len(t.Frames) + t.Cut + len(t.Outer) }
+
+// Append adds frames below those that are there, innermost first, of which more
+// than MaxFrames innermost and MaxOuter outermost are counted only.
+func (t *Trace) Append(frames ...Location) {
+	if t.Cut == 0 && len(t.Outer) == 0 {
+		n := min(len(frames), max(0, MaxFrames-len(t.Frames)))
+		t.Frames = append(t.Frames, frames[:n]...)
+		frames = frames[n:]
+	}
+	t.Outer = append(t.Outer, frames...)
+	if over := len(t.Outer) - MaxOuter; over > 0 {
+		t.Cut += over
+		t.Outer = append([]Location(nil), t.Outer[over:]...)
+	}
+}
+
+// Join adds another trace below.
+func (t *Trace) Join(below Trace) {
+	t.Append(below.Frames...)
+	if below.Cut > 0 { // what lies above it counts with it
+		t.Cut += len(t.Outer) + below.Cut
+		t.Outer = nil
+	}
+	t.Append(below.Outer...)
+}
+
 // A Trap says what a guest did.
 type Trap struct {
-	Message string   // as the specification's tests spell it
-	Funcs   []uint32 // innermost first; see Cut
-	Cut     int      // how many more there were
-	module  Module
+	Message string // as the specification's tests spell it
+	Trace
+	module Module
 }
 
 // NewTrap makes a trap of a module.
-func NewTrap(m Module, message string, funcs []uint32, cut int) *Trap {
-	return &Trap{Message: message, Funcs: funcs, Cut: cut, module: m}
-}
-
-// CutTo has the trap name at most n functions, the innermost.
-func (t *Trap) CutTo(n int) {
-	if over := len(t.Funcs) - n; over > 0 {
-		t.Cut += over
-		t.Funcs = t.Funcs[:n]
-	}
+func NewTrap(m Module, message string, at Trace) *Trap {
+	return &Trap{Message: message, Trace: at, module: m}
 }
 
 func (t *Trap) Error() string { return t.Message }
 
-// Stack is the trap's stack for people, a line each.
+// Stack is the trap's stack, a line with the function's name each. Package
+// symbols knows more.
 func (t *Trap) Stack() string {
 	var b strings.Builder
-	for i, f := range t.Funcs {
-		fmt.Fprintf(&b, "  %2d: %s\n", i, t.module.FuncName(f))
+	n := 0
+	line := func(f Location) {
+		fmt.Fprintf(&b, "  %2d: %s\n", n, t.module.FuncName(f.Func))
+		n++
+	}
+	for _, f := range t.Frames {
+		line(f)
 	}
 	if t.Cut > 0 {
 		fmt.Fprintf(&b, "  … %d more\n", t.Cut)
+		n += t.Cut
+	}
+	for _, f := range t.Outer {
+		line(f)
 	}
 	return b.String()
 }

@@ -213,7 +213,7 @@ func (t *ScriptedThread) run() engine.Event {
 		case Exit:
 			return engine.Event{Kind: engine.Exited, Results: s.Results}
 		case Fault:
-			return engine.Event{Kind: engine.Trapped, Trap: engine.NewTrap(t.module, s.Message, []uint32{0}, 0)}
+			return engine.Event{Kind: engine.Trapped, Trap: engine.NewTrap(t.module, s.Message, t.Backtrace())}
 		case Do:
 			t.pc++
 			s(t)
@@ -286,7 +286,9 @@ func (t *ScriptedThread) Bytes() []byte { return t.mem }
 func (t *ScriptedThread) Depth() int { return 1 }
 
 // Backtrace implements engine.Thread.
-func (t *ScriptedThread) Backtrace(limit int) []uint32 { return make([]uint32, min(limit, 1)) }
+func (t *ScriptedThread) Backtrace() engine.Trace {
+	return engine.Trace{Frames: make([]engine.Location, 1)}
+}
 
 // Unwinds implements engine.Thread.
 func (t *ScriptedThread) Unwinds() uint64 { return t.unwinds.Load() }

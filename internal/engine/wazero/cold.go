@@ -137,7 +137,7 @@ func (t *Thread) interpret(f *coldFunc, s *siteInfo, vals []uint64) (engine.Even
 			t.results = append(t.results[:0], fr.Stack...)
 			return engine.Event{}, false
 		case interp.Trap:
-			return t.trapHere(f.fn, ev.Trap), true
+			return t.trapHere(f, fr, ev.Trap), true
 		case interp.Loop:
 			if int(s.pos) != fr.PC+1 { // not the same loop again
 				s = t.siteHere(f, fr)
@@ -252,7 +252,7 @@ func (t *Thread) interpretCall(f *coldFunc, fr *interp.Frame, kind interp.Kind) 
 	}
 	fn, trap := t.called(f, fr, kind)
 	if trap != "" {
-		return t.trapHere(f.fn, trap), true, true
+		return t.trapHere(f, fr, trap), true, true
 	}
 	c := t.callee(fn)
 	at := len(fr.Stack) - c.params
@@ -275,7 +275,7 @@ func (t *Thread) interpretCall(f *coldFunc, fr *interp.Frame, kind interp.Kind) 
 		left := t.limits.Stack - t.used - int64(t.module.program.FrameSize(f.fn))
 		t.buf[c.params] = uint64(uint32(max(0, min(left, segmentSize))))
 		if err := c.call.CallWithStack(&t.ctx, t.buf); err != nil {
-			return t.trapIn(err, f.fn), true, true
+			return t.trapIn(err, f.location(fr)), true, true
 		}
 		unwound = t.unwinding
 	}
@@ -342,13 +342,17 @@ func (t *Thread) interpretBulk(f *coldFunc, fr *interp.Frame) (engine.Event, boo
 	return t.resumeBulk(&engine.Pending{Bulk: true, Op: number, Args: args})
 }
 
-// trapHere ends the run with a trap of an interpreted function, which has been
+// trapHere ends the run with a trap of the interpreted frame, which has been
 // taken from the stack.
-func (t *Thread) trapHere(fn uint32, message string) engine.Event {
-	trap := t.stackTrap(message)
-	trap.Funcs = append([]uint32{fn}, trap.Funcs...)
-	trap.CutTo(maxTrapFrames)
-	return engine.Event{Kind: engine.Trapped, Trap: trap}
+func (t *Thread) trapHere(f *coldFunc, fr *interp.Frame, message string) engine.Event {
+	var at engine.Trace
+	at.Append(f.location(fr))
+	return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap(message, at)}
+}
+
+// location is where an interpreted frame is.
+func (f *coldFunc) location(fr *interp.Frame) engine.Location {
+	return engine.Location{Func: f.fn, Pos: uint32(fr.PC) + 1}
 }
 
 // coldEnv is a Thread as the interpreter sees it.

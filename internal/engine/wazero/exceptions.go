@@ -26,8 +26,7 @@ type exception struct {
 // for what says otherwise.
 type exceptions struct {
 	throwing *exception   // looks for its handler
-	trace    []throwFrame // the frames that it has left, innermost first
-	passed   int          // how many there were
+	trace    engine.Trace // the frames that it has left
 	caught   *exception   // what was caught last: the handler asks for its values
 
 	// What references name, since engines cannot tell what is still referred to.
@@ -39,9 +38,6 @@ type exceptions struct {
 	collect  atomic.Bool // that is to be done: the thread has asked itself to unwind
 }
 
-// throwFrame is where an exception left a function.
-type throwFrame struct{ fn, pos uint32 }
-
 // firstCollect is the least limit.
 const firstCollect = 1024
 
@@ -50,7 +46,7 @@ const firstCollect = 1024
 func (t *Thread) throw(e *exception) {
 	x := &t.exceptions
 	x.throwing = e
-	x.trace, x.passed = x.trace[:0], 0
+	x.trace = engine.Trace{Frames: x.trace.Frames[:0]}
 	t.mode.Set(instrument.ModeThrowing)
 }
 
@@ -62,20 +58,11 @@ func (t *Thread) notThrowing() {
 
 // passed notes that what is thrown leaves a function.
 func (t *Thread) passed(fn, pos uint32) {
-	x := &t.exceptions
-	x.passed++
-	if len(x.trace) < maxTrapFrames {
-		x.trace = append(x.trace, throwFrame{fn, pos})
-	}
+	t.exceptions.trace.Append(engine.Location{Func: fn, Pos: pos})
 }
 
 // passedSite is passed for the site of a call.
 func (t *Thread) passedSite(id instrument.SiteID) {
-	x := &t.exceptions
-	if len(x.trace) >= maxTrapFrames {
-		x.passed++
-		return
-	}
 	s, err := t.module.site(id)
 	if err != nil {
 		panic(fmt.Sprintf("engine: %v", err)) // a save of our own code
@@ -149,11 +136,8 @@ func (t *Thread) describe(e *exception) engine.Exception {
 func (t *Thread) uncaught() engine.Event {
 	x := &t.exceptions
 	e := t.describe(x.throwing)
-	var funcs []uint32
-	for _, f := range x.trace {
-		funcs = append(funcs, f.fn)
-	}
-	trap := engine.NewTrap(t.module, "uncaught exception: tag "+t.module.tagName(e.Tag), funcs, x.passed-len(funcs))
+	trap := engine.NewTrap(t.module, "uncaught exception: tag "+t.module.tagName(e.Tag), x.trace)
+	x.trace = engine.Trace{}
 	t.notThrowing()
 	t.Reset()
 	return engine.Event{Kind: engine.Threw, Trap: trap, Exception: &e}

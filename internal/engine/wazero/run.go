@@ -188,7 +188,7 @@ func (t *Thread) unwound() (ev engine.Event, done bool) {
 	if t.pending == nil && top != nil && top.site.Kind != instrument.SiteCall && t.used >= t.limits.Stack {
 		clear(t.funcs) // their stacks have grown
 		clear(t.callees)
-		return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap("stack overflow")}, true
+		return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap("stack overflow", engine.Trace{})}, true
 	}
 	return engine.Event{Kind: engine.Unwound}, true
 }
@@ -196,7 +196,7 @@ func (t *Thread) unwound() (ev engine.Event, done bool) {
 // fail ends the run with what is no trap of the guest's: code that cannot be
 // made or instantiated.
 func (t *Thread) fail(err error) (engine.Event, bool) {
-	return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap("engine: " + err.Error())}, true
+	return engine.Event{Kind: engine.Trapped, Trap: t.stackTrap("engine: "+err.Error(), engine.Trace{})}, true
 }
 
 // resumeBulk goes on with a stopped memory operation.
@@ -229,7 +229,7 @@ func (t *Thread) applyData() *engine.Trap {
 		}
 		b, off := t.mem.Bytes(), uint64(t.constI32(d.Offset))
 		if off+uint64(len(d.Bytes)) > uint64(len(b)) {
-			return t.stackTrap("out of bounds memory access")
+			return t.stackTrap("out of bounds memory access", engine.Trace{})
 		}
 		copy(b[off:], d.Bytes)
 	}

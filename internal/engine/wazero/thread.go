@@ -291,14 +291,24 @@ func (t *Thread) Unwinds() uint64 { return t.unwinds }
 func (t *Thread) Depth() int { return len(t.stack.recs) }
 
 // Backtrace implements engine.Thread.
-func (t *Thread) Backtrace(limit int) []uint32 {
-	var out []uint32
-	for i := len(t.stack.recs) - 1; i >= 0 && len(out) < limit; i-- {
-		if s, err := t.module.site(t.stack.recs[i].site); err == nil {
-			out = append(out, s.fn)
+func (t *Thread) Backtrace() engine.Trace {
+	recs := t.stack.recs
+	var out engine.Trace
+	for i := len(recs) - 1; i >= 0; i-- {
+		if i == len(recs)-1-engine.MaxFrames && i >= engine.MaxOuter { // those are not described one by one
+			out.Cut = i + 1 - engine.MaxOuter
+			i -= out.Cut
+		}
+		if s, err := t.module.site(recs[i].site); err == nil {
+			out.Append(s.location())
 		}
 	}
 	return out
+}
+
+// location is where a frame is that waits at a site.
+func (s *siteInfo) location() engine.Location {
+	return engine.Location{Func: s.fn, Pos: max(s.pos, 1)} // at an entry, the first instruction is next
 }
 
 // Start implements engine.Thread. A function that is an import becomes the

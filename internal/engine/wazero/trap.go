@@ -7,16 +7,13 @@ import (
 	"github.com/stasis-run/stasis/internal/engine"
 )
 
-// maxTrapFrames is how many functions a trap names.
-const maxTrapFrames = 64
-
 // trap ends the run with what the engine says. Frames of the engine's stack
 // come from the text of its error, at most 30 of them, by the names that
 // functions without names have there ("$index"); those below from the records.
 func (t *Thread) trap(err error) (engine.Event, bool) { return t.trapIn(err), true }
 
 // trapIn is trap where functions are between the engine's stack and the records.
-func (t *Thread) trapIn(err error, between ...uint32) engine.Event {
+func (t *Thread) trapIn(err error, between ...engine.Location) engine.Event {
 	t.unwinding = false
 	t.mode.Set(0)
 	t.off.recs, t.off.vals = nil, nil
@@ -27,18 +24,18 @@ func (t *Thread) trapIn(err error, between ...uint32) engine.Event {
 	if i := strings.Index(message, " (recovered by wazero)"); i >= 0 {
 		message = message[:i]
 	}
-	trap := t.stackTrap(message)
-	trap.Funcs = append(append(t.nativeFrames(rest), between...), trap.Funcs...)
-	trap.CutTo(maxTrapFrames)
+	at := t.nativeFrames(rest)
+	at.Append(between...)
+	trap := t.stackTrap(message, at)
 	return engine.Event{Kind: engine.Trapped, Trap: trap}
 }
 
-// stackTrap makes a trap whose stack is that of the records, and drops them.
-func (t *Thread) stackTrap(message string) *engine.Trap {
-	funcs := t.Backtrace(maxTrapFrames)
-	trap := engine.NewTrap(t.module, message, funcs, len(t.stack.recs)-len(funcs))
+// stackTrap makes a trap whose stack is that of the records below the given
+// frames, and drops the records.
+func (t *Thread) stackTrap(message string, above engine.Trace) *engine.Trap {
+	above.Join(t.Backtrace())
 	t.Reset()
-	return trap
+	return engine.NewTrap(t.module, message, above)
 }
 
 // Reset drops the stack, as a trap does.
@@ -53,8 +50,8 @@ func (t *Thread) Reset() {
 // nativeFrames reads function indices of the original module from a trace of
 // wazero's. Continuations are the outermost frame and named by what they
 // continue; helpers have no name for people.
-func (t *Thread) nativeFrames(trace string) []uint32 {
-	var out []uint32
+func (t *Thread) nativeFrames(trace string) engine.Trace {
+	var out engine.Trace
 	p := t.module.program
 	for _, line := range strings.Split(trace, "\n") {
 		line = strings.TrimSpace(line)
@@ -68,9 +65,9 @@ func (t *Thread) nativeFrames(trace string) []uint32 {
 			continue
 		}
 		if module != "" {
-			out = append(out, t.current)
+			out.Append(engine.Location{Func: t.current})
 		} else if fn, ok := p.OriginalFunc(uint32(n)); ok {
-			out = append(out, fn)
+			out.Append(engine.Location{Func: fn})
 		}
 	}
 	return out
