@@ -13,7 +13,8 @@
 //	loop head        look            save the live values, return dummies
 //	after a call     mode            save the live values, return dummies
 //
-// Small loops look at every second or fourth iteration (unroll.go).
+// The cold paths stand behind the function's own code, so that the hot path
+// falls through. Small loops look at every second or fourth iteration (unroll.go).
 //
 // Nothing in it knows how to come back: it has no resume labels, so the engine
 // compiles it almost as it would compile the original. What brings a frame back

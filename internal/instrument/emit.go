@@ -71,6 +71,10 @@ type emitter struct {
 	temps                  map[tempKey]uint32
 	tempTypes              []wasm.ValType
 
+	colds []int32  // sites whose records are written at the end of the code
+	outs  []uint32 // where in out branches to the function's label are
+	base  uint32   // where in out the body begins
+
 	labels []label
 	open   int  // open blocks of the emitted code
 	headed bool // the next loop's check stands for the entry's
@@ -187,8 +191,7 @@ func (e *emitter) openBlock(i int32, x *instr) {
 func (e *emitter) loopHead(x *instr) {
 	if x.site >= 0 {
 		e.lookCheck()
-		e.leave(x.site)
-		e.end()
+		e.leaveIf(x.site)
 	}
 }
 
@@ -208,7 +211,7 @@ func (e *emitter) closeBlock(i int32, x *instr) {
 	case l.loop != nil:
 		e.closeReopened(&l)
 	case l.opener < 0:
-		e.op(wasm.OpEnd)
+		e.finish()
 		return
 	case l.whole && isTry(e.b.instrs[l.opener].op):
 		e.closeTry(&l)
@@ -233,7 +236,71 @@ func (e *emitter) closeBlock(i int32, x *instr) {
 func (e *emitter) branch(depth uint32) uint32 {
 	l := &e.labels[len(e.labels)-1-int(depth)]
 	l.used = true
-	return uint32(e.open - l.depth)
+	d := uint32(e.open - l.depth)
+	if l.opener < 0 {
+		d |= outermost
+	}
+	return d
+}
+
+// outermost marks the depth of a branch to the function's label.
+const outermost = 1 << 31
+
+// br emits a branch.
+func (e *emitter) br(op wasm.Opcode, depth uint32) {
+	e.op(op)
+	e.target(depth)
+}
+
+// target emits the depth of a branch. That of one to the function's label
+// becomes known at the end only.
+func (e *emitter) target(depth uint32) {
+	if depth&outermost == 0 {
+		e.out = wasm.AppendU32(e.out, depth)
+		return
+	}
+	e.outs = append(e.outs, uint32(len(e.out)))
+	e.out = padded(e.out, depth&^outermost)
+}
+
+func padded(b []byte, v uint32) []byte {
+	return append(b, byte(v)|0x80, byte(v>>7)|0x80, byte(v>>14)&0x7f)
+}
+
+// leaveIf takes a condition and, where it holds, leaves with the record of a
+// site. What does that stands behind the function's own code (finish).
+func (e *emitter) leaveIf(site int32) {
+	e.op1(wasm.OpBrIf, uint32(e.open+len(e.colds)))
+	e.colds = append(e.colds, site)
+}
+
+// finish ends the function and adds the cold code: an engine that lays out
+// blocks in the order of the code has it out of the way then. Around all that has
+// been emitted come as many blocks as there are cold ends, and behind the end of
+// each its code, which the branch to that block leads to:
+//
+//	block block … the function, return end cold 0 end cold 1 … end
+func (e *emitter) finish() {
+	n := len(e.colds)
+	if n == 0 {
+		e.op(wasm.OpEnd)
+		return
+	}
+	for _, at := range e.outs {
+		d := uint32(e.out[at]&0x7f) | uint32(e.out[at+1]&0x7f)<<7 | uint32(e.out[at+2])<<14
+		padded(e.out[:at], d+uint32(n))
+	}
+	e.op(wasm.OpReturn)
+	for _, s := range e.colds {
+		e.op(wasm.OpEnd)
+		e.leave(s)
+	}
+	e.op(wasm.OpEnd)
+	all := make([]byte, 0, len(e.out)+2*n)
+	for range n {
+		all = append(all, byte(wasm.OpBlock), 0x40)
+	}
+	e.out = append(all, e.out...)
 }
 
 // instr emits one instruction that is no block.
@@ -244,14 +311,14 @@ func (e *emitter) instr(i int32, x *instr) {
 	case wasm.OpGlobalGet, wasm.OpGlobalSet:
 		e.op1(x.op, e.env.global(x.a))
 	case wasm.OpBr:
-		e.op1(x.op, e.branch(x.a))
+		e.br(x.op, e.branch(x.a))
 		e.reach = false
 	case wasm.OpBrIf:
-		e.op1(x.op, e.branch(x.a))
+		e.br(x.op, e.branch(x.a))
 	case wasm.OpBrTable:
 		e.op1(x.op, x.b-1)
 		for _, t := range e.b.targets[x.a : x.a+x.b] {
-			e.out = wasm.AppendU32(e.out, e.branch(t))
+			e.target(e.branch(t))
 		}
 		e.reach = false
 	case wasm.OpReturn, wasm.OpUnreachable:
@@ -283,23 +350,12 @@ func (e *emitter) instr(i int32, x *instr) {
 	}
 	e.keep(i)
 	if x.site >= 0 {
-		e.modeCheck()
 		if !x.sliced {
 			e.throwCheck()
 		}
-		if e.returnsAfter(i) { // what the callee returned are dummies as well
-			e.save(x.site, runtimeLeave0)
-		} else {
-			e.leave(x.site)
-		}
-		e.end()
+		e.op1(wasm.OpGlobalGet, e.env.special(globalMode))
+		e.leaveIf(x.site)
 	}
-}
-
-// returnsAfter reports whether the function returns after instruction i.
-func (e *emitter) returnsAfter(i int32) bool {
-	next := &e.b.instrs[i+1]
-	return next.op == wasm.OpReturn || next.op == wasm.OpEnd && next.match < 0
 }
 
 // asIs copies an instruction. The code of a prefixed one is written anew: it
@@ -434,7 +490,7 @@ func (e *emitter) left(x *instr) []wasm.ValType {
 	return nil
 }
 
-// lookCheck opens the cold path of a loop head.
+// lookCheck leaves whether a loop's head is to be left.
 func (e *emitter) lookCheck() {
 	switch {
 	case e.headed:
@@ -446,7 +502,6 @@ func (e *emitter) lookCheck() {
 	default:
 		e.op1(wasm.OpGlobalGet, e.env.special(globalLook))
 	}
-	e.block(wasm.OpIf, nil, nil)
 }
 
 // countDown leaves 1 at every n-th safepoint.
@@ -460,13 +515,12 @@ func (e *emitter) countDown() {
 	e.op(wasm.OpI32Eqz)
 }
 
-// entryCheck takes this function's frame from the depth and opens the cold
-// path of the entry, for a request and for a used up depth alike.
+// entryCheck takes this function's frame from the depth and leaves whether the
+// function is to be left at its entry: for a request and for a used up depth alike.
 func (e *emitter) entryCheck() {
 	e.takeFrame()
 	e.op1(wasm.OpLocalTee, e.depth)
 	e.depthCheck()
-	e.block(wasm.OpIf, nil, nil)
 }
 
 // takeFrame leaves the depth less this function's frame.
@@ -487,12 +541,6 @@ func (e *emitter) depthCheck() {
 	}
 	e.op1(wasm.OpGlobalGet, e.env.special(globalLook))
 	e.op(wasm.OpI32LeS)
-}
-
-// modeCheck opens the cold path after a call.
-func (e *emitter) modeCheck() {
-	e.op1(wasm.OpGlobalGet, e.env.special(globalMode))
-	e.block(wasm.OpIf, nil, nil)
 }
 
 func (e *emitter) zero(t wasm.ValType) {

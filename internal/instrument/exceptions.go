@@ -462,7 +462,7 @@ func (e *emitter) tableClauses(x *instr) {
 		if c.Kind.HasRef() {
 			e.op1(wasm.OpLocalGet, exn)
 		}
-		e.op1(wasm.OpBr, e.branch(c.Label))
+		e.br(wasm.OpBr, e.branch(c.Label))
 		if !c.Kind.HasTag() {
 			e.reach = false
 			return

@@ -306,8 +306,7 @@ func (p *Program) emitHot(env env, b *body) wasm.Code {
 		e.headed = true
 	case t.checked:
 		e.entryCheck()
-		e.leave(0)
-		e.end()
+		e.leaveIf(0)
 	}
 	e.push(label{opener: -1})
 	e.code(0, 0)

@@ -160,12 +160,12 @@ func (e *emitter) reference(x *instr) {
 	case wasm.OpBrOnNull:
 		e.op1(wasm.OpLocalTee, s)
 		e.op(wasm.OpI32Eqz)
-		e.op1(wasm.OpBrIf, e.branch(x.a))
+		e.br(wasm.OpBrIf, e.branch(x.a))
 		e.op1(wasm.OpLocalGet, s)
 	case wasm.OpBrOnNonNull:
 		e.op1(wasm.OpLocalTee, s)
 		e.op1(wasm.OpLocalGet, s)
-		e.op1(wasm.OpBrIf, e.branch(x.a))
+		e.br(wasm.OpBrIf, e.branch(x.a))
 		e.op(wasm.OpDrop)
 	case wasm.OpCallRef:
 		e.op1(wasm.OpLocalTee, s)
@@ -200,7 +200,7 @@ func (e *emitter) trapIfNull() {
 func (e *emitter) externReference(x *instr) {
 	switch x.op {
 	case wasm.OpBrOnNull, wasm.OpBrOnNonNull:
-		e.op1(x.op, e.branch(x.a))
+		e.br(x.op, e.branch(x.a))
 	case wasm.OpRefNull:
 		e.zero(wasm.ExternRef)
 	case wasm.OpSelectT:
