@@ -25,6 +25,15 @@ func (s bitset) or(t bitset) bool {
 	return changed
 }
 
+// count is the number of members.
+func (s bitset) count() int {
+	n := 0
+	for _, w := range s {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
 func (s bitset) equal(t bitset) bool { return slices.Equal(s, t) }
 func (s bitset) clone() bitset       { return slices.Clone(s) }
 

@@ -23,6 +23,7 @@ type body struct {
 	heights map[int32]int32 // operands below each reachable block's parameters, by opener
 	live    []bitset        // live locals of each site; nil for the entry
 
+	operands int            // of all sites
 	tries    bool           // has a try of either encoding
 	rethrown map[int32]bool // catches whose exception some rethrow throws again
 }
@@ -103,12 +104,20 @@ func (r *reader) analyse(w *wasm.Walker, defined uint32, b *body) error {
 	if err := w.Walk(int(defined), r.visit); err != nil {
 		return err
 	}
+	if err := b.findHandlers(); err != nil {
+		return err
+	}
+	if len(b.sites)*len(b.locals) > maxLiveBits {
+		return fmt.Errorf("function %d: %d calls and loops with %d locals, more than this can look at: %w", b.fn, len(b.sites), len(b.locals), ErrUnsupported)
+	}
 	sort.Slice(b.tees, func(i, j int) bool {
 		x, y := b.tees[i], b.tees[j]
 		return x.instr < y.instr || x.instr == y.instr && x.slot < y.slot
 	})
-	b.findHandlers()
 	b.findLive()
+	if err := b.tooMany(b.countValues()); err != nil {
+		return err
+	}
 	if want := int(p.firstSite[defined+1] - p.firstSite[defined]); len(b.sites) != want {
 		panic(fmt.Sprintf("instrument: function %d has %d sites, the survey counted %d", b.fn, len(b.sites), want))
 	}
@@ -156,7 +165,36 @@ func (r *reader) visit(in *wasm.Instr, st *wasm.State) error {
 		}
 	}
 	r.prev = *in
+	return b.tooMany(b.operands)
+}
+
+// maxRecordValues bounds the values of all records of one function together.
+// The code that saves them takes about three bytes a value; without a bound,
+// nested operands around many calls would make gigabytes of it.
+const maxRecordValues = 16 << 20
+
+// maxLiveBits bounds the sets of live locals of all sites of a function, in
+// bits: 256 MiB.
+const maxLiveBits = 1 << 31
+
+// tooMany refuses a function whose records hold n values.
+func (b *body) tooMany(n int) error {
+	if n > maxRecordValues {
+		return fmt.Errorf("function %d: more than %d values live at its calls and loops, all counted: %w", b.fn, maxRecordValues, ErrUnsupported)
+	}
 	return nil
+}
+
+// countValues counts them.
+func (b *body) countValues() int {
+	n := b.operands
+	for k := range b.sites {
+		n += len(b.sites[k].caught)
+		if b.sites[k].kind != SiteEntry {
+			n += b.live[k].count()
+		}
+	}
+	return n
 }
 
 func isBlock(op wasm.Opcode) bool {
@@ -262,6 +300,10 @@ func (r *reader) site(i int32, in *wasm.Instr, st *wasm.State, pops int) {
 // has each of them kept in a local.
 func (r *reader) addSite(i int32, kind SiteKind, operand, results []wasm.ValType) {
 	b := r.b
+	b.operands += len(operand)
+	if b.operands > maxRecordValues {
+		operand = nil // visit refuses the function
+	}
 	b.instrs[i].site = int32(len(b.sites))
 	b.sites = append(b.sites, site{
 		pos: uint32(i) + 1, kind: kind, operand: slices.Clone(operand), results: results,

@@ -127,9 +127,9 @@ type region struct {
 
 // findHandlers finds out which sites are guarded and which caught exceptions
 // their records need.
-func (b *body) findHandlers() {
+func (b *body) findHandlers() error {
 	if !b.tries {
-		return
+		return nil
 	}
 	b.eachRegion(func(x *instr, open []region) {
 		if x.op == wasm.OpRethrow && !x.dead {
@@ -139,8 +139,9 @@ func (b *body) findHandlers() {
 			b.rethrown[open[len(open)-1-int(x.a)].arm] = true
 		}
 	})
+	caught := 0
 	b.eachRegion(func(x *instr, open []region) {
-		if x.site < 0 {
+		if x.site < 0 || caught > maxRecordValues {
 			return
 		}
 		s := &b.sites[x.site]
@@ -151,9 +152,11 @@ func (b *body) findHandlers() {
 		for k := range open {
 			if a := open[k].arm; a > 0 && b.rethrown[a] {
 				s.caught = append(s.caught, a)
+				caught++
 			}
 		}
 	})
+	return b.tooMany(caught)
 }
 
 // eachRegion calls f for each instruction that opens or closes no block, with
