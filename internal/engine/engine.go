@@ -277,6 +277,7 @@ type Segment struct {
 type Location struct {
 	Func uint32 // function, of the whole index space
 	Pos  uint32 // the instruction's ordinal plus one, as in a Frame; 0 is unknown
+	Mark uint32 // until Trap.Locate: by what the engine finds the position, or 0
 }
 
 // A Trace is a stack: the functions that a thread is in and where in them, each
@@ -327,11 +328,24 @@ type Trap struct {
 	Message string // as the specification's tests spell it
 	Trace
 	module Module
+	later  func(*Trace) // finds positions that are not known yet, or nil
 }
 
 // NewTrap makes a trap of a module.
 func NewTrap(m Module, message string, at Trace) *Trap {
 	return &Trap{Message: message, Trace: at, module: m}
+}
+
+// Later has Locate call find, to fill in positions and take away marks.
+func (t *Trap) Later(find func(*Trace)) { t.later = find }
+
+// Locate finds the positions that are not known yet, as far as they can be, which
+// may take a second. The module must not be closed. It is for one goroutine.
+func (t *Trap) Locate() {
+	if t.later != nil {
+		t.later(&t.Trace)
+		t.later = nil
+	}
 }
 
 func (t *Trap) Error() string { return t.Message }

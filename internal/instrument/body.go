@@ -22,6 +22,7 @@ type body struct {
 	sites   []site          // by pos
 	heights map[int32]int32 // operands below each reachable block's parameters, by opener
 	live    []bitset        // live locals of each site; nil for the entry
+	marks   *Marks          // to note what becomes of the instructions, or nil
 
 	operands int            // of all sites
 	tries    bool           // has a try of either encoding

@@ -48,6 +48,24 @@ const HotModule = "stasis:hot"
 // MaxContParams of them), the results of the call for a SiteCall, and the
 // hidden parameters of the function. Its results are the function's.
 func (p *Program) Continuations(ids []SiteID) ([]byte, error) {
+	c := p.contModule()
+	for k, id := range ids {
+		s, err := p.Site(id)
+		if err != nil {
+			return nil, err
+		}
+		b, err := p.body(s.Func - uint32(p.imports))
+		if err != nil {
+			return nil, err
+		}
+		if err := c.add(k, b, &s); err != nil {
+			return nil, err
+		}
+	}
+	return wasm.Encode(c.finish()), nil
+}
+
+func (p *Program) contModule() *contModule {
 	c := &contModule{
 		types: types{p: p}, p: p,
 		fns: make(map[string]uint32), globals: make(map[string]uint32), tables: make(map[string]uint32),
@@ -57,23 +75,23 @@ func (p *Program) Continuations(ids []SiteID) ([]byte, error) {
 			Module: HotModule, Name: ExportMemory, Kind: wasm.ExternMemory, Memory: wasm.Limits{Min: t.Min},
 		})
 	}
-	for k, id := range ids {
-		s, err := p.Site(id)
-		if err != nil {
-			return nil, err
-		}
-		if s.Kind == SiteEntry {
-			return nil, fmt.Errorf("site %d is an entry and has no continuation", id)
-		}
-		b, err := p.body(s.Func - uint32(p.imports))
-		if err != nil {
-			return nil, err
-		}
-		code, typ := p.emitCont(c, b, &s)
-		c.out.Funcs = append(c.out.Funcs, typ)
-		c.out.Code = append(c.out.Code, code)
-		c.out.Exports = append(c.out.Exports, wasm.Export{Name: ExportCont(k), Kind: wasm.ExternFunc})
+	return c
+}
+
+// add makes the continuation of a site, the k-th of the module.
+func (c *contModule) add(k int, b *body, s *Site) error {
+	if s.Kind == SiteEntry {
+		return fmt.Errorf("site %d is an entry and has no continuation", s.ID)
 	}
+	code, typ := c.p.emitCont(c, b, s)
+	c.out.Funcs = append(c.out.Funcs, typ)
+	c.out.Code = append(c.out.Code, code)
+	c.out.Exports = append(c.out.Exports, wasm.Export{Name: ExportCont(k), Kind: wasm.ExternFunc})
+	return nil
+}
+
+// finish puts the module together.
+func (c *contModule) finish() *wasm.Module {
 	c.out.Imports = append(c.out.Imports, c.imports...)
 	for k := range c.out.Exports {
 		c.out.Exports[k].Index = uint32(len(c.imports) + k)
@@ -84,7 +102,7 @@ func (p *Program) Continuations(ids []SiteID) ([]byte, error) {
 	name := "continuation"
 	section := append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)
 	c.out.Customs = []wasm.Custom{{Name: "name", Bytes: section, After: 10}}
-	return wasm.Encode(&c.out), nil
+	return &c.out
 }
 
 // fn implements env: functions of the original are imported from the hot form,

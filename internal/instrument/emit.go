@@ -143,6 +143,7 @@ func (e *emitter) appendBlockType(out []byte, params, results []wasm.ValType) []
 func (e *emitter) code(i int32, floor int) int32 {
 	for ; ; i++ {
 		x := &e.b.instrs[i]
+		e.b.mark(len(e.out), i)
 		switch {
 		case isEnd(x.op):
 			done := len(e.labels)-1 == floor

@@ -44,6 +44,9 @@ func (p *Program) Markers(fn uint32) int { return len(p.markerTypes(p.typeOf(fn)
 // NumImports is the number of imported functions.
 func (p *Program) NumImports() int { return p.imports }
 
+// CodeSize is the length of the body of a defined function, in bytes.
+func (p *Program) CodeSize(fn uint32) int { return len(p.mod.Code[int(fn)-p.imports].Body) }
+
 // NumFuncs is the number of functions, imported ones included.
 func (p *Program) NumFuncs() int { return len(p.spaces.Funcs) }
 

@@ -25,6 +25,8 @@ type hotModule struct {
 	extra   []extraFunc
 	globals uint32 // of the original
 	tables  uint32 // of the original
+
+	traced map[uint32]*Marks // functions whose places are wanted: the others get no code; nil: all get theirs
 }
 
 // An extraFunc is a function that the pass adds and the host calls.
@@ -36,7 +38,15 @@ type extraFunc struct {
 
 // Hot makes the hot form of the program. It is deterministic.
 func (p *Program) Hot() ([]byte, error) {
-	h := &hotModule{types: types{p: p}, p: p, helpers: make(map[helperKey]uint32)}
+	h, err := p.hot(nil)
+	if err != nil {
+		return nil, err
+	}
+	return wasm.Encode(&h.out), nil
+}
+
+func (p *Program) hot(traced map[uint32]*Marks) (*hotModule, error) {
+	h := &hotModule{types: types{p: p}, p: p, helpers: make(map[helperKey]uint32), traced: traced}
 	h.imports()
 	h.tablesAndMemories()
 	if err := h.globalsAndLook(); err != nil {
@@ -52,7 +62,7 @@ func (p *Program) Hot() ([]byte, error) {
 	h.finishHelpers()
 	h.exports()
 	h.out.Types = h.list
-	return wasm.Encode(&h.out), nil
+	return h, nil
 }
 
 func (h *hotModule) imports() {
@@ -285,7 +295,7 @@ func (h *hotModule) functions() error {
 		if err := r.analyse(w, uint32(i), &b); err != nil {
 			return err
 		}
-		h.out.Code[i] = h.p.emitHot(h, &b)
+		h.out.Code[i] = h.emit(&b)
 	}
 	return nil
 }

@@ -206,3 +206,7 @@ type Module struct {
 	offsets [numSections]int // of the sections' contents in the decoded file, for errors; 0 is unknown
 	names   *nameCache       // nil in a module that was not decoded
 }
+
+// CodeStart is where the contents of the code section of a decoded module begin
+// in its file: DWARF counts from there. 0 is that there is none.
+func (m *Module) CodeStart() int { return m.offsets[secCode] }

@@ -275,7 +275,7 @@ func (t *Thread) interpretCall(f *coldFunc, fr *interp.Frame, kind interp.Kind) 
 		left := t.limits.Stack - t.used - int64(t.module.program.FrameSize(f.fn))
 		t.buf[c.params] = uint64(uint32(max(0, min(left, segmentSize))))
 		if err := c.call.CallWithStack(&t.ctx, t.buf); err != nil {
-			return t.trapIn(err, f.location(fr)), true, true
+			return t.trapIn(c.call, err, f.location(fr)), true, true
 		}
 		unwound = t.unwinding
 	}

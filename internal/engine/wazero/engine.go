@@ -23,6 +23,10 @@ import (
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
 	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesTypedFunctionReferences
 
+// maxPages is the largest memory that the engine's code handles; the pass clamps
+// to the same.
+const maxPages = 65535
+
 // Options set up an Engine. The zero value works.
 type Options struct {
 	Cache   *Cache             // nil: compiled code is not kept
@@ -51,7 +55,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	if opts.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
-	config = config.WithCoreFeatures(features).WithMemoryLimitPages(65535)
+	config = config.WithCoreFeatures(features).WithMemoryLimitPages(maxPages)
 	if opts.Cache != nil {
 		config = config.WithCompilationCache(opts.Cache.native)
 	}

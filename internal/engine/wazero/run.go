@@ -71,7 +71,7 @@ func (t *Thread) resumeCompiled(s *siteInfo) (ev engine.Event, done bool) {
 	t.arguments(s, t.stack.recs[len(t.stack.recs)-1])
 	t.stack.pop()
 	t.used -= s.size
-	t.current = s.fn
+	t.current, t.currentSite = s.fn, s.id
 	if s.entry || s.site.Kind == instrument.SiteLoop {
 		t.countLess()
 	}
@@ -83,7 +83,7 @@ func (t *Thread) resumeCompiled(s *siteInfo) (ev engine.Event, done bool) {
 func (t *Thread) invoke(f api.Function, returns []uint64) (ev engine.Event, done bool) {
 	err := f.CallWithStack(&t.ctx, t.buf)
 	if err != nil {
-		return t.trap(err)
+		return t.trap(f, err)
 	}
 	if t.unwinding {
 		return t.unwound()
@@ -210,8 +210,9 @@ func (t *Thread) resumeBulk(p *engine.Pending) (engine.Event, bool) {
 // applySegments does what an engine does before the start function.
 func (t *Thread) applySegments() *engine.Trap {
 	t.fresh = false
-	if err := t.hot.ExportedFunction(instrument.ExportTables).CallWithStack(&t.ctx, nil); err != nil {
-		ev, _ := t.trap(err)
+	f := t.hot.ExportedFunction(instrument.ExportTables)
+	if err := f.CallWithStack(&t.ctx, nil); err != nil {
+		ev, _ := t.trap(f, err)
 		return ev.Trap
 	}
 	t.applyShadows()

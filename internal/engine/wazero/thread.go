@@ -81,19 +81,20 @@ type Thread struct {
 	globals []api.Global
 
 	// The stack. All of it only on the task goroutine.
-	stack     recordStack // taken apart
-	off       recordStack // of the unwind in progress, innermost first
-	unwinding bool        // mode is raised
-	used      int64       // bytes of frames in stack
-	pending   *engine.Pending
-	results   []uint64 // for the innermost frame, which waits at a call
-	buf       []uint64 // parameters and results of engine calls
-	fetch     []uint64 // values of the record whose continuation is being called
-	current   uint32   // function whose frame is at the bottom of the engine's stack
-	dropped   map[engine.Segment]bool
-	fresh     bool // segments are not applied yet
-	unwinds   uint64
-	every     int32 // Counted: unwind at every n-th safepoint; 0 never
+	stack       recordStack // taken apart
+	off         recordStack // of the unwind in progress, innermost first
+	unwinding   bool        // mode is raised
+	used        int64       // bytes of frames in stack
+	pending     *engine.Pending
+	results     []uint64          // for the innermost frame, which waits at a call
+	buf         []uint64          // parameters and results of engine calls
+	fetch       []uint64          // values of the record whose continuation is being called
+	current     uint32            // function whose frame is at the bottom of the engine's stack
+	currentSite instrument.SiteID // and the site that it went on from
+	dropped     map[engine.Segment]bool
+	fresh       bool // segments are not applied yet
+	unwinds     uint64
+	every       int32 // Counted: unwind at every n-th safepoint; 0 never
 
 	exceptions exceptions
 }

@@ -108,7 +108,8 @@ func call(t *testing.T, m engine.Module, name string, args []uint64, every int32
 	})
 	out := fmt.Sprint(results, e.log)
 	if trap != nil {
-		out += " trap " + trap.Message + "\n" + trap.Stack()
+		trap.Locate()
+		out += fmt.Sprintf(" trap %s %v\n", trap.Message, trap.Trace)
 	}
 	return out
 }

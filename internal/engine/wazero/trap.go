@@ -4,29 +4,38 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/stasis-run/stasis/internal/engine"
 )
 
-// trap ends the run with what the engine says. Frames of the engine's stack
-// come from the text of its error, at most 30 of them, by the names that
-// functions without names have there ("$index"); those below from the records.
-func (t *Thread) trap(err error) (engine.Event, bool) { return t.trapIn(err), true }
+// trap ends the run with what the engine says of a call of f. Frames of the
+// engine's stack are read from there (native.go), or else come from the text of
+// its error, at most 30 of them, by the names that functions without names have
+// there ("$index"); those below from the records.
+func (t *Thread) trap(f api.Function, err error) (engine.Event, bool) { return t.trapIn(f, err), true }
 
 // trapIn is trap where functions are between the engine's stack and the records.
-func (t *Thread) trapIn(err error, between ...engine.Location) engine.Event {
+func (t *Thread) trapIn(f api.Function, err error, between ...engine.Location) engine.Event {
 	t.unwinding = false
 	t.mode.Set(0)
 	t.off.recs, t.off.vals = nil, nil
-	clear(t.funcs)
-	clear(t.callees)
 	message, rest, _ := strings.Cut(err.Error(), "\n")
 	message = strings.TrimPrefix(message, "wasm error: ")
 	if i := strings.Index(message, " (recovered by wazero)"); i >= 0 {
 		message = message[:i]
 	}
-	at := t.nativeFrames(rest)
+	at, l, err := t.nativeTrace(f)
+	if err != nil {
+		at = t.nativeFrames(rest)
+	}
+	clear(t.funcs)
+	clear(t.callees)
 	at.Append(between...)
 	trap := t.stackTrap(message, at)
+	if l != nil {
+		trap.Later(l.locate)
+	}
 	return engine.Event{Kind: engine.Trapped, Trap: trap}
 }
 

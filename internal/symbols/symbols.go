@@ -1,0 +1,98 @@
+package symbols
+
+import (
+	"sync"
+
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// A Table knows the places of one module. It is safe for concurrent use.
+type Table struct {
+	module []byte // immutable
+
+	mu   sync.Mutex
+	read bool         // mod and info have been read; protected by mu
+	mod  *wasm.Module // or nil: it cannot be read; protected by mu
+	info *info        // its DWARF, or nil; protected by mu
+}
+
+// New makes a table of a module, the bytes of its file, which must not change.
+func New(module []byte) *Table { return &Table{module: module} }
+
+// A Place is a place in a module.
+type Place struct {
+	Func   uint32 // function, of the whole index space
+	Name   string // of the function, for people; "" is none
+	Offset int64  // of the instruction in the module's file, in bytes; -1 is unknown
+
+	// Code is the same from the start of the code section's contents, as DWARF
+	// counts.
+	Code int64
+
+	// Lines is where in the source that is: innermost first, the last is of the
+	// function itself, and those before it are of functions that the compiler put
+	// into it. None are known without DWARF.
+	Lines []Line
+}
+
+// A Line is a line of the source.
+type Line struct {
+	Func   string // function that it is of, or ""
+	File   string
+	Line   int // 0 is unknown
+	Column int // 0 is unknown
+}
+
+// Place describes a place: a function and a position in it as records have them,
+// an ordinal of an instruction plus one, 0 if that is not known.
+func (t *Table) Place(fn, pos uint32) Place {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open()
+	p := Place{Func: fn, Offset: -1, Code: -1}
+	if t.mod == nil {
+		return p
+	}
+	p.Name = t.mod.FuncName(fn)
+	off, ok := instrOffset(t.mod, fn, pos)
+	if !ok {
+		return p
+	}
+	p.Offset, p.Code = off, off-int64(t.mod.CodeStart())
+	if t.info != nil {
+		p.Lines = t.info.lines(uint64(p.Code), p.Name)
+	}
+	return p
+}
+
+// open reads the module, once.
+//
+// Preconditions: t.mu is locked.
+func (t *Table) open() {
+	if t.read {
+		return
+	}
+	t.read = true
+	m, err := wasm.Decode(t.module)
+	if err != nil {
+		return
+	}
+	t.mod, t.info = m, newInfo(m)
+}
+
+// instrOffset is the offset of an instruction in the module's file.
+func instrOffset(m *wasm.Module, fn, pos uint32) (off int64, ok bool) {
+	i := int64(fn) - int64(m.NumImports(wasm.ExternFunc))
+	if pos == 0 || i < 0 || i >= int64(len(m.Code)) {
+		return 0, false
+	}
+	code := &m.Code[i]
+	r := wasm.NewReader(code.Body)
+	var in wasm.Instr
+	for range pos {
+		if r.Next(&in) != nil {
+			return 0, false
+		}
+	}
+	return int64(code.Offset) + int64(in.Pos), true
+}
