@@ -121,6 +121,14 @@ func (e *embedded) signal(sig int32) error {
 	return g.System.Signal(sig)
 }
 
+func (e *embedded) stacks(ctx context.Context) ([]Stack, error) {
+	g, err := e.living()
+	if err != nil {
+		return nil, err
+	}
+	return g.System.Stacks(ctx)
+}
+
 func (e *embedded) resize(Size) error {
 	return fault.New(fault.Unsupported, "a system in process has no terminal of its own")
 }

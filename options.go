@@ -7,6 +7,7 @@ import (
 	"github.com/stasis-run/stasis/internal/sandbox"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/store"
+	"github.com/stasis-run/stasis/internal/symbols"
 )
 
 // Types that are shared with the process that hosts a system.
@@ -32,6 +33,15 @@ type (
 
 	// Status is what a running system says of itself.
 	Status = control.Status
+
+	// Stack is what a task of a running system is doing.
+	Stack = symbols.Stack
+
+	// Place is a place in a module's code: a frame of a Stack.
+	Place = symbols.Place
+
+	// SourceLine is a line of the source that a Place is of.
+	SourceLine = symbols.Line
 
 	// Layer is one of what walls a host process off.
 	Layer = sandbox.Layer

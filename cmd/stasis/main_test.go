@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs testdata/script. The guests are in $WORK; their sources are
-// next to them in testdata/guests.
+// next to them in testdata/guests; calc.wasm's, which has DWARF, in package symbols.
 func TestScript(t *testing.T) {
 	cache := t.TempDir() // compiled code, for all scripts
 	guests, err := filepath.Glob("testdata/guests/*.wasm")
@@ -61,6 +61,13 @@ func TestScript(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(e.WorkDir, filepath.Base(g)), b, 0o644); err != nil {
 					return err
 				}
+			}
+			b, err := os.ReadFile("../../internal/symbols/testdata/calc4.wasm")
+			if err == nil {
+				err = os.WriteFile(filepath.Join(e.WorkDir, "calc.wasm"), b, 0o644)
+			}
+			if err != nil {
+				return err
 			}
 			return os.MkdirAll(tmp, 0o755)
 		},

@@ -54,7 +54,7 @@ func run(args []string) int {
 	if startsSystem(args) {
 		host.Prepare()
 	}
-	root.SetArgs(args)
+	root.SetArgs(signalFlags(args))
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
 		return 0
@@ -123,7 +123,7 @@ at any moment, saved to an image, and woken again, here or elsewhere.`,
 		runCommand(), createCommand(), startCommand(), attachCommand(), checkpointCommand(), restoreCommand(),
 		psCommand(), inspectCommand(), logsCommand(), cpCommand(), renameCommand(), pauseCommand(), resumeCommand(),
 		killCommand(), stopCommand(), waitCommand(), rmCommand(), pruneCommand(), statsCommand(),
-		imageCommand(), compileCommand(), cacheCommand(), doctorCommand(), versionCommand(), completionCommand(),
+		imageCommand(), compileCommand(), cacheCommand(), debugCommand(), doctorCommand(), versionCommand(), completionCommand(),
 	)
 	return root
 }

@@ -143,6 +143,9 @@ func tellExit(name string, o *stasis.Options, x stasis.Exit) error {
 	case x.Trap != "":
 		tell("trap: %s", x.Trap)
 		_, _ = io.WriteString(os.Stderr, x.Stack)
+	case x.Stack != "":
+		tell("SIGQUIT: quit")
+		_, _ = io.WriteString(os.Stderr, x.Stack)
 	}
 	if x.Code != 0 {
 		return &exitError{code: x.Code}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,9 +87,12 @@ func killCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kill [flags] NAME...",
 		Short: "Send systems a signal",
-		Long:  "Send the first process of systems a signal: KILL, or what --signal says.",
+		Long: `Send the first process of systems a signal: KILL, or what --signal says; as of
+kill(1), -QUIT is short for --signal QUIT. QUIT ends a system, too; its log then has
+the stacks of all tasks.`,
 		Example: `  stasis kill job
-  stasis kill -s USR1 job`,
+  stasis kill -s USR1 job
+  stasis kill -QUIT job`,
 		Args:              arguments(1, -1),
 		ValidArgsFunction: systemNames(-1, isRunning),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -102,6 +106,28 @@ func killCommand() *cobra.Command {
 	c.Flags().StringVarP(&sig, "signal", "s", sig, "name or number of the signal")
 	complete(c, "signal", "KILL", "TERM", "INT", "HUP", "QUIT", "STOP", "CONT", "USR1", "USR2")
 	return c
+}
+
+// signalFlags has kill(1)'s way of naming signals, kill -QUIT and kill -9, mean what
+// it means there. Flags of ours with one letter are small ones.
+func signalFlags(args []string) []string {
+	if len(args) < 2 || args[0] != "kill" {
+		return args
+	}
+	out := slices.Clone(args)
+	for i, a := range args[1:] {
+		if a == "--" {
+			break
+		}
+		name, ok := strings.CutPrefix(a, "-")
+		if !ok || name == "" || name != strings.ToUpper(name) || args[i] == "-s" || args[i] == "--signal" {
+			continue
+		}
+		if _, err := spec.ParseSignal(name); err == nil {
+			out[i+1] = "--signal=" + name
+		}
+	}
+	return out
 }
 
 // maxGrace bounds --time of stop: a day.

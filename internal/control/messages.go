@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/stasis-run/stasis/internal/fault"
+	"github.com/stasis-run/stasis/internal/symbols"
 )
 
 // Operations.
@@ -18,6 +19,7 @@ const (
 	OpCopyOut    = "copy-out"   // Call.Copy, with a descriptor that a tar is written to → Answer.Copied
 	OpCopyIn     = "copy-in"    // Call.Copy, with a descriptor that a tar is read from → Answer.Copied
 	OpFileInfo   = "file-info"  // Call.Copy → Answer.File
+	OpStacks     = "stacks"     // → Answer.Stacks
 )
 
 // A Call is the first message on a connection: what a client asks for.
@@ -39,6 +41,13 @@ type Answer struct {
 	Checkpoint *CheckpointAnswer `pb:"4"`
 	Copied     *Copied           `pb:"5"`
 	File       *FileInfo         `pb:"6"`
+	Stacks     *Stacks           `pb:"7"`
+}
+
+// Stacks are those of all tasks, by number. The system may have been subverted:
+// whoever prints them cleans them.
+type Stacks struct {
+	Tasks []symbols.Stack `pb:"1"`
 }
 
 // A Fault is an error that crosses the boundary.

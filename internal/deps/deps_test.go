@@ -65,13 +65,13 @@ var rules = map[string]string{
 	"internal/checkpoint":      "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
 
 	// Systems: what is said to them, where they are kept, and their processes.
-	"internal/control": "internal/fault internal/protostruct golang.org/x/sys/unix",
+	"internal/control": "internal/fault internal/protostruct internal/symbols golang.org/x/sys/unix",
 	"internal/store":   "internal/control internal/fault internal/spec golang.org/x/sys/unix",
 	"internal/sandbox": "internal/version internal/abi internal/checkpoint internal/control internal/engine/... internal/fault internal/image internal/instrument internal/jail internal/kernel internal/ktime internal/memory internal/spec internal/store internal/symbols internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix internal/archive",
 	"internal/launch":  "internal/version internal/codecache internal/control internal/fault internal/image internal/instrument internal/jail internal/sandbox internal/spec internal/store golang.org/x/sys/unix",
 
 	// The rim: the package that others import, and our own use of it.
-	root:           "internal/version golang.org/x/sys/unix internal/archive internal/codecache internal/control internal/detachkeys internal/fault internal/image internal/image/oci internal/instrument internal/launch internal/sandbox internal/spec internal/store",
+	root:           "internal/version golang.org/x/sys/unix internal/archive internal/codecache internal/control internal/detachkeys internal/fault internal/image internal/image/oci internal/instrument internal/launch internal/sandbox internal/spec internal/store internal/symbols",
 	"internal/cli": root + " internal/archive internal/detachkeys internal/hostterm internal/spec internal/vfs/hostfs github.com/spf13/cobra golang.org/x/sys/unix",
 	"cmd/stasis":   root + " internal/cli",
 

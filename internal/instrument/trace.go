@@ -23,24 +23,41 @@ type Marks struct {
 type mark struct {
 	offset int
 	instr  int32
+	calls  bool // it is one that is emitted as a call
 }
 
 // mark notes that what is emitted from an offset on is of instruction i.
 func (b *body) mark(offset int, i int32) {
 	if m := b.marks; m != nil {
-		m.at = append(m.at, mark{offset, i})
+		m.at = append(m.at, mark{offset, i, b.instrs[i].calls()})
 	}
+}
+
+// calls reports whether an instruction may be emitted as a call: of a function, or
+// of a helper that stands for it.
+func (x *instr) calls() bool {
+	switch x.op {
+	case wasm.OpCall, wasm.OpCallIndirect, wasm.OpCallRef, wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit,
+		wasm.OpTableCopy, wasm.OpTableInit, wasm.OpDataDrop, wasm.OpElemDrop:
+		return true
+	}
+	return isReference(x.op)
 }
 
 // Pos is the position of the instruction that the code at an offset of the
 // emitted body, in bytes, is of: its ordinal plus one, or 0 if there is none. In
-// front of a function's first instruction, that is meant.
-func (m *Marks) Pos(offset int) uint32 {
+// front of a function's first instruction, that is meant. If a call was at that
+// offset, only what can be one is an answer.
+func (m *Marks) Pos(offset int, call bool) uint32 {
 	if len(m.at) == 0 {
 		return 0
 	}
 	i := sort.Search(len(m.at), func(i int) bool { return m.at[i].offset > offset })
-	return uint32(m.at[max(i-1, 0)].instr) + 1
+	at := &m.at[max(i-1, 0)]
+	if call && !at.calls {
+		return 0
+	}
+	return uint32(at.instr) + 1
 }
 
 // TraceHot makes the hot form again with the code of the given functions of the

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/kernel"
@@ -270,6 +271,9 @@ func (h *host) run() (code int) {
 	return x.Code
 }
 
+// quitTitle stands above the stacks of a system that SIGQUIT ended.
+const quitTitle = "SIGQUIT: quit"
+
 // note writes to the log what the guest did not say of its end.
 func (h *host) note(x store.Exit) {
 	text := ""
@@ -280,6 +284,8 @@ func (h *host) note(x store.Exit) {
 		text = x.Limit + "\n"
 	case x.Trap != "":
 		text = "trap: " + x.Trap + "\n" + x.Stack
+	case x.Stack != "":
+		text = quitTitle + "\n" + x.Stack
 	default:
 		return
 	}
@@ -346,16 +352,28 @@ func (h *host) exit(st kernel.ExitStatus, err error, late bool) store.Exit {
 	case late && st.Signal == kernel.SIGKILL:
 		return store.Exit{Code: codeTimeout, Signal: st.Signal, Limit: fmt.Sprintf("ended after %v (--timeout)", h.setup.Spec.Timeout)}
 	case st.Trap != nil:
-		return store.Exit{Code: codeTrap, Trap: st.Trap.Message, Stack: st.Trap.Stack()}
+		return store.Exit{Code: codeTrap, Trap: st.Trap.Message, Stack: h.trapStack(st.Trap)}
 	case st.Limit != "":
 		return store.Exit{Code: 128 + int(st.Signal), Signal: st.Signal, Limit: fmt.Sprintf("ended after %v of %s (--cpu-time)", h.setup.Spec.CPUTime, st.Limit)}
 	case st.Signal != 0:
-		return store.Exit{Code: 128 + int(st.Signal), Signal: st.Signal}
+		x := store.Exit{Code: 128 + int(st.Signal), Signal: st.Signal}
+		if text := h.sys.quitStacks.Load(); text != nil && st.Signal == kernel.SIGQUIT {
+			x.Stack = *text
+		}
+		return x
 	}
 	if err := h.console.print(h.sys.Results(st.Results)); err != nil {
 		return store.Exit{Code: CodeFailed, Error: fmt.Sprintf("results: stdout: %v", cause(err))}
 	}
 	return store.Exit{Code: int(uint8(st.Code))}
+}
+
+// trapStack is the stack of a trap for people.
+func (h *host) trapStack(t *engine.Trap) string {
+	t.Locate()
+	st := h.sys.symbols.Stack(t.Trace)
+	st.Bound(maxStackBytes)
+	return st.Text()
 }
 
 // errStrict is in the chain of errors that refuse a jail with holes.

@@ -164,11 +164,20 @@ func (v *server) do(c *control.Conn, call control.Call, files []*os.File) {
 	case control.OpFileInfo:
 		i, err := v.fileInfo(call.Copy)
 		v.reply(c, control.Answer{File: i}, err)
+	case control.OpStacks:
+		v.stacks(c)
 	default:
 		v.reply(c, control.Answer{}, fault.New(fault.Unsupported,
 			"the running system was started by stasis %s, which does not know %q (its protocol is %d, yours %d)",
 			version.Number, call.Op, control.Version, call.Version))
 	}
+}
+
+func (v *server) stacks(c *control.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	all, err := v.sys.Stacks(ctx)
+	v.reply(c, control.Answer{Stacks: &control.Stacks{Tasks: all}}, err)
 }
 
 func (v *server) status() (*control.Status, error) {

@@ -24,6 +24,7 @@ import (
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/ktime"
 	"github.com/stasis-run/stasis/internal/spec"
+	"github.com/stasis-run/stasis/internal/symbols"
 	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
@@ -68,6 +69,9 @@ type System struct {
 	cache  *wazero.Cache
 	code   engine.Module
 	module []byte
+
+	symbols    *symbols.Table         // of module; set before the guest runs
+	quitStacks atomic.Pointer[string] // what the tasks did when SIGQUIT came, or nil
 
 	world  *world
 	kernel atomic.Pointer[kernel.Kernel] // another one after each stress checkpoint
@@ -167,6 +171,7 @@ func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
 
 // compile makes the code of s.module.
 func (s *System) compile(ctx context.Context) (err error) {
+	s.symbols = symbols.New(s.module)
 	s.code, err = s.engine.Compile(ctx, s.module)
 	return err
 }
@@ -389,7 +394,8 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 	}
 }
 
-// Signal sends the system a signal. While it is paused, all but SIGKILL wait for
+// Signal sends the system a signal. SIGQUIT has the stacks of all tasks in the
+// report of the system's end, as Go and Java print them. While it is paused, all but SIGKILL wait for
 // it to be resumed; they are not saved with it.
 func (s *System) Signal(sig int32) error {
 	if sig > 0 && sig <= 64 && sig != kernel.SIGKILL && s.hold(sig) {
@@ -399,6 +405,9 @@ func (s *System) Signal(sig int32) error {
 }
 
 func (s *System) signal(sig int32) error {
+	if sig == kernel.SIGQUIT && s.fatal.Load() == 0 {
+		s.noteStacks()
+	}
 	switch sig {
 	case 0, kernel.SIGCHLD, kernel.SIGCONT, kernel.SIGSTOP, kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU, kernel.SIGURG, kernel.SIGWINCH:
 	default:

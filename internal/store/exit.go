@@ -17,7 +17,7 @@ type Exit struct {
 	Code       int       `json:"code"` // for the shell
 	Signal     int32     `json:"signal,omitempty"`
 	Trap       string    `json:"trap,omitempty"`
-	Stack      string    `json:"stack,omitempty"`      // of the trap, for people
+	Stack      string    `json:"stack,omitempty"`      // of the trap, or those of all tasks that SIGQUIT asked for; for people
 	Checkpoint string    `json:"checkpoint,omitempty"` // it was saved there and stopped
 	Limit      string    `json:"limit,omitempty"`      // that ended it: timeout, cpu-time
 	Error      string    `json:"error,omitempty"`      // its host process failed

@@ -2,6 +2,7 @@ package symbols
 
 import (
 	"debug/dwarf"
+	"math"
 	"path"
 	"slices"
 
@@ -14,7 +15,7 @@ const (
 	maxSections = 256 << 20 // bytes of all custom sections
 	maxSteps    = 3_000_000 // entries, ranges and rows that are read, of each
 	maxInline   = 64        // functions that one was put into another
-	maxName     = 4096      // bytes of a name
+	maxName     = 512       // bytes of a name
 )
 
 // info is the debug information of a module.
@@ -169,13 +170,13 @@ func (in *info) linesIn(u *unit, addr uint64, name string) (out []Line) {
 			file, _ := e.Val(dwarf.AttrCallFile).(int64)
 			line, _ := e.Val(dwarf.AttrCallLine).(int64)
 			column, _ := e.Val(dwarf.AttrCallColumn).(int64)
-			out = append(out, Line{Func: name, File: t.file(uint64(file)), Line: int(line), Column: int(column)})
+			out = append(out, Line{Func: name, File: t.file(uint64(file)), Line: number(line), Column: number(column)})
 		}
 		if f := in.funcName(e, 0); f != "" {
 			name = f
 		}
 	}
-	out = append(out, Line{Func: name, File: t.file(row.file), Line: int(row.line), Column: int(row.column)})
+	out = append(out, Line{Func: name, File: t.file(row.file), Line: number(int64(row.line)), Column: number(int64(row.column))})
 	slices.Reverse(out)
 	return out
 }
@@ -240,6 +241,14 @@ func (in *info) funcName(e *dwarf.Entry, depth int) string {
 		}
 	}
 	return ""
+}
+
+// number is a line or column, 0 if it makes no sense.
+func number(n int64) int32 {
+	if n < 0 || n > math.MaxInt32 {
+		return 0
+	}
+	return int32(n)
 }
 
 func clip(s string) string { return s[:min(len(s), maxName)] }

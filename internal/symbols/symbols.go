@@ -19,28 +19,25 @@ type Table struct {
 // New makes a table of a module, the bytes of its file, which must not change.
 func New(module []byte) *Table { return &Table{module: module} }
 
-// A Place is a place in a module.
+// A Place is a place in a module. Its JSON is what users see.
 type Place struct {
-	Func   uint32 // function, of the whole index space
-	Name   string // of the function, for people; "" is none
-	Offset int64  // of the instruction in the module's file, in bytes; -1 is unknown
-
-	// Code is the same from the start of the code section's contents, as DWARF
-	// counts.
-	Code int64
+	Func   uint32 `pb:"1" json:"func"`                 // function, of the whole index space
+	Name   string `pb:"2" json:"name,omitempty"`       // of the function, for people; "" is none
+	Offset uint64 `pb:"3" json:"offset,omitempty"`     // of the instruction in the module's file, in bytes; 0 is unknown
+	Code   uint64 `pb:"4" json:"codeoffset,omitempty"` // the same from the start of the code section's contents, as DWARF counts
 
 	// Lines is where in the source that is: innermost first, the last is of the
 	// function itself, and those before it are of functions that the compiler put
 	// into it. None are known without DWARF.
-	Lines []Line
+	Lines []Line `pb:"5" json:"lines,omitempty"`
 }
 
 // A Line is a line of the source.
 type Line struct {
-	Func   string // function that it is of, or ""
-	File   string
-	Line   int // 0 is unknown
-	Column int // 0 is unknown
+	Func   string `pb:"1" json:"func,omitempty"` // function that it is of, or ""
+	File   string `pb:"2" json:"file,omitempty"`
+	Line   int32  `pb:"3" json:"line,omitempty"`   // 0 is unknown
+	Column int32  `pb:"4" json:"column,omitempty"` // 0 is unknown
 }
 
 // Place describes a place: a function and a position in it as records have them,
@@ -49,18 +46,18 @@ func (t *Table) Place(fn, pos uint32) Place {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.open()
-	p := Place{Func: fn, Offset: -1, Code: -1}
+	p := Place{Func: fn}
 	if t.mod == nil {
 		return p
 	}
-	p.Name = t.mod.FuncName(fn)
+	p.Name = clip(t.mod.FuncName(fn))
 	off, ok := instrOffset(t.mod, fn, pos)
 	if !ok {
 		return p
 	}
-	p.Offset, p.Code = off, off-int64(t.mod.CodeStart())
+	p.Offset, p.Code = off, off-uint64(t.mod.CodeStart())
 	if t.info != nil {
-		p.Lines = t.info.lines(uint64(p.Code), p.Name)
+		p.Lines = t.info.lines(p.Code, p.Name)
 	}
 	return p
 }
@@ -81,7 +78,7 @@ func (t *Table) open() {
 }
 
 // instrOffset is the offset of an instruction in the module's file.
-func instrOffset(m *wasm.Module, fn, pos uint32) (off int64, ok bool) {
+func instrOffset(m *wasm.Module, fn, pos uint32) (off uint64, ok bool) {
 	i := int64(fn) - int64(m.NumImports(wasm.ExternFunc))
 	if pos == 0 || i < 0 || i >= int64(len(m.Code)) {
 		return 0, false
@@ -94,5 +91,5 @@ func instrOffset(m *wasm.Module, fn, pos uint32) (off int64, ok bool) {
 			return 0, false
 		}
 	}
-	return int64(code.Offset) + int64(in.Pos), true
+	return uint64(code.Offset + in.Pos), true
 }

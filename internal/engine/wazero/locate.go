@@ -35,6 +35,7 @@ type native struct {
 type locator struct {
 	module *Module
 	frames []native
+	called bool // the innermost one called something of the engine's, too
 }
 
 // nativeTrace is the part of the stack that was the engine's when f failed.
@@ -54,13 +55,14 @@ func (t *Thread) nativeTrace(f api.Function) (engine.Trace, *locator, error) {
 	}
 	l := &locator{module: t.module}
 	known := make(map[uint64]engine.Location)
-	for _, addr := range addrs {
+	for i, addr := range addrs {
 		loc, ok := known[addr]
 		if !ok {
 			n, ok := t.native(addr, hot, called)
 			if !ok {
 				continue
 			}
+			l.called = l.called || len(l.frames) == 0 && i > 0
 			l.frames = append(l.frames, n)
 			loc = engine.Location{Func: n.fn, Mark: uint32(len(l.frames))}
 			known[addr] = loc
@@ -159,8 +161,8 @@ func (l *locator) look(b []byte, do func(*nativeCode) error) error {
 }
 
 // position finds the position of frame i in code that was compiled once more. If
-// that is not as long as the code that ran, or what was found is no instruction
-// that calls or traps, nothing is said.
+// that is not as long as the code that ran, or what was found in a caller does not
+// call, nothing is said.
 func (l *locator) position(c *nativeCode, i int, marks *instrument.Marks, pos []uint32) error {
 	f := l.frames[i]
 	if c.length(f.index) != f.code.length(f.index) {
@@ -168,7 +170,7 @@ func (l *locator) position(c *nativeCode, i int, marks *instrument.Marks, pos []
 	}
 	offset, ok, err := c.source(f.index, f.at)
 	if err == nil && ok {
-		pos[i] = marks.Pos(offset)
+		pos[i] = marks.Pos(offset, i > 0 || l.called)
 	}
 	return err
 }

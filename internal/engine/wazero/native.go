@@ -17,7 +17,7 @@ import (
 // the compiled code ran on, and where that code is. So it is read from wazero's
 // own variables, by their names and with package reflect alone, which cannot
 // change them. A version of wazero that has them otherwise is an error here, and
-// stacks are then as good as the text; TestFactNativeStack says so.
+// stacks are then as good as the text; the tests of package symbols say so.
 
 // A nativeFrame is a place in compiled code.
 type nativeFrame struct {
