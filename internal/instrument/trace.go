@@ -38,7 +38,7 @@ func (b *body) mark(offset int, i int32) {
 func (x *instr) calls() bool {
 	switch x.op {
 	case wasm.OpCall, wasm.OpCallIndirect, wasm.OpCallRef, wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit,
-		wasm.OpTableCopy, wasm.OpTableInit, wasm.OpDataDrop, wasm.OpElemDrop:
+		wasm.OpTableCopy, wasm.OpTableInit, wasm.OpDataDrop, wasm.OpElemDrop, wasm.OpThrow, wasm.OpThrowRef, wasm.OpRethrow:
 		return true
 	}
 	return isReference(x.op)
