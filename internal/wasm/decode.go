@@ -396,7 +396,8 @@ func (c *cursor) code() Code {
 	}
 	body := cursor{b: c.b[:c.pos+int(size)], pos: c.pos}
 	c.pos += int(size)
-	code := Code{Locals: body.locals(), Offset: body.pos}
+	code := Code{Start: body.pos}
+	code.Locals, code.Offset = body.locals(), body.pos
 	code.Body = body.bytes(uint32(body.left()))
 	if body.err != nil {
 		c.failWith(body.err)

@@ -172,6 +172,7 @@ type Code struct {
 	Locals []LocalRun
 	Body   []byte // instructions, the last of them end; shares the decoded module's memory
 	Offset int    // of Body in the decoded file; for errors and traps
+	Start  int    // of the function in the decoded file: its locals, then Body
 }
 
 // A Custom is a custom section.

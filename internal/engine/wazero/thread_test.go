@@ -108,8 +108,7 @@ func call(t *testing.T, m engine.Module, name string, args []uint64, every int32
 	})
 	out := fmt.Sprint(results, e.log)
 	if trap != nil {
-		trap.Locate()
-		out += fmt.Sprintf(" trap %s %v\n", trap.Message, trap.Trace)
+		out += " trap " + trap.Message + "\n" + trap.Stack()
 	}
 	return out
 }
