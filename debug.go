@@ -2,6 +2,9 @@ package stasis
 
 import (
 	"context"
+	"os"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
@@ -32,4 +35,23 @@ func (s *System) Stacks(ctx context.Context) ([]Stack, error) {
 		all[i].Clean(fault.Clean) // it is printed, and the process may have been subverted
 	}
 	return all, nil
+}
+
+// WriteCoredump writes a core dump of a running system to a file that is open for
+// writing, in the WebAssembly tool conventions' format: its stacks, with the values
+// of what is live in them, its globals, and its memory where that is not zero. The
+// system stands meanwhile and then runs on.
+func (s *System) WriteCoredump(ctx context.Context, f *os.File) error {
+	if err := s.check(); err != nil {
+		return s.fail("coredump", err)
+	}
+	if s.embedded != nil {
+		return s.fail("coredump", s.embedded.coredump(ctx, f))
+	}
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0) // the call closes what it sends
+	if err != nil {
+		return s.fail("coredump", err)
+	}
+	_, err = s.callWith(ctx, control.Call{Op: control.OpCoredump}, os.NewFile(uintptr(fd), f.Name()))
+	return s.fail("coredump", err)
 }

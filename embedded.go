@@ -129,6 +129,14 @@ func (e *embedded) stacks(ctx context.Context) ([]Stack, error) {
 	return g.System.Stacks(ctx)
 }
 
+func (e *embedded) coredump(ctx context.Context, f *os.File) error {
+	g, err := e.living()
+	if err != nil {
+		return err
+	}
+	return g.System.WriteCore(ctx, f)
+}
+
 func (e *embedded) resize(Size) error {
 	return fault.New(fault.Unsupported, "a system in process has no terminal of its own")
 }

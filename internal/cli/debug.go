@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +20,7 @@ func debugCommand() *cobra.Command {
 		Args:  unknownVerb,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(debugStackCommand())
+	c.AddCommand(debugStackCommand(), debugCoredumpCommand())
 	return c
 }
 
@@ -64,4 +66,37 @@ func printStacks(stacks []stasis.Stack, asJSON bool) error {
 		}
 	}
 	return nil
+}
+
+// coredumpTimeout bounds the writing of a core dump.
+const coredumpTimeout = 10 * time.Minute
+
+func debugCoredumpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "coredump NAME FILE",
+		Short: "Write a core dump of a running system",
+		Long: `Write a core dump of a running system to a file that must not exist yet, in the
+format of the WebAssembly tool conventions: stacks, globals, memory. The system
+stands meanwhile and runs on. See also: stasis run --coredump.`,
+		Example:           "  stasis debug coredump job job.core",
+		Args:              arguments(2, 2),
+		ValidArgsFunction: systemNames(1, isRunning),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			ctx, cancel := context.WithTimeout(cmd.Context(), coredumpTimeout)
+			defer cancel()
+			s, err := open(ctx, "debug coredump", args[0])
+			if err != nil {
+				return err
+			}
+			f, err := os.OpenFile(args[1], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return fmt.Errorf("debug coredump %s: %w", args[0], err)
+			}
+			err = as("debug coredump", errors.Join(s.WriteCoredump(ctx, f), f.Close()))
+			if err != nil {
+				err = errors.Join(err, os.Remove(args[1])) // half of one is none
+			}
+			return err
+		},
+	}
 }

@@ -41,6 +41,8 @@ type systemFlags struct {
 	seed             string
 	clock            string
 
+	coredump string
+
 	jail    string
 	noCache bool
 	stress  string
@@ -65,6 +67,7 @@ func (g *systemFlags) add(c *cobra.Command) {
 	f.StringVar(&g.logLimit, "log-limit", "", "how much output is kept for logs, such as 10m, or none; 64m by default")
 	f.StringVar(&g.clock, "clock", "", "the guest's wall clock: host, fixed:TIME or offset:DURATION")
 	f.StringVar(&g.seed, "seed", "", "make the guest's random numbers those of this number")
+	f.StringVar(&g.coredump, "coredump", "", "file to write a core dump to if the guest crashes; empty if it does not")
 	addJail(c, &g.jail)
 	f.BoolVar(&g.noCache, "no-cache", false, "neither use nor fill the cache of compiled code")
 	f.StringVar(&g.stress, "stress", "", "for tests: unwind=N or checkpoint=N, at every N-th safepoint")
@@ -129,6 +132,11 @@ func (g *systemFlags) options() (o stasis.Options, err error) {
 	}
 	if o.Clock = g.clock; g.clock != "" {
 		if err := spec.CheckClock(g.clock); err != nil {
+			return o, err
+		}
+	}
+	if g.coredump != "" {
+		if o.Coredump, err = filepath.Abs(g.coredump); err != nil {
 			return o, err
 		}
 	}

@@ -147,6 +147,11 @@ func tellExit(name string, o *stasis.Options, x stasis.Exit) error {
 		tell("SIGQUIT: quit")
 		_, _ = io.WriteString(os.Stderr, x.Stack)
 	}
+	if x.Core != "" {
+		tell("core dumped to %s", x.Core)
+	} else if x.CoreError != "" {
+		tell("%s", x.CoreError)
+	}
 	if x.Code != 0 {
 		return &exitError{code: x.Code}
 	}

@@ -20,6 +20,7 @@ const (
 	OpCopyIn     = "copy-in"    // Call.Copy, with a descriptor that a tar is read from → Answer.Copied
 	OpFileInfo   = "file-info"  // Call.Copy → Answer.File
 	OpStacks     = "stacks"     // → Answer.Stacks
+	OpCoredump   = "coredump"   // with a descriptor that a core dump is written to
 )
 
 // A Call is the first message on a connection: what a client asks for.

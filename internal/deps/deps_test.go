@@ -45,6 +45,7 @@ var rules = map[string]string{
 	"internal/instrument":        "internal/wasm",
 	"internal/interp":            "internal/wasm",
 	"internal/engine":            "internal/wasm",
+	"internal/coredump":          "internal/engine internal/wasm",
 	"internal/symbols":           "internal/engine internal/wasm",
 	"internal/engine/wazero":     "internal/engine internal/instrument internal/interp internal/memory internal/wasm internal/invariants github.com/tetratelabs/wazero/... golang.org/x/sys/unix",
 	"internal/engine/enginetest": "internal/engine internal/wasm",
@@ -67,7 +68,7 @@ var rules = map[string]string{
 	// Systems: what is said to them, where they are kept, and their processes.
 	"internal/control": "internal/fault internal/protostruct internal/symbols golang.org/x/sys/unix",
 	"internal/store":   "internal/control internal/fault internal/spec golang.org/x/sys/unix",
-	"internal/sandbox": "internal/version internal/abi internal/checkpoint internal/control internal/engine/... internal/fault internal/image internal/instrument internal/jail internal/kernel internal/ktime internal/memory internal/spec internal/store internal/symbols internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix internal/archive",
+	"internal/sandbox": "internal/version internal/abi internal/checkpoint internal/control internal/coredump internal/engine/... internal/fault internal/image internal/instrument internal/jail internal/kernel internal/ktime internal/memory internal/spec internal/store internal/symbols internal/syscalls/... internal/vfs/... internal/waiter internal/wasm internal/invariants golang.org/x/sys/unix internal/archive",
 	"internal/launch":  "internal/version internal/codecache internal/control internal/fault internal/image internal/instrument internal/jail internal/sandbox internal/spec internal/store golang.org/x/sys/unix",
 
 	// The rim: the package that others import, and our own use of it.

@@ -329,6 +329,7 @@ type Trap struct {
 	Trace
 	module Module
 	later  func(*Trace) // finds positions that are not known yet, or nil
+	slots  func(below int) []Slot
 }
 
 // NewTrap makes a trap of a module.
@@ -338,6 +339,18 @@ func NewTrap(m Module, message string, at Trace) *Trap {
 
 // Later has Locate call find, to fill in positions and take away marks.
 func (t *Trap) Later(find func(*Trace)) { t.later = find }
+
+// Known has Slots call slots.
+func (t *Trap) Known(slots func(below int) []Slot) { t.slots = slots }
+
+// Slots is the live values of a frame of the trace, by how many frames are below
+// it; nil if they are not known, as of those that were running.
+func (t *Trap) Slots(below int) []Slot {
+	if t.slots == nil {
+		return nil
+	}
+	return t.slots(below)
+}
 
 // Locate finds the positions that are not known yet, as far as they can be, which
 // may take a second. The module must not be closed. It is for one goroutine.

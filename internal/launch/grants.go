@@ -37,7 +37,38 @@ func (o *opening) openGrants() error {
 		}
 		o.add(sandbox.RoleListen+l, f)
 	}
+	if s.Coredump != "" {
+		f, err := openCore(s.Coredump)
+		if err != nil {
+			return err
+		}
+		o.add(sandbox.RoleCore, f)
+	}
 	return nil
+}
+
+// openCore makes the file of a core dump, which others may not read: what the
+// program had in memory is in it.
+func openCore(path string) (*os.File, error) {
+	refuse := func(err error) (*os.File, error) {
+		return nil, fault.Advise(fault.Invalid, fmt.Errorf("--coredump %s: %w", path, err), "name a file that can be made")
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return refuse(errors.Unwrap(err))
+	}
+	st, err := f.Stat()
+	switch {
+	case err == nil && !st.Mode().IsRegular():
+		err = errors.New("it is not a regular file")
+	case err == nil:
+		err = f.Truncate(0)
+	}
+	if err != nil {
+		f.Close()
+		return refuse(err)
+	}
+	return f, nil
 }
 
 func openDir(d spec.Dir) (*os.File, error) {
@@ -75,6 +106,12 @@ func OpenGrants(s *spec.Spec) (g sandbox.Granted, release func(), err error) {
 			return g, nil, fmt.Errorf("listen %s: %w", l, err)
 		}
 		g.Listen[l] = f
+	}
+	if s.Coredump != "" {
+		if g.Core, err = openCore(s.Coredump); err != nil { // the system closes it
+			release()
+			return g, nil, err
+		}
 	}
 	return g, release, nil
 }

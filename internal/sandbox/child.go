@@ -202,6 +202,7 @@ func (h *host) signal(sig int32) {
 // granted sorts out what the system is given of the host.
 func (h *host) granted() (Granted, error) {
 	g := Granted{Listen: make(map[string]*os.File), Stdio: h.console.file, Terminal: h.console.terminal}
+	g.Core = h.files[RoleCore]
 	for i := range h.setup.Spec.Dirs {
 		role := RoleDir + strconv.Itoa(i)
 		if err := h.files.need(role); err != nil {
@@ -260,6 +261,7 @@ func (h *host) run() (code int) {
 	x := h.watch()
 	x.Ended = time.Now()
 	h.note(x)
+	h.noteCore(x)
 	err = h.sys.Close()
 	h.giveBack()
 	err = errors.Join(err, store.WriteExit(h.files[RoleExit], x))
@@ -290,6 +292,17 @@ func (h *host) note(x store.Exit) {
 		return
 	}
 	h.console.log.write("stderr", []byte("stasis: "+h.setup.Name+": "+text))
+}
+
+// noteCore writes to the log what has become of the core dump.
+func (h *host) noteCore(x store.Exit) {
+	text := x.CoreError
+	if x.Core != "" {
+		text = "core dumped to " + x.Core
+	}
+	if text != "" {
+		h.console.log.write("stderr", []byte("stasis: "+h.setup.Name+": "+text+"\n"))
+	}
 }
 
 // giveBack frees what the system had of the host, before anybody hears that it has
@@ -343,6 +356,27 @@ func (h *host) watch() store.Exit {
 
 // exit is how the system ended.
 func (h *host) exit(st kernel.ExitStatus, err error, late bool) store.Exit {
+	x := h.exitOf(st, err, late)
+	if f := h.sys.opts.Granted.Core; f != nil {
+		if err == nil && (st.Trap != nil || st.Core) {
+			h.writeCore(f, st.Trap, &x)
+		}
+		f.Close()
+	}
+	return x
+}
+
+// writeCore writes a core dump. That it cannot be written changes nothing of how
+// the system ended.
+func (h *host) writeCore(f *os.File, trap *engine.Trap, x *store.Exit) {
+	x.Core = h.setup.Spec.Coredump
+	if err := h.sys.writeCore(f, trap); err != nil {
+		x.Core, x.CoreError = "", fmt.Sprintf("core dump %s: %v", h.setup.Spec.Coredump, cause(err))
+		_ = f.Truncate(0) // half of one is none
+	}
+}
+
+func (h *host) exitOf(st kernel.ExitStatus, err error, late bool) store.Exit {
 	if dir := h.sys.Saved(); dir != "" && st.Signal == kernel.SIGKILL {
 		return store.Exit{Checkpoint: dir}
 	}
@@ -357,8 +391,8 @@ func (h *host) exit(st kernel.ExitStatus, err error, late bool) store.Exit {
 		return store.Exit{Code: 128 + int(st.Signal), Signal: st.Signal, Limit: fmt.Sprintf("ended after %v of %s (--cpu-time)", h.setup.Spec.CPUTime, st.Limit)}
 	case st.Signal != 0:
 		x := store.Exit{Code: 128 + int(st.Signal), Signal: st.Signal}
-		if text := h.sys.quitStacks.Load(); text != nil && st.Signal == kernel.SIGQUIT {
-			x.Stack = *text
+		if st.Signal == kernel.SIGQUIT {
+			x.Stack = h.sys.lastStacks()
 		}
 		return x
 	}

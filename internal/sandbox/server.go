@@ -166,6 +166,8 @@ func (v *server) do(c *control.Conn, call control.Call, files []*os.File) {
 		v.reply(c, control.Answer{File: i}, err)
 	case control.OpStacks:
 		v.stacks(c)
+	case control.OpCoredump:
+		v.reply(c, control.Answer{}, v.coredump(files))
 	default:
 		v.reply(c, control.Answer{}, fault.New(fault.Unsupported,
 			"the running system was started by stasis %s, which does not know %q (its protocol is %d, yours %d)",
@@ -178,6 +180,15 @@ func (v *server) stacks(c *control.Conn) {
 	defer cancel()
 	all, err := v.sys.Stacks(ctx)
 	v.reply(c, control.Answer{Stacks: &control.Stacks{Tasks: all}}, err)
+}
+
+func (v *server) coredump(files []*os.File) error {
+	if len(files) != 1 {
+		return fault.New(fault.Invalid, "%d descriptors came along, want one to write to", len(files))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	return v.sys.WriteCore(ctx, files[0])
 }
 
 func (v *server) status() (*control.Status, error) {

@@ -61,6 +61,7 @@ const (
 	RoleImage    = "image:" // a file of the image that is restored
 	RoleDir      = "dir:"   // number in Spec.Dirs
 	RoleListen   = "listen:"
+	RoleCore     = "core" // that a core dump is written to
 	RoleKeep     = "keep" // held open as long as the system lives, such as a lock
 )
 

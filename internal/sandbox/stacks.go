@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/symbols"
@@ -30,19 +29,29 @@ func (s *System) Stacks(ctx context.Context) ([]symbols.Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []symbols.Stack
-	left := maxStackBytes
-	for i, b := range traces[:min(len(traces), maxStackTasks)] {
-		st := s.symbols.Stack(b.Trace)
-		st.Task, st.State, st.Waits = int32(b.Task), taskState(states[b.Task], b.Waits), b.Waits
+	out := s.describe(traces)
+	for i := range out {
+		out[i].State = taskState(states[kernel.TaskID(out[i].Task)], out[i].Waits)
 		if paused {
-			st.State = "paused"
+			out[i].State = "paused"
 		}
-		share := left / (min(len(traces), maxStackTasks) - i)
+	}
+	return out, nil
+}
+
+// describe is backtraces in terms of the module's source, as many as fit into an
+// answer.
+func (s *System) describe(traces []kernel.Backtrace) (out []symbols.Stack) {
+	traces = traces[:min(len(traces), maxStackTasks)]
+	left := maxStackBytes
+	for i, b := range traces {
+		st := s.symbols.Stack(b.Trace)
+		st.Task, st.Waits = int32(b.Task), b.Waits
+		share := left / (len(traces) - i)
 		left -= share - st.Bound(share)
 		out = append(out, st)
 	}
-	return out, nil
+	return out
 }
 
 // backtraces stops all tasks for a moment.
@@ -67,25 +76,25 @@ func taskState(st kernel.RunState, waits string) string {
 	return kernel.Running.String()
 }
 
-// stackPatience is how long SIGQUIT waits for tasks to come to a safepoint. One
-// that does not is ended without its stack.
-const stackPatience = 2 * time.Second
-
-// noteStacks keeps what all tasks are doing, for the report of a system that
-// SIGQUIT ends.
-func (s *System) noteStacks() {
-	ctx, cancel := context.WithTimeout(context.Background(), stackPatience)
-	defer cancel()
-	stacks, err := s.Stacks(ctx)
-	if err != nil || len(stacks) == 0 {
-		return // it ends all the same
+// lastStacks tells what the tasks of a system were doing that a signal has ended.
+func (s *System) lastStacks() string {
+	d, err := s.Kernel().Dump(nil)
+	if err != nil {
+		return ""
 	}
-	text := StacksText(stacks)
-	s.quitStacks.CompareAndSwap(nil, &text)
+	var traces []kernel.Backtrace
+	for i := range d.Tasks {
+		traces = append(traces, d.Tasks[i].Backtrace)
+	}
+	stacks := s.describe(traces)
+	for i := range stacks {
+		stacks[i].State = taskState(kernel.Dead, stacks[i].Waits)
+	}
+	return stacksText(stacks)
 }
 
-// StacksText is stacks for people.
-func StacksText(stacks []symbols.Stack) string {
+// stacksText is stacks for people.
+func stacksText(stacks []symbols.Stack) string {
 	var b strings.Builder
 	for i := range stacks {
 		b.WriteString(stacks[i].Head() + "\n" + stacks[i].Text())

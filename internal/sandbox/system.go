@@ -70,8 +70,7 @@ type System struct {
 	code   engine.Module
 	module []byte
 
-	symbols    *symbols.Table         // of module; set before the guest runs
-	quitStacks atomic.Pointer[string] // what the tasks did when SIGQUIT came, or nil
+	symbols *symbols.Table // of module; set before the guest runs
 
 	world  *world
 	kernel atomic.Pointer[kernel.Kernel] // another one after each stress checkpoint
@@ -405,9 +404,6 @@ func (s *System) Signal(sig int32) error {
 }
 
 func (s *System) signal(sig int32) error {
-	if sig == kernel.SIGQUIT && s.fatal.Load() == 0 {
-		s.noteStacks()
-	}
 	switch sig {
 	case 0, kernel.SIGCHLD, kernel.SIGCONT, kernel.SIGSTOP, kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU, kernel.SIGURG, kernel.SIGWINCH:
 	default:

@@ -23,6 +23,7 @@ const maxFDs = 1024
 type Granted struct {
 	Dirs   []*os.File          // of Spec.Dirs, in order
 	Listen map[string]*os.File // listening sockets of Spec.Listen
+	Core   *os.File            // a core dump is written to; the system closes it
 	Stdio  func(p *hostfile.Poller, name string) (vfs.File, error)
 
 	Terminal func(name string) (*ttyfs.Terminal, error) // for a saved system that has one; nil is none

@@ -57,6 +57,11 @@ type Spec struct {
 
 	AutoRemove bool `json:"auto_remove,omitempty" pb:"24"` // the system goes when it has ended
 
+	// Coredump is a file that a core dump is written to if the program traps, or
+	// ends by a signal that dumps core; it is made or emptied when the system is
+	// started. "" is none.
+	Coredump string `json:"coredump,omitempty" pb:"27"` // absolute path
+
 	// For tests of guests.
 	StressUnwind     int32 `json:"stress_unwind,omitempty" pb:"25"`
 	StressCheckpoint int32 `json:"stress_checkpoint,omitempty" pb:"26"`
@@ -114,6 +119,8 @@ func (s *Spec) Check() error {
 		return fmt.Errorf("module %s: want an absolute path", s.Module)
 	case s.Workdir != "" && !path.IsAbs(s.Workdir):
 		return fmt.Errorf("working directory %s: want an absolute path of the guest", s.Workdir)
+	case s.Coredump != "" && !path.IsAbs(s.Coredump):
+		return fmt.Errorf("core dump %s: want an absolute path", s.Coredump)
 	case s.Memory < 0 || s.CPUs < 0 || s.Timeout < 0 || s.CPUTime < 0:
 		return errors.New("a limit is below zero")
 	}

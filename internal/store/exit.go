@@ -18,6 +18,8 @@ type Exit struct {
 	Signal     int32     `json:"signal,omitempty"`
 	Trap       string    `json:"trap,omitempty"`
 	Stack      string    `json:"stack,omitempty"`      // of the trap, or those of all tasks that SIGQUIT asked for; for people
+	Core       string    `json:"core,omitempty"`       // file of its core dump
+	CoreError  string    `json:"core_error,omitempty"` // why there is none although one was asked for
 	Checkpoint string    `json:"checkpoint,omitempty"` // it was saved there and stopped
 	Limit      string    `json:"limit,omitempty"`      // that ended it: timeout, cpu-time
 	Error      string    `json:"error,omitempty"`      // its host process failed
@@ -69,7 +71,7 @@ func readExit(f *os.File) (x Exit, err error) {
 		return x, err
 	}
 	err = json.Unmarshal(b, &x)
-	for _, s := range []*string{&x.Trap, &x.Stack, &x.Checkpoint, &x.Limit, &x.Error} {
+	for _, s := range []*string{&x.Trap, &x.Stack, &x.Core, &x.CoreError, &x.Checkpoint, &x.Limit, &x.Error} {
 		*s = fault.Clean(*s) // it is printed, and the process may have been subverted
 	}
 	return x, err

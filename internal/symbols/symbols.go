@@ -62,6 +62,14 @@ func (t *Table) Place(fn, pos uint32) Place {
 	return p
 }
 
+// Module is the module, or nil if it cannot be read. It must not be changed.
+func (t *Table) Module() *wasm.Module {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open()
+	return t.mod
+}
+
 // open reads the module, once.
 //
 // Preconditions: t.mu is locked.

@@ -43,8 +43,24 @@ func (t *Thread) trapIn(f api.Function, err error, between ...engine.Location) e
 // frames, and drops the records.
 func (t *Thread) stackTrap(message string, above engine.Trace) *engine.Trap {
 	above.Join(t.Backtrace())
+	trap := engine.NewTrap(t.module, message, above)
+	m, stack := t.module, t.stack
+	trap.Known(func(below int) []engine.Slot { return m.slots(&stack, below) })
 	t.Reset()
-	return engine.NewTrap(t.module, message, above)
+	return trap
+}
+
+// slots is the live values of a frame of a stack, by how many are below it.
+func (m *Module) slots(stack *recordStack, below int) []engine.Slot {
+	if below >= len(stack.recs) {
+		return nil
+	}
+	r := stack.recs[below]
+	s, err := m.site(r.site)
+	if err != nil {
+		return nil
+	}
+	return s.frame(stack.values(r)).Values
 }
 
 // Reset drops the stack, as a trap does.
