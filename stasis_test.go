@@ -374,6 +374,49 @@ func TestExit(t *testing.T) {
 	})
 }
 
+func TestStacks(t *testing.T) {
+	both(t, func(p *place) {
+		s := p.run("a", "sleep")
+		p.wantState(s, stasis.StateBlocked)
+		stacks, err := s.Stacks(p.ctx)
+		p.must(err)
+		if len(stacks) != 1 || stacks[0].Waits != "wasi_snapshot_preview1.poll_oneoff(64, 256, 1, 0)" ||
+			len(stacks[0].Frames) != 1 || stacks[0].Frames[0].Name != "main" || stacks[0].Frames[0].Offset == 0 {
+			p.Errorf("stacks %+v", stacks)
+		}
+		f, err := os.Create(filepath.Join(p.TempDir(), "core"))
+		p.must(err)
+		p.must(s.WriteCoredump(p.ctx, f))
+		st, err := f.Stat() // it is still open
+		p.must(errors.Join(err, f.Close()))
+		if st.Size() < 100 {
+			p.Errorf("a core dump of %d bytes", st.Size())
+		}
+		p.wantState(s, stasis.StateBlocked)
+		p.must(s.Terminate(p.ctx))
+		_, err = s.Stacks(p.ctx)
+		p.wantKind(err, stasis.AlreadyStopped)
+	})
+}
+
+// SIGQUIT leaves the stacks of all tasks, and a core dump where one is wanted.
+func TestQuit(t *testing.T) {
+	both(t, func(p *place) {
+		o := p.options("a", "spin")
+		o.Coredump = filepath.Join(p.TempDir(), "core")
+		s := p.with(p.host.Run(p.ctx, o))
+		p.wantState(s, stasis.StateRunning)
+		p.must(s.Signal(p.ctx, 3))
+		x := p.wait(s)
+		if x.Code != 131 || x.Signal != 3 || !strings.HasPrefix(x.Stack, "task 1, running:\n  #0  0x") || x.Core != o.Coredump {
+			p.Errorf("exit %+v", x)
+		}
+		if st, err := os.Stat(o.Coredump); err != nil || st.Size() < 50 || st.Mode().Perm() != 0o600 {
+			p.Errorf("core dump: %v, %v", st, err)
+		}
+	})
+}
+
 func TestStore(t *testing.T) {
 	p := newPlace(t, stasis.Process)
 	a := p.run("a", "sleep")

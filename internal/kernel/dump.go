@@ -39,7 +39,12 @@ func (k *Kernel) Dump(trap *engine.Trap) (*Dump, error) {
 			return nil, fmt.Errorf("task %d: %w", t.id, err)
 		}
 		td := TaskDump{Globals: st.Globals, Backtrace: Backtrace{Task: t.id, Trace: t.thread.Backtrace(), Waits: t.waitsLocked()}}
-		td.Slots = func(below int) []engine.Slot { return st.Frames[below].Values }
+		td.Slots = func(below int) []engine.Slot {
+			if below >= len(st.Frames) {
+				return nil
+			}
+			return st.Frames[below].Values
+		}
 		if trap != nil && len(st.Frames) == 0 {
 			td.Trace, td.Slots = trap.Trace, trap.Slots
 			trap = nil

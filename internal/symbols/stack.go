@@ -44,9 +44,9 @@ func (s *Stack) Head() string {
 
 // Text is the frames for people, innermost first, a line or more each:
 //
-//	#0 0x0123 divide (wasm function 4) at calc.c:12:9
-//	#1 0x0200 check at calc.c:20:2, inlined into
-//	          main (wasm function 5) at calc.c:31:7
+//	#0  0x000123 divide (wasm function 4) at calc.c:12:9
+//	#1  0x000200 check at calc.c:20:2, inlined into
+//	             main (wasm function 5) at calc.c:31:7
 //
 // The number after # counts frames, the next one is the offset in the module's
 // file.
