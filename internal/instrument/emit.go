@@ -302,6 +302,7 @@ func (e *emitter) finish() {
 		all = append(all, byte(wasm.OpBlock), 0x40)
 	}
 	e.out = append(all, e.out...)
+	e.b.shift(len(all))
 }
 
 // instr emits one instruction that is no block.

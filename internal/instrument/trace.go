@@ -33,6 +33,15 @@ func (b *body) mark(offset int, i int32) {
 	}
 }
 
+// shift notes that so many bytes were put before all that is emitted.
+func (b *body) shift(n int) {
+	if b.marks != nil {
+		for i := range b.marks.at {
+			b.marks.at[i].offset += n
+		}
+	}
+}
+
 // calls reports whether an instruction may be emitted as a call: of a function, or
 // of a helper that stands for it.
 func (x *instr) calls() bool {
