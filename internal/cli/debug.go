@@ -17,6 +17,8 @@ func debugCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "debug",
 		Short: "Look into running systems",
+		Example: `  stasis debug stack job
+  stasis debug coredump job job.core`,
 		Args:  unknownVerb,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}

@@ -20,7 +20,7 @@ import (
 
 // maxTraced bounds the code of functions that are compiled once more for one
 // trap, in bytes of the original: about a second's worth.
-const maxTraced = 1 << 20
+const maxTraced = 512 << 10
 
 // native is where a frame on the engine's stack is.
 type native struct {
