@@ -19,8 +19,8 @@ func debugCommand() *cobra.Command {
 		Short: "Look into running systems",
 		Example: `  stasis debug stack job
   stasis debug coredump job job.core`,
-		Args:  unknownVerb,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args: unknownVerb,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(debugStackCommand(), debugCoredumpCommand())
 	return c

@@ -406,8 +406,8 @@ func (h *host) exitOf(st kernel.ExitStatus, err error, late bool) store.Exit {
 func (h *host) trapStack(t *engine.Trap) string {
 	t.Locate()
 	st := h.sys.symbols.Stack(t.Trace)
-	st.Bound(maxStackBytes)
-	return st.Text()
+	st.Bound(maxExitBytes)
+	return fault.Clean(st.Text()) // names are the guest's
 }
 
 // errStrict is in the chain of errors that refuse a jail with holes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/symbols"
 )
@@ -11,6 +12,7 @@ import (
 const (
 	maxStackTasks = 256       // stacks of an answer
 	maxStackBytes = 512 << 10 // about, of all their texts: an answer is one message
+	maxExitBytes  = 64 << 10  // the same in the report of a system's end, which is one small file
 )
 
 // Stacks tells what all tasks are doing. They are stopped for that and go on where
@@ -29,7 +31,7 @@ func (s *System) Stacks(ctx context.Context) ([]symbols.Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := s.describe(traces)
+	out := s.describe(traces, maxStackBytes)
 	for i := range out {
 		out[i].State = taskState(states[kernel.TaskID(out[i].Task)], out[i].Waits)
 		if paused {
@@ -39,11 +41,9 @@ func (s *System) Stacks(ctx context.Context) ([]symbols.Stack, error) {
 	return out, nil
 }
 
-// describe is backtraces in terms of the module's source, as many as fit into an
-// answer.
-func (s *System) describe(traces []kernel.Backtrace) (out []symbols.Stack) {
+// describe is backtraces in terms of the module's source, cut to so many bytes.
+func (s *System) describe(traces []kernel.Backtrace, left int) (out []symbols.Stack) {
 	traces = traces[:min(len(traces), maxStackTasks)]
-	left := maxStackBytes
 	for i, b := range traces {
 		st := s.symbols.Stack(b.Trace)
 		st.Task, st.Waits = int32(b.Task), b.Waits
@@ -86,11 +86,11 @@ func (s *System) lastStacks() string {
 	for i := range d.Tasks {
 		traces = append(traces, d.Tasks[i].Backtrace)
 	}
-	stacks := s.describe(traces)
+	stacks := s.describe(traces, maxExitBytes)
 	for i := range stacks {
 		stacks[i].State = taskState(kernel.Dead, stacks[i].Waits)
 	}
-	return stacksText(stacks)
+	return fault.Clean(stacksText(stacks)) // names are the guest's
 }
 
 // stacksText is stacks for people.

@@ -1,6 +1,7 @@
 package wazero
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,9 +11,10 @@ import (
 )
 
 // trap ends the run with what the engine says of a call of f. Frames of the
-// engine's stack are read from there (native.go), or else come from the text of
-// its error, at most 30 of them, by the names that functions without names have
-// there ("$index"); those below from the records.
+// engine's stack are read from there (native.go); if that is not what the text of
+// its error begins with, they come from the text: at most 30 of them, by the names
+// that functions without names have there ("$index"). Those below come from the
+// records.
 func (t *Thread) trap(f api.Function, err error) (engine.Event, bool) { return t.trapIn(f, err), true }
 
 // trapIn is trap where functions are between the engine's stack and the records.
@@ -25,9 +27,10 @@ func (t *Thread) trapIn(f api.Function, err error, between ...engine.Location) e
 	if i := strings.Index(message, " (recovered by wazero)"); i >= 0 {
 		message = message[:i]
 	}
+	text := t.nativeFrames(rest)
 	at, l, err := t.nativeTrace(f)
-	if err != nil {
-		at = t.nativeFrames(rest)
+	if err != nil || !beginsWith(at, text) {
+		at, l = text, nil
 	}
 	clear(t.funcs)
 	clear(t.callees)
@@ -37,6 +40,13 @@ func (t *Thread) trapIn(f api.Function, err error, between ...engine.Location) e
 		trap.Later(l.locate)
 	}
 	return engine.Event{Kind: engine.Trapped, Trap: trap}
+}
+
+// beginsWith reports whether the innermost functions of a trace are those of
+// another one.
+func beginsWith(at, with engine.Trace) bool {
+	return len(at.Frames) >= len(with.Frames) && slices.EqualFunc(at.Frames[:len(with.Frames)], with.Frames,
+		func(a, b engine.Location) bool { return a.Func == b.Func })
 }
 
 // stackTrap makes a trap whose stack is that of the records below the given
