@@ -37,8 +37,8 @@ func (s *System) Stacks(ctx context.Context) ([]Stack, error) {
 	return all, nil
 }
 
-// WriteCoredump writes a core dump of a running system to a file that is open for
-// writing, in the WebAssembly tool conventions' format: its stacks, with the values
+// WriteCoredump writes a core dump of a running system to a regular file that is open
+// for writing, in the WebAssembly tool conventions' format: its stacks, with the values
 // of what is live in them, its globals, and its memory where that is not zero. The
 // system stands meanwhile and then runs on.
 func (s *System) WriteCoredump(ctx context.Context, f *os.File) error {

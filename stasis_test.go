@@ -387,6 +387,11 @@ func TestStacks(t *testing.T) {
 		f, err := os.Create(filepath.Join(p.TempDir(), "core"))
 		p.must(err)
 		p.must(s.WriteCoredump(p.ctx, f))
+		r, w, err := os.Pipe()
+		p.must(err)
+		defer r.Close()
+		defer w.Close()
+		p.wantKind(s.WriteCoredump(p.ctx, w), stasis.Invalid)
 		st, err := f.Stat() // it is still open
 		p.must(errors.Join(err, f.Close()))
 		if st.Size() < 100 {

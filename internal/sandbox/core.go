@@ -11,6 +11,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/coredump"
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/kernel"
 )
 
@@ -48,6 +49,9 @@ func (s *System) WriteCore(ctx context.Context, f *os.File) error {
 	k := s.Kernel()
 	if k == nil {
 		return errEnded
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() { // whoever reads a pipe could hold the system up
+		return fault.New(fault.Invalid, "a core dump is written to a regular file")
 	}
 	stop := k.Tasks().BeginExternalStop()
 	defer stop.End()

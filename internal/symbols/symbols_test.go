@@ -112,6 +112,16 @@ func TestTrapOfDeepStack(t *testing.T) {
 	}
 }
 
+// Where the engine's stack cannot be read, as that of its interpreter, its text is
+// taken: functions, and that nothing more is known.
+func TestTrapOfOtherEngine(t *testing.T) {
+	trap, b := trapOf(t, "calc4.wasm", "indirect", wazero.Options{Interpreter: true}, 0, 0)
+	want := "  #0  in divide (wasm function 6)\n  #1  in descend (wasm function 2)\n"
+	if text := symbols.New(b).Text(trap.Trace); !strings.HasPrefix(text, want) || !strings.HasSuffix(text, "in indirect (wasm function 3)\n") {
+		t.Errorf("stack\n%s, want\n%s…", text, want)
+	}
+}
+
 // Without DWARF there are names and offsets, without names numbers.
 func TestTextOfStripped(t *testing.T) {
 	trap, b := trapOf(t, "calc4.wasm", "indirect", wazero.Options{}, 0, 0)
