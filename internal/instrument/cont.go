@@ -57,27 +57,23 @@ func (p *Program) Continuations(ids []SiteID) ([]byte, error) {
 			Module: HotModule, Name: ExportMemory, Kind: wasm.ExternMemory, Memory: wasm.Limits{Min: t.Min},
 		})
 	}
-	for k, id := range ids {
-		s, err := p.Site(id)
-		if err != nil {
-			return nil, err
-		}
-		if s.Kind == SiteEntry {
-			return nil, fmt.Errorf("site %d is an entry and has no continuation", id)
-		}
-		b, err := p.body(s.Func - uint32(p.imports))
-		if err != nil {
-			return nil, err
-		}
-		code, typ := p.emitCont(c, b, &s)
+	if err := c.eachBody(ids, func(_ *Site, b *body) { c.importGlobals(b) }); err != nil {
+		return nil, err
+	}
+	err := c.eachBody(ids, func(s *Site, b *body) {
+		code, typ := p.emitCont(c, b, s)
+		c.out.Exports = append(c.out.Exports, wasm.Export{Name: ExportCont(len(c.out.Funcs)), Kind: wasm.ExternFunc})
 		c.out.Funcs = append(c.out.Funcs, typ)
 		c.out.Code = append(c.out.Code, code)
-		c.out.Exports = append(c.out.Exports, wasm.Export{Name: ExportCont(k), Kind: wasm.ExternFunc})
+	})
+	if err != nil {
+		return nil, err
 	}
 	c.out.Imports = append(c.out.Imports, c.imports...)
 	for k := range c.out.Exports {
 		c.out.Exports[k].Index = uint32(len(c.imports) + k)
 	}
+	c.ownGlobals()
 	c.out.Types = c.list
 	// A module name tells frames of continuations from those of the hot form,
 	// which has none, in the engine's traces.
@@ -85,6 +81,25 @@ func (p *Program) Continuations(ids []SiteID) ([]byte, error) {
 	section := append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)
 	c.out.Customs = []wasm.Custom{{Name: "name", Bytes: section, After: 10}}
 	return wasm.Encode(&c.out), nil
+}
+
+// eachBody calls f for each of the sites, and the function that it is in.
+func (c *contModule) eachBody(ids []SiteID, f func(s *Site, b *body)) error {
+	for _, id := range ids {
+		s, err := c.p.Site(id)
+		if err != nil {
+			return err
+		}
+		if s.Kind == SiteEntry {
+			return fmt.Errorf("site %d is an entry and has no continuation", id)
+		}
+		b, err := c.p.body(s.Func - uint32(c.p.imports))
+		if err != nil {
+			return err
+		}
+		f(&s, b)
+	}
+	return nil
 }
 
 // fn implements env: functions of the original are imported from the hot form,
@@ -132,8 +147,34 @@ func (c *contModule) global(orig uint32) uint32 {
 	return c.importGlobal(ExportGlobal(orig), t)
 }
 
+// special implements env. look and mode are the module's own, which costs it one
+// load less at each check: the host writes those of what runs. All imported
+// globals are known before any code is emitted (importGlobals).
 func (c *contModule) special(g specialGlobal) uint32 {
-	return c.importGlobal([]string{ExportLook, ExportMode, ExportCount}[g], wasm.GlobalType{Type: wasm.I32, Mutable: true})
+	if g == globalCount {
+		return c.importGlobal(ExportCount, wasm.GlobalType{Type: wasm.I32, Mutable: true})
+	}
+	return uint32(len(c.globals)) + uint32(g)
+}
+
+// importGlobals imports what a function names.
+func (c *contModule) importGlobals(b *body) {
+	for i := range b.instrs {
+		if x := &b.instrs[i]; x.op == wasm.OpGlobalGet || x.op == wasm.OpGlobalSet {
+			c.global(x.a)
+		}
+	}
+	if c.p.opts.Counted {
+		c.special(globalCount)
+	}
+}
+
+// ownGlobals defines look and mode.
+func (c *contModule) ownGlobals() {
+	for g, name := range []string{ExportLook, ExportMode} {
+		c.out.Globals = append(c.out.Globals, wasm.Global{Type: wasm.GlobalType{Type: wasm.I32, Mutable: true}, Init: zeroInit})
+		c.out.Exports = append(c.out.Exports, wasm.Export{Name: name, Kind: wasm.ExternGlobal, Index: c.special(specialGlobal(g))})
+	}
 }
 
 func (c *contModule) importTable(name string, elem wasm.ValType) uint32 {

@@ -15,7 +15,7 @@ func (t *Thread) trap(err error) (engine.Event, bool) { return t.trapIn(err), tr
 // trapIn is trap where functions are between the engine's stack and the records.
 func (t *Thread) trapIn(err error, between ...engine.Location) engine.Event {
 	t.unwinding = false
-	t.mode.Set(0)
+	t.setMode(0)
 	t.off.recs, t.off.vals = nil, nil
 	clear(t.funcs)
 	clear(t.callees)
