@@ -20,9 +20,8 @@ func ContParams(wire []Wire) int {
 	return n
 }
 
-// ExportCont is the name of the k-th continuation of a module made by
-// Continuations.
-func ExportCont(k int) string { return fmt.Sprintf("c%d", k) }
+// ExportCont is the name of the continuation in a module made by Continuation.
+const ExportCont = "c"
 
 // A contModule is a module of continuations while it is made. All it works on
 // is imported from the hot form (HotModule) as it turns out to be needed.
@@ -40,32 +39,33 @@ type contModule struct {
 // exports.
 const HotModule = "stasis:hot"
 
-// Continuations makes a module with the continuations of the given sites,
-// exported as ExportCont(0), ExportCont(1), … An entry has none: its
-// continuation is the function itself.
+// Continuation makes a module with the continuation of a site, exported as
+// ExportCont, and its own look and mode. An entry has none: its continuation is the
+// function itself.
 //
 // A continuation's parameters are the wire values of the record (the first
 // MaxContParams of them), the results of the call for a SiteCall, and the
 // hidden parameters of the function. Its results are the function's.
-func (p *Program) Continuations(ids []SiteID) ([]byte, error) {
-	c := p.contModule()
-	for k, id := range ids {
-		s, err := p.Site(id)
-		if err != nil {
-			return nil, err
-		}
-		b, err := p.body(s.Func - uint32(p.imports))
-		if err != nil {
-			return nil, err
-		}
-		if err := c.add(k, b, &s); err != nil {
-			return nil, err
-		}
+func (p *Program) Continuation(id SiteID) ([]byte, error) {
+	s, err := p.Site(id)
+	if err != nil {
+		return nil, err
 	}
-	return wasm.Encode(c.finish()), nil
+	b, err := p.body(s.Func - uint32(p.imports))
+	if err != nil {
+		return nil, err
+	}
+	m, err := p.contModule(b, &s)
+	if err != nil {
+		return nil, err
+	}
+	return wasm.Encode(m), nil
 }
 
-func (p *Program) contModule() *contModule {
+func (p *Program) contModule(b *body, s *Site) (*wasm.Module, error) {
+	if s.Kind == SiteEntry {
+		return nil, fmt.Errorf("site %d is an entry and has no continuation", s.ID)
+	}
 	c := &contModule{
 		types: types{p: p}, p: p,
 		fns: make(map[string]uint32), globals: make(map[string]uint32), tables: make(map[string]uint32),
@@ -75,34 +75,20 @@ func (p *Program) contModule() *contModule {
 			Module: HotModule, Name: ExportMemory, Kind: wasm.ExternMemory, Memory: wasm.Limits{Min: t.Min},
 		})
 	}
-	return c
-}
-
-// add makes the continuation of a site, the k-th of the module.
-func (c *contModule) add(k int, b *body, s *Site) error {
-	if s.Kind == SiteEntry {
-		return fmt.Errorf("site %d is an entry and has no continuation", s.ID)
-	}
-	code, typ := c.p.emitCont(c, b, s)
-	c.out.Funcs = append(c.out.Funcs, typ)
-	c.out.Code = append(c.out.Code, code)
-	c.out.Exports = append(c.out.Exports, wasm.Export{Name: ExportCont(k), Kind: wasm.ExternFunc})
-	return nil
-}
-
-// finish puts the module together.
-func (c *contModule) finish() *wasm.Module {
+	c.importGlobals(b)
+	code, typ := p.emitCont(c, b, s)
+	c.out.Funcs = []uint32{typ}
+	c.out.Code = []wasm.Code{code}
 	c.out.Imports = append(c.out.Imports, c.imports...)
-	for k := range c.out.Exports {
-		c.out.Exports[k].Index = uint32(len(c.imports) + k)
-	}
+	c.out.Exports = []wasm.Export{{Name: ExportCont, Kind: wasm.ExternFunc, Index: uint32(len(c.imports))}}
+	c.ownGlobals()
 	c.out.Types = c.list
 	// A module name tells frames of continuations from those of the hot form,
 	// which has none, in the engine's traces.
 	name := "continuation"
 	section := append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)
 	c.out.Customs = []wasm.Custom{{Name: "name", Bytes: section, After: 10}}
-	return &c.out
+	return &c.out, nil
 }
 
 // fn implements env: functions of the original are imported from the hot form,
@@ -150,8 +136,34 @@ func (c *contModule) global(orig uint32) uint32 {
 	return c.importGlobal(ExportGlobal(orig), t)
 }
 
+// special implements env. look and mode are the module's own, which costs it one
+// load less at each check: the host writes those of what runs. All imported
+// globals are known before any code is emitted (importGlobals).
 func (c *contModule) special(g specialGlobal) uint32 {
-	return c.importGlobal([]string{ExportLook, ExportMode, ExportCount}[g], wasm.GlobalType{Type: wasm.I32, Mutable: true})
+	if g == globalCount {
+		return c.importGlobal(ExportCount, wasm.GlobalType{Type: wasm.I32, Mutable: true})
+	}
+	return uint32(len(c.globals)) + uint32(g)
+}
+
+// importGlobals imports what a function names.
+func (c *contModule) importGlobals(b *body) {
+	for i := range b.instrs {
+		if x := &b.instrs[i]; x.op == wasm.OpGlobalGet || x.op == wasm.OpGlobalSet {
+			c.global(x.a)
+		}
+	}
+	if c.p.opts.Counted {
+		c.special(globalCount)
+	}
+}
+
+// ownGlobals defines look and mode.
+func (c *contModule) ownGlobals() {
+	for g, name := range []string{ExportLook, ExportMode} {
+		c.out.Globals = append(c.out.Globals, wasm.Global{Type: wasm.GlobalType{Type: wasm.I32, Mutable: true}, Init: zeroInit})
+		c.out.Exports = append(c.out.Exports, wasm.Export{Name: name, Kind: wasm.ExternGlobal, Index: c.special(specialGlobal(g))})
+	}
 }
 
 func (c *contModule) importTable(name string, elem wasm.ValType) uint32 {

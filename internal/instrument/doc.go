@@ -18,7 +18,7 @@
 //
 // Nothing in it knows how to come back: it has no resume labels, so the engine
 // compiles it almost as it would compile the original. What brings a frame back
-// is its continuation (Program.Continuations): a function of its own, made when
+// is its continuation (Program.Continuation): a function of its own, made when
 // it is first needed, in a second module over the same memory, tables and
 // globals. The continuation of a site takes the values that were live there as
 // parameters, and is the rest of the function from that site on: what is left

@@ -146,16 +146,18 @@ func (h *hotModule) globalsAndLook() error {
 		}
 		h.out.Globals = append(h.out.Globals, g)
 	}
-	zero := wasm.AppendOp(wasm.AppendS32(wasm.AppendOp(nil, wasm.OpI32Const), 0), wasm.OpEnd)
 	n := 2
 	if h.p.opts.Counted {
 		n = 3
 	}
 	for range n {
-		h.out.Globals = append(h.out.Globals, wasm.Global{Type: wasm.GlobalType{Type: wasm.I32, Mutable: true}, Init: zero})
+		h.out.Globals = append(h.out.Globals, wasm.Global{Type: wasm.GlobalType{Type: wasm.I32, Mutable: true}, Init: zeroInit})
 	}
 	return nil
 }
+
+// zeroInit is the constant expression for the integer 0.
+var zeroInit = []byte{byte(wasm.OpI32Const), 0, byte(wasm.OpEnd)}
 
 // loweredInit is the number for a constant function reference. One that comes
 // from another global of the module is already lowered there.

@@ -49,7 +49,7 @@ type Program struct {
 	walker *wasm.Walker // only forked
 
 	mu     sync.Mutex
-	recent map[uint32]*body // bodies of functions asked for by Site or Continuations; protected by mu
+	recent map[uint32]*body // bodies of functions asked for by Site or Continuation; protected by mu
 }
 
 // Options choose between forms of the same program. Sites and records do not

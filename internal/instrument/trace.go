@@ -100,11 +100,11 @@ func (p *Program) TraceContinuation(id SiteID) ([]byte, *Marks, error) {
 	}
 	own := *b
 	own.marks = new(Marks)
-	c := p.contModule()
-	if err := c.add(0, &own, &s); err != nil {
+	m, err := p.contModule(&own, &s)
+	if err != nil {
 		return nil, nil, err
 	}
-	return encodeTraced(c.finish()), own.marks, nil
+	return encodeTraced(m), own.marks, nil
 }
 
 // emit makes the hot form of a function, or stands in for one that is not asked

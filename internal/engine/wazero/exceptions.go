@@ -47,13 +47,13 @@ func (t *Thread) throw(e *exception) {
 	x := &t.exceptions
 	x.throwing = e
 	x.trace = engine.Trace{Frames: x.trace.Frames[:0]}
-	t.mode.Set(instrument.ModeThrowing)
+	t.setMode(instrument.ModeThrowing)
 }
 
 // notThrowing ends it.
 func (t *Thread) notThrowing() {
 	t.exceptions.throwing = nil
-	t.mode.Set(0)
+	t.setMode(0)
 }
 
 // passed notes that what is thrown leaves a function.

@@ -17,7 +17,7 @@ func threadOf(ctx context.Context) *Thread { return ctx.(*threadContext).t }
 func (t *Thread) beginUnwind() {
 	if !t.unwinding {
 		t.unwinding = true
-		t.mode.Set(instrument.ModeUnwinding)
+		t.setMode(instrument.ModeUnwinding)
 	}
 }
 

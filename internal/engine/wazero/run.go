@@ -72,10 +72,11 @@ func (t *Thread) resumeCompiled(s *siteInfo) (ev engine.Event, done bool) {
 	t.stack.pop()
 	t.used -= s.size
 	t.current, t.currentSite = s.fn, s.id
+	t.enter(f)
 	if s.entry || s.site.Kind == instrument.SiteLoop {
 		t.countLess()
 	}
-	return t.invoke(f, s.returns)
+	return t.invoke(f.Function, s.returns)
 }
 
 // invoke calls into the engine with t.buf. What is called either returns
@@ -121,13 +122,13 @@ func (t *Thread) arguments(s *siteInfo, top record) {
 }
 
 // function finds what continues a frame.
-func (t *Thread) function(s *siteInfo) (api.Function, error) {
+func (t *Thread) function(s *siteInfo) (*resumer, error) {
 	if f := t.funcs[s.id]; f != nil {
 		return f, nil
 	}
-	var f api.Function
+	f := &resumer{flags: t.hotFlags}
 	if s.entry {
-		f = t.hot.ExportedFunction(instrument.ExportFunc(s.fn))
+		f.Function = t.hot.ExportedFunction(instrument.ExportFunc(s.fn))
 	} else {
 		code, err := t.module.cont(t.ctx.Context, s.id)
 		if err != nil {
@@ -137,13 +138,53 @@ func (t *Thread) function(s *siteInfo) (api.Function, error) {
 		if err != nil {
 			return nil, err
 		}
-		f = inst.ExportedFunction(instrument.ExportCont(0))
+		f.Function, f.flags = inst.ExportedFunction(instrument.ExportCont), flagsOf(inst)
 	}
 	if len(t.funcs) >= maxFuncs {
 		clear(t.funcs)
 	}
 	t.funcs[s.id] = f
 	return f, nil
+}
+
+// A resumer is what continues a frame.
+type resumer struct {
+	api.Function
+	flags flags // that its own code reads
+}
+
+// flags are the globals of an instance by which the host talks to its code.
+type flags struct{ look, mode api.MutableGlobal }
+
+func flagsOf(i api.Module) flags {
+	return flags{
+		look: i.ExportedGlobal(instrument.ExportLook).(api.MutableGlobal),
+		mode: i.ExportedGlobal(instrument.ExportMode).(api.MutableGlobal),
+	}
+}
+
+// enter makes the flags of f the ones that count beside those of the hot form,
+// which f calls: it is at the bottom of the engine's stack from now on.
+func (t *Thread) enter(f *resumer) {
+	t.lookMu.Lock()
+	defer t.lookMu.Unlock()
+	t.bottom = f.flags
+	t.bottom.look.Set(t.hotFlags.look.Get())
+	t.bottom.mode.Set(t.hotFlags.mode.Get())
+}
+
+// setMode says in which mode guest code runs. Only on the task goroutine.
+func (t *Thread) setMode(mode uint64) {
+	t.hotFlags.mode.Set(mode)
+	t.bottom.mode.Set(mode)
+}
+
+// setLook writes the look globals of all that may run.
+//
+// Preconditions: t.lookMu is locked.
+func (t *Thread) setLook(v uint64) {
+	t.hotFlags.look.Set(v)
+	t.bottom.look.Set(v)
 }
 
 // maxFuncs bounds how many functions a thread holds ready: each has a stack of
@@ -168,7 +209,7 @@ func (t *Thread) instance(code wazero.CompiledModule) (api.Module, error) {
 // unwound puts the frames that were taken off on top of the others.
 func (t *Thread) unwound() (ev engine.Event, done bool) {
 	t.unwinding = false
-	t.mode.Set(0)
+	t.setMode(0)
 	t.unwinds++
 	var top *siteInfo
 	for i := len(t.off.recs) - 1; i >= 0; i-- {

@@ -155,7 +155,7 @@ func (m *Module) cont(ctx context.Context, id instrument.SiteID) (wazero.Compile
 	if c, ok := m.conts[id]; ok {
 		return c, nil
 	}
-	b, err := m.program.Continuations([]instrument.SiteID{id})
+	b, err := m.program.Continuation(id)
 	if err != nil {
 		return nil, err
 	}

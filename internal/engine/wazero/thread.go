@@ -60,18 +60,18 @@ type Thread struct {
 	limits engine.Limits
 	ctx    threadContext
 
-	hot   api.Module
-	mem   *memory.Linear
-	look  api.MutableGlobal
-	asked atomic.Bool // look is raised, for the interpreter
+	hot      api.Module
+	mem      *memory.Linear
+	hotFlags flags       // of the hot form
+	bottom   flags       // of what is at the bottom of the engine's stack, which may be a continuation; which it is is protected by lookMu
+	asked    atomic.Bool // look is raised, for the interpreter
 
 	lookMu      sync.Mutex
 	interrupted bool // the caller has asked for it, not the thread itself; protected by lookMu
 
-	mode   api.MutableGlobal
 	count  api.MutableGlobal // Options.Counted only
 	insts  map[wazero.CompiledModule]api.Module
-	funcs  map[instrument.SiteID]api.Function
+	funcs  map[instrument.SiteID]*resumer
 	tables []shadow // by table; nil funcs where none is kept
 
 	// For the interpreter, made when needed.
@@ -110,7 +110,7 @@ type threadContext struct {
 func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits, state *engine.State) (engine.Thread, error) {
 	t := &Thread{
 		module: m, host: host, limits: limits, fresh: true,
-		insts: make(map[wazero.CompiledModule]api.Module), funcs: make(map[instrument.SiteID]api.Function),
+		insts: make(map[wazero.CompiledModule]api.Module), funcs: make(map[instrument.SiteID]*resumer),
 		dropped: make(map[engine.Segment]bool), callees: make(map[uint32]*callee),
 	}
 	if t.limits.Memory == 0 {
@@ -147,8 +147,8 @@ func (t *Thread) instantiate(ctx context.Context) error {
 		return fmt.Errorf("instantiate: %w", err)
 	}
 	t.hot = hot
-	t.look = hot.ExportedGlobal(instrument.ExportLook).(api.MutableGlobal)
-	t.mode = hot.ExportedGlobal(instrument.ExportMode).(api.MutableGlobal)
+	t.hotFlags = flagsOf(hot)
+	t.bottom = t.hotFlags
 	if g := hot.ExportedGlobal(instrument.ExportCount); g != nil {
 		t.count = g.(api.MutableGlobal)
 	}
@@ -250,7 +250,7 @@ func (t *Thread) Interrupt() {
 // Preconditions: t.lookMu is locked.
 func (t *Thread) raiseLocked() {
 	t.asked.Store(true)
-	t.look.Set(instrument.LookRaised)
+	t.setLook(instrument.LookRaised)
 }
 
 // askSelf is an Interrupt for something that the thread has to do.
@@ -282,7 +282,7 @@ func (t *Thread) Clear() {
 // Preconditions: t.lookMu is locked.
 func (t *Thread) lowerLocked() {
 	t.asked.Store(false)
-	t.look.Set(0)
+	t.setLook(0)
 }
 
 // Unwinds implements engine.Thread.

@@ -20,7 +20,7 @@ func (t *Thread) trap(f api.Function, err error) (engine.Event, bool) { return t
 // trapIn is trap where functions are between the engine's stack and the records.
 func (t *Thread) trapIn(f api.Function, err error, between ...engine.Location) engine.Event {
 	t.unwinding = false
-	t.mode.Set(0)
+	t.setMode(0)
 	t.off.recs, t.off.vals = nil, nil
 	message, rest, _ := strings.Cut(err.Error(), "\n")
 	message = strings.TrimPrefix(message, "wasm error: ")
