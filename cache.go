@@ -18,33 +18,57 @@ func (h *Host) openCache() (*codecache.Cache, error) {
 	if dir == "" {
 		return nil, fault.Advise(fault.Invalid, errNoCache, "set XDG_CACHE_HOME to a writable place")
 	}
-	return codecache.Open(dir)
+	return codecache.Open(dir, h.cacheSize())
 }
 
 // Compile compiles a module's file into the cache of compiled code, and reports
 // whether it was there already.
 func (h *Host) Compile(ctx context.Context, path string) (cached bool, err error) {
-	f, err := launch.OpenModule(path)
+	code, cached, err := h.compile(ctx, path)
 	if err != nil {
 		return false, failed("compile", path, err)
+	}
+	code.Release()
+	return cached, nil
+}
+
+// HotForm is what a module's file is rewritten to before it is compiled: a module
+// that can be stopped. It is compiled into the cache if it is not there.
+func (h *Host) HotForm(ctx context.Context, path string) ([]byte, error) {
+	code, _, err := h.compile(ctx, path)
+	if err != nil {
+		return nil, failed("compile", path, err)
+	}
+	defer code.Release()
+	b, err := code.HotForm()
+	if err != nil {
+		err = fault.Advise(fault.Corrupt, err, "remove it with: stasis cache prune --all; it is compiled anew")
+	}
+	return b, failed("compile", path, err)
+}
+
+func (h *Host) compile(ctx context.Context, path string) (code *launch.Code, cached bool, err error) {
+	f, err := launch.OpenModule(path)
+	if err != nil {
+		return nil, false, err
 	}
 	defer f.Close()
 	c, err := h.openCache()
 	if err != nil {
-		return false, failed("compile", path, err)
+		return nil, false, err
 	}
 	exe, err := h.executable()
 	if err != nil {
-		return false, failed("compile", path, err)
+		return nil, false, err
 	}
 	cached = true
-	tell := h.compiling()
-	p := &launch.Plan{Executable: exe, Cache: c, Jail: h.jail(), Compiling: func(begin bool) {
+	tell := h.stages()
+	p := &launch.Plan{Executable: exe, Cache: c, Jail: h.jail(), Stage: func(what string) {
 		cached = false
-		tell(begin)
+		tell(what)
 	}}
-	_, err = launch.Fill(ctx, p, f)
-	return cached, failed("compile", path, err)
+	code, err = launch.Fill(ctx, p, f)
+	return code, cached, err
 }
 
 // CacheEntries lists what is in the cache of compiled code, what was used last
@@ -59,7 +83,7 @@ func (h *Host) CacheEntries(ctx context.Context) ([]CacheEntry, error) {
 }
 
 // PruneCache removes entries, those used longest ago first, until the rest has at
-// most limit bytes.
+// most limit bytes. What is being loaded this moment stays.
 func (h *Host) PruneCache(ctx context.Context, limit int64) (removed []CacheEntry, err error) {
 	c, err := h.openCache()
 	if err != nil {

@@ -31,10 +31,14 @@ type Host struct {
 	Cache   string
 	NoCache bool
 
+	// CacheSize is how many bytes of compiled code are kept. Whoever adds some
+	// removes what was used longest ago. 0 is DefaultCacheSize; below 0, no limit.
+	CacheSize int64
+
 	// Jail is JailOn by default.
 	Jail Jail
 
-	// Progress is told what takes long: "compiling", "saving", "restoring",
+	// Progress is told what takes long: "rewriting", "compiling", "saving", "restoring",
 	// "exporting", "importing". One may begin within another.
 	// done is nil at the begin and called at the end.
 	Progress func(what string) (done func())
@@ -89,11 +93,21 @@ func (h *Host) cache() *codecache.Cache {
 	if dir == "" {
 		return nil
 	}
-	c, err := codecache.Open(dir)
+	c, err := codecache.Open(dir, h.cacheSize())
 	if err != nil {
 		return nil // it costs time, later
 	}
 	return c
+}
+
+// DefaultCacheSize is how many bytes of compiled code a Host keeps by default.
+const DefaultCacheSize = 4 << 30
+
+func (h *Host) cacheSize() int64 {
+	if h.CacheSize == 0 {
+		return DefaultCacheSize
+	}
+	return max(h.CacheSize, 0)
 }
 
 func (h *Host) executable() (string, error) {
@@ -110,14 +124,16 @@ func (h *Host) jail() string {
 	return string(h.Jail)
 }
 
-// compiling tells Progress when code is compiled.
-func (h *Host) compiling() func(begin bool) {
-	var done func()
-	return func(begin bool) {
-		if begin {
-			done = h.progress("compiling")
-		} else if done != nil {
-			done()
+// stages tells Progress how a module is compiled.
+func (h *Host) stages() func(what string) {
+	current, done := "", func() {}
+	return func(what string) {
+		if what == current {
+			return
+		}
+		done()
+		if current, done = what, func() {}; what != "" {
+			done = h.progress(what)
 		}
 	}
 }

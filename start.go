@@ -43,7 +43,7 @@ func (s *System) start(ctx context.Context, o StartOptions) error {
 	}
 	plan := &launch.Plan{
 		Store: st, Entry: s.entry, System: sys, Executable: exe, Cache: s.host.cache(), Jail: s.host.jail(),
-		Foreground: o.Foreground, Compiling: s.host.compiling(),
+		Foreground: o.Foreground, Stage: s.host.stages(),
 	}
 	plan.Stdio = o.stdio(sys.Spec.TTY)
 	if o.Attached {

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -11,45 +13,13 @@ import (
 	"github.com/stasis-run/stasis/internal/spec"
 )
 
-func compileCommand() *cobra.Command {
-	var jail string
-	c := &cobra.Command{
-		Use:   "compile [flags] FILE...",
-		Short: "Compile modules ahead of time",
-		Long: `Compile modules into the cache, so that run, create and restore find their code
-there. They do it by themselves otherwise. What is there already is left.`,
-		Example: "  stasis compile python.wasm",
-		Args:    arguments(1, -1),
-		ValidArgsFunction: func(c *cobra.Command, _ []string, s string) ([]string, cobra.ShellCompDirective) {
-			return moduleFiles(c, nil, s)
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := setJail(jail); err != nil {
-				return fmt.Errorf("compile: %w", err)
-			}
-			return each(args, func(name string) error {
-				_, err := host.Compile(cmd.Context(), name)
-				if err == nil {
-					_, err = fmt.Println(name)
-					return err
-				}
-				if _, stat := os.Stat(name); stat == nil && stasis.KindOf(err) == stasis.NotFound {
-					return err // it is the cache that is not there
-				}
-				return launchError(err)
-			})
-		},
-	}
-	addJail(c, &jail)
-	return c
-}
-
 func cacheCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cache",
 		Short: "The cache of compiled code",
 		Long: `The cache keeps the native code of modules, so that they start at once. It lies
-below $XDG_CACHE_HOME or ~/.cache, and can be removed at any time.`,
+below $XDG_CACHE_HOME or ~/.cache, and can be removed at any time. Whoever adds to it
+removes what was used longest ago, so that it has at most --cache-size.`,
 		Example: `  stasis cache ls
   stasis cache prune --max-size 1g`,
 		Args: unknownVerb,
@@ -67,7 +37,8 @@ func cacheLsCommand() *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List what is in the cache",
 		Long: `List what is in the cache, what was used last first. A key begins with the SHA-256
-of the module.`,
+of the module; NAME is the file's that it was compiled from first. ENGINE is the
+version of the engine and that of the pass: code of others is of no use any more.`,
 		Example:           "  stasis cache ls --no-trunc",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -80,8 +51,12 @@ of the module.`,
 			if err != nil {
 				return as("cache ls", err)
 			}
-			return printRows(cmd, o, os.Stdout, []string{"KEY", "SIZE", "USED"}, all, func(e *stasis.CacheEntry) []string {
-				return []string{cutID(e.Key, noTrunc), sizeText(e.Size), agoText(e.Used)}
+			return printRows(cmd, o, os.Stdout, []string{"KEY", "NAME", "ENGINE", "SIZE", "USED"}, all, func(e *stasis.CacheEntry) []string {
+				engine := "-" // of an earlier version, which did not say
+				if e.Engine != "" {
+					engine = fmt.Sprintf("%s-v%d", e.Engine, e.Pass)
+				}
+				return []string{cutID(e.Key, noTrunc), cmp.Or(e.Name, "-"), engine, sizeText(e.Size), agoText(e.Used)}
 			})
 		},
 	}
@@ -90,8 +65,32 @@ of the module.`,
 	return c
 }
 
-// defaultCacheSize is what prune leaves without --max-size.
-const defaultCacheSize = "4g"
+const (
+	cacheSizeVar     = "STASIS_CACHE_SIZE" // --cache-size for all commands
+	defaultCacheSize = "4g"                // stasis.DefaultCacheSize
+)
+
+// parseCacheSize reads --cache-size or, if that is empty, the environment's.
+func parseCacheSize(flag string) (int64, error) {
+	from := "--cache-size"
+	if flag == "" {
+		flag, from = os.Getenv(cacheSizeVar), cacheSizeVar
+	}
+	switch flag {
+	case "":
+		return 0, nil
+	case "none":
+		return -1, nil
+	}
+	n, err := spec.ParseSize(flag)
+	if err == nil && n <= 0 {
+		err = fmt.Errorf("size %q: want more than nothing", flag)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w (a number of bytes such as 500m, or none)", from, err)
+	}
+	return n, nil
+}
 
 func cachePruneCommand() *cobra.Command {
 	var size string
@@ -100,18 +99,16 @@ func cachePruneCommand() *cobra.Command {
 		Use:   "prune [flags]",
 		Short: "Remove what was used longest ago",
 		Long: `Remove entries, those used longest ago first, until the rest fits --max-size; print
-their keys. A running system has its code already and does not mind.`,
+their keys. A running system has its code already and does not mind; what is being
+loaded this moment stays. Whoever compiles does the same with --cache-size.`,
 		Example: `  stasis cache prune --max-size 500m
   stasis cache prune --all`,
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			limit, err := spec.ParseSize(size)
-			if err != nil || size == "" {
-				return fmt.Errorf("cache prune: %w", errors.Join(err, errIf(size == "", "an empty size: want a number of bytes such as 500m")))
-			}
-			if all {
-				limit = 0
+			limit, err := pruneLimit(size, all)
+			if err != nil {
+				return fmt.Errorf("cache prune: %w", err)
 			}
 			removed, err := host.PruneCache(cmd.Context(), limit)
 			for _, e := range removed {
@@ -122,16 +119,24 @@ their keys. A running system has its code already and does not mind.`,
 			return as("cache prune", err)
 		},
 	}
-	c.Flags().StringVar(&size, "max-size", defaultCacheSize, "bytes that may stay, such as 500m")
+	c.Flags().StringVar(&size, "max-size", "", "bytes that may stay, such as 500m; those of --cache-size by default")
 	c.Flags().BoolVarP(&all, "all", "a", false, "remove all")
 	return c
 }
 
-func errIf(cond bool, text string) error {
-	if cond {
-		return errors.New(text)
+// pruneLimit is how much may stay.
+func pruneLimit(size string, all bool) (int64, error) {
+	switch {
+	case all:
+		return 0, nil
+	case size != "":
+		return spec.ParseSize(size)
+	case host.CacheSize < 0:
+		return math.MaxInt64, nil
+	case host.CacheSize == 0:
+		return stasis.DefaultCacheSize, nil
 	}
-	return nil
+	return host.CacheSize, nil
 }
 
 func cacheVerifyCommand() *cobra.Command {

@@ -115,8 +115,12 @@ at any moment, saved to an image, and woken again, here or elsewhere.`,
 	var progress string
 	root.PersistentFlags().StringVar(&progress, "progress", "auto", "how progress is shown on stderr: auto, plain, json or none")
 	complete(root, "progress", "auto", "plain", "json", "none")
+	var cacheSize string
+	root.PersistentFlags().StringVar(&cacheSize, "cache-size", "", "how much compiled code is kept, such as 500m, or none for no limit; $"+cacheSizeVar+", or "+defaultCacheSize+" by default")
 	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
-		host.Progress, err = newProgress(progress)
+		if host.CacheSize, err = parseCacheSize(cacheSize); err == nil {
+			host.Progress, err = newProgress(progress)
+		}
 		return err
 	}
 	root.AddCommand(

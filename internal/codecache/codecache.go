@@ -3,8 +3,9 @@
 // holds what was made of one module alone, whoever subverts the compiler with a
 // module spoils that module's entry, and no other.
 //
-//	CODE/KEY/         see Key
-//	CODE/.tmp-*/      being made; removed by whoever looks an hour later
+//	CODE/KEY/         see Key; whoever loads it has a shared flock(2) on it
+//	CODE/KEY/ABOUT    what the entry is, for people
+//	CODE/.tmp-*/      being made or removed; gone an hour later, by whoever looks
 //	CODE/digests/     the digests of module files, by what stat(2) says of them
 package codecache
 
@@ -19,8 +20,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,16 +27,18 @@ import (
 
 // A Cache is a directory of compiled code.
 type Cache struct {
-	dir string
-	now func() time.Time // immutable; a test's own
+	dir   string
+	limit int64            // bytes; 0 is none; immutable
+	now   func() time.Time // immutable; a test's own
 }
 
-// Open opens or makes the cache in dir.
-func Open(dir string) (*Cache, error) {
+// Open opens or makes the cache in dir. Whoever adds an entry removes others, those
+// used longest ago first, while all have more than limit bytes; 0 is no limit.
+func Open(dir string, limit int64) (*Cache, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "digests"), 0o700); err != nil {
 		return nil, fmt.Errorf("code cache: %w (set XDG_CACHE_HOME to a writable place)", err)
 	}
-	return &Cache{dir, time.Now}, nil
+	return &Cache{dir, max(limit, 0), time.Now}, nil
 }
 
 // Dir is the cache's directory.
@@ -47,6 +48,7 @@ func (c *Cache) Dir() string { return c.dir }
 type Key struct {
 	Module  [32]byte // digest
 	Pass    int      // version of the instrumentation
+	Engine  string   // and of the engine, such as 1.2.3: neither takes code of another
 	Counted bool     // for tests of guests
 }
 
@@ -55,20 +57,25 @@ func (k Key) String() string {
 	if k.Counted {
 		counted = "-counted"
 	}
-	return fmt.Sprintf("%x-v%d%s-%s", k.Module[:], k.Pass, counted, runtime.GOARCH)
+	return fmt.Sprintf("%x-v%d-%s%s-%s", k.Module[:], k.Pass, k.Engine, counted, runtime.GOARCH)
 }
 
 // Path is where the entry lies, if it is there.
 func (c *Cache) Path(k Key) string { return filepath.Join(c.dir, k.String()) }
 
-// Get finds an entry, and notes that it was used.
-func (c *Cache) Get(k Key) (dir string, ok bool) {
-	dir = c.Path(k)
-	now := time.Now()
-	if err := os.Chtimes(dir, now, now); err != nil {
-		return "", false
+// Get finds an entry, and notes that it was used. It stays until the Use is
+// released.
+func (c *Cache) Get(k Key) (u *Use, ok bool) {
+	u, err := c.use(k.String())
+	if err != nil {
+		return nil, false
 	}
-	return dir, true
+	now := c.now()
+	if err := os.Chtimes(u.Dir, now, now); err != nil {
+		u.Release()
+		return nil, false
+	}
+	return u, true
 }
 
 const (
@@ -77,34 +84,76 @@ const (
 	maxFiles   = 16        // of an entry
 )
 
-// Fill makes an entry: fill is called with an empty directory.
-func (c *Cache) Fill(ctx context.Context, k Key, fill func(ctx context.Context, dir string) error) (dir string, err error) {
+// Fill makes an entry: fill is called with an empty directory. It stays until the
+// Use is released. Others may go, to keep to the limit.
+func (c *Cache) Fill(ctx context.Context, k Key, about About, fill func(ctx context.Context, dir string) error) (*Use, error) {
 	c.Sweep()
+	u, err := c.make(ctx, k, about, fill)
+	if err != nil {
+		return nil, err
+	}
+	if c.limit > 0 {
+		_, _ = c.Prune(c.limit) // it is too large for a while, then
+	}
+	return u, nil
+}
+
+// make makes an entry aside and renames it.
+func (c *Cache) make(ctx context.Context, k Key, about About, fill func(ctx context.Context, dir string) error) (*Use, error) {
 	tmp, err := os.MkdirTemp(c.dir, tempPrefix)
 	if err != nil {
-		return "", fmt.Errorf("code cache: %w", err)
+		return nil, fmt.Errorf("code cache: %w", err)
 	}
 	defer os.RemoveAll(tmp) // gone if it was renamed
 	if os.Getuid() == 0 {
 		if err := os.Lchown(tmp, nobody, nobody); err != nil { // the helper need not be root
-			return "", fmt.Errorf("code cache: %w", err)
+			return nil, fmt.Errorf("code cache: %w", err)
 		}
 	}
 	if err := fill(ctx, tmp); err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := check(tmp); err != nil {
-		return "", fmt.Errorf("code cache: %w", err)
+		return nil, fmt.Errorf("code cache: %w", err)
 	}
-	if err := writeSums(tmp); err != nil {
-		return "", fmt.Errorf("code cache: %w", err)
+	about.Pass, about.Engine = k.Pass, k.Engine
+	if err := errors.Join(about.write(tmp), writeSums(tmp)); err != nil {
+		return nil, fmt.Errorf("code cache: %w", err)
 	}
-	dir = c.Path(k)
-	err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE)
-	if err != nil && !errors.Is(err, unix.EEXIST) { // somebody else was faster: the same code
-		return "", fmt.Errorf("code cache: %w", err)
+	u, err := c.publish(tmp, k.String())
+	if err != nil {
+		return nil, fmt.Errorf("code cache: %w", err)
 	}
-	return dir, nil
+	return u, nil
+}
+
+// publish gives an entry its name, under a lock, so that nobody removes it before it
+// is used. If somebody else was faster with the same code, theirs is used.
+func (c *Cache) publish(tmp, name string) (*Use, error) {
+	f, err := lock(tmp, unix.LOCK_SH)
+	if err != nil {
+		return nil, err
+	}
+	u := &Use{filepath.Join(c.dir, name), f}
+	for {
+		err := unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, u.Dir, unix.RENAME_NOREPLACE)
+		if err == nil {
+			return u, nil
+		}
+		if errors.Is(err, unix.EEXIST) {
+			theirs, failed := c.use(name)
+			switch {
+			case failed == nil:
+				u.Release()
+				return theirs, nil
+			case errors.Is(failed, os.ErrNotExist), errors.Is(failed, errInUse):
+				continue // it is being removed this moment
+			}
+			err = failed
+		}
+		u.Release()
+		return nil, err
+	}
 }
 
 // nobody is the user that a helper of root's is.
@@ -161,68 +210,6 @@ func (c *Cache) Sweep() {
 			_ = os.RemoveAll(dir) // or the next one does it
 		}
 	}
-}
-
-// An Entry is what a cache says of an entry.
-type Entry struct {
-	Key  string    `json:"key"`  // the module's digest, and what decides what is made of it
-	Size int64     `json:"size"` // bytes
-	Used time.Time `json:"used"`
-}
-
-// List lists the entries, those used last first.
-func (c *Cache) List() ([]Entry, error) {
-	dirs, err := os.ReadDir(c.dir)
-	if err != nil {
-		return nil, fmt.Errorf("code cache: %w", err)
-	}
-	var out []Entry
-	for _, d := range dirs {
-		if !d.IsDir() || strings.HasPrefix(d.Name(), tempPrefix) || d.Name() == "digests" {
-			continue
-		}
-		st, err := d.Info()
-		if err != nil {
-			continue // removed meanwhile
-		}
-		out = append(out, Entry{Key: d.Name(), Size: size(filepath.Join(c.dir, d.Name())), Used: st.ModTime()})
-	}
-	slices.SortFunc(out, func(a, b Entry) int { return b.Used.Compare(a.Used) })
-	return out, nil
-}
-
-func size(dir string) (n int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { // what cannot be seen counts for nothing
-		if err == nil && d.Type().IsRegular() {
-			if st, err := d.Info(); err == nil {
-				n += st.Size()
-			}
-		}
-		return nil
-	})
-	return n
-}
-
-// Prune removes entries, those used longest ago first, until the rest has at most
-// limit bytes.
-func (c *Cache) Prune(limit int64) (removed []Entry, err error) {
-	c.Sweep()
-	all, err := c.List()
-	if err != nil {
-		return nil, err
-	}
-	total := int64(0)
-	for _, e := range all {
-		if total += e.Size; total <= limit {
-			continue
-		}
-		total -= e.Size
-		if err := os.RemoveAll(filepath.Join(c.dir, e.Key)); err != nil {
-			return removed, fmt.Errorf("code cache: %w", err)
-		}
-		removed = append(removed, e)
-	}
-	return removed, nil
 }
 
 // Digest is the SHA-256 of a module's file. A file that has not changed since

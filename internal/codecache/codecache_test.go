@@ -19,7 +19,7 @@ import (
 
 func open(t *testing.T) *codecache.Cache {
 	t.Helper()
-	c, err := codecache.Open(filepath.Join(t.TempDir(), "code"))
+	c, err := codecache.Open(filepath.Join(t.TempDir(), "code"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +31,17 @@ func fill(n int) func(context.Context, string) error {
 	return func(_ context.Context, dir string) error {
 		return os.WriteFile(filepath.Join(dir, "code"), make([]byte, n), 0o600)
 	}
+}
+
+// make1 makes an entry that nobody uses.
+func make1(t *testing.T, c *codecache.Cache, k codecache.Key, n int) (dir string) {
+	t.Helper()
+	u, err := c.Fill(t.Context(), k, codecache.About{Name: "a.wasm"}, fill(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Release()
+	return u.Dir
 }
 
 func key(n byte) codecache.Key { return codecache.Key{Module: [32]byte{n}, Pass: 1} }
@@ -55,13 +66,12 @@ func TestFill(t *testing.T) {
 	if _, ok := c.Get(key(1)); ok {
 		t.Error("an entry is there before it was made")
 	}
-	dir, err := c.Fill(t.Context(), key(1), fill(3))
-	if err != nil {
-		t.Fatal(err)
+	dir := make1(t, c, key(1), 3)
+	got, ok := c.Get(key(1))
+	if !ok || got.Dir != dir || dir != c.Path(key(1)) {
+		t.Errorf("%v, %v, want %s", got, ok, dir)
 	}
-	if got, ok := c.Get(key(1)); !ok || got != dir || dir != c.Path(key(1)) {
-		t.Errorf("%s, %v, want %s", got, ok, dir)
-	}
+	got.Release()
 	st, err := os.Stat(filepath.Join(dir, "code"))
 	if err != nil || st.Mode().Perm() != 0o644 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
@@ -69,7 +79,7 @@ func TestFill(t *testing.T) {
 	if err := c.Verify(key(1).String()); err != nil {
 		t.Error(err)
 	}
-	for _, k := range []codecache.Key{key(2), {Module: key(1).Module, Pass: 2}, {Module: key(1).Module, Pass: 1, Counted: true}} {
+	for _, k := range []codecache.Key{key(2), {Module: key(1).Module, Pass: 2}, {Module: key(1).Module, Pass: 1, Counted: true}, {Module: key(1).Module, Pass: 1, Engine: "2"}} {
 		if _, ok := c.Get(k); ok {
 			t.Errorf("%v is there, too", k)
 		}
@@ -81,7 +91,7 @@ func TestFill(t *testing.T) {
 		t.Error("a changed file is not found")
 	}
 	failure := errors.New("a failure")
-	if _, err := c.Fill(t.Context(), key(3), func(context.Context, string) error { return failure }); !errors.Is(err, failure) {
+	if _, err := c.Fill(t.Context(), key(3), codecache.About{}, func(context.Context, string) error { return failure }); !errors.Is(err, failure) {
 		t.Errorf("error %v", err)
 	}
 	if got := names(t, c); len(got) != 1 {
@@ -94,10 +104,11 @@ func TestFillAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			dir, err := c.Fill(t.Context(), key(1), fill(1000))
-			if err != nil || dir != c.Path(key(1)) {
-				t.Errorf("%s, %v", dir, err)
+			u, err := c.Fill(t.Context(), key(1), codecache.About{}, fill(1000))
+			if err != nil || u.Dir != c.Path(key(1)) {
+				t.Errorf("%v, %v", u, err)
 			}
+			u.Release()
 			if err := c.Verify(key(1).String()); err != nil {
 				t.Error(err)
 			}
@@ -137,7 +148,7 @@ func TestHostileHelper(t *testing.T) {
 			return errors.Join(os.Remove(dir), os.Symlink(filepath.Dir(outside), dir))
 		},
 	} {
-		_, err := c.Fill(t.Context(), key(9), func(_ context.Context, dir string) error { return make(dir) })
+		_, err := c.Fill(t.Context(), key(9), codecache.About{}, func(_ context.Context, dir string) error { return make(dir) })
 		if err == nil {
 			t.Errorf("%s is taken", name)
 		}
@@ -172,24 +183,24 @@ func TestSweep(t *testing.T) {
 func TestPrune(t *testing.T) {
 	c := open(t)
 	for i := range byte(4) {
-		dir, err := c.Fill(t.Context(), key(i), fill(10_000))
-		if err != nil {
-			t.Fatal(err)
-		}
+		dir := make1(t, c, key(i), 10_000)
 		at := time.Now().Add(-time.Duration(i) * time.Hour)
 		if err := os.Chtimes(dir, at, at); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.Get(key(3)) // used just now
+	u, _ := c.Get(key(3)) // used just now
+	u.Release()
 	removed, err := c.Prune(25_000)
 	if err != nil || len(removed) != 2 {
 		t.Fatalf("%+v, %v", removed, err)
 	}
 	for i, want := range []bool{true, false, false, true} {
-		if _, ok := c.Get(key(byte(i))); ok != want {
+		u, ok := c.Get(key(byte(i)))
+		if ok != want {
 			t.Errorf("entry %d: %v", i, ok)
 		}
+		u.Release()
 	}
 	if removed, err := c.Prune(0); err != nil || len(removed) != 2 {
 		t.Errorf("%+v, %v", removed, err)
@@ -240,4 +251,110 @@ func TestDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(strings.Repeat("f", 100))
+}
+
+// What is being loaded stays, whoever prunes; what is being removed is not found.
+func TestInUse(t *testing.T) {
+	c := open(t)
+	for i := range byte(2) {
+		make1(t, c, key(i), 10)
+	}
+	u, ok := c.Get(key(0))
+	if !ok {
+		t.Fatal("not there")
+	}
+	removed, err := c.Prune(0)
+	if err != nil || len(removed) != 1 || removed[0].Key != key(1).String() {
+		t.Errorf("%+v, %v", removed, err)
+	}
+	if err := c.Verify(key(0).String()); err != nil {
+		t.Error(err)
+	}
+	u.Release()
+	if removed, err := c.Prune(0); err != nil || len(removed) != 1 {
+		t.Errorf("%+v, %v", removed, err)
+	}
+	if got := names(t, c); len(got) > 0 {
+		t.Errorf("left: %v", got)
+	}
+	if err := c.Verify(key(0).String()); err != nil {
+		t.Errorf("an entry that is gone: %v", err)
+	}
+}
+
+// Whoever adds an entry removes those used longest ago, and never its own.
+func TestLimit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "code")
+	c, err := codecache.Open(dir, 25_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range byte(4) {
+		dir := make1(t, c, key(i), 10_000)
+		at := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(dir, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make1(t, c, key(9), 100_000)
+	if got := names(t, c); len(got) != 1 || got[0] != key(9).String() {
+		t.Errorf("left: %v", got)
+	}
+}
+
+// An entry says what it is, and one that lies or is damaged is listed, too.
+func TestAbout(t *testing.T) {
+	c := open(t)
+	k := key(1)
+	k.Engine = "1.2.3"
+	dir := make1(t, c, k, 10)
+	all, err := c.List()
+	if err != nil || len(all) != 1 || all[0].Name != "a.wasm" || all[0].Engine != "1.2.3" || all[0].Pass != 1 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	for _, content := range []string{"{", strings.Repeat(" ", 1<<20) + "{}", `{"name": 3}`} {
+		if err := os.WriteFile(filepath.Join(dir, "ABOUT"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := c.List(); err != nil || len(all) != 1 || all[0].Name != "" {
+			t.Errorf("%.10s: %+v, %v", content, all, err)
+		}
+	}
+}
+
+// Many commands fill, load, verify and prune one cache at the same time. What is in
+// use is whole, always.
+func TestManyCommands(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "code")
+	var wg sync.WaitGroup
+	for g := range byte(8) {
+		wg.Go(func() {
+			c, err := codecache.Open(dir, 30_000)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for i := range byte(20) {
+				k := key((g*7 + i*3) % 6)
+				u, ok := c.Get(k)
+				if !ok {
+					if u, err = c.Fill(t.Context(), k, codecache.About{}, fill(10_000)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				if b, err := os.ReadFile(filepath.Join(u.Dir, "code")); err != nil || len(b) != 10_000 {
+					t.Errorf("%d bytes, %v", len(b), err)
+				}
+				if err := c.Verify(k.String()); err != nil {
+					t.Error(err)
+				}
+				u.Release()
+				if _, err := c.Prune(20_000); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -53,10 +53,17 @@ func sums(dir string) ([]byte, error) {
 }
 
 // Verify reads an entry and compares it with its digests; nobody else may be
-// able to write to it.
+// able to write to it. One that has been removed is none that is damaged.
 func (c *Cache) Verify(key string) error {
-	dir := filepath.Join(c.dir, key)
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	u, err := c.use(key)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, errInUse): // it goes this moment
+		return nil
+	case err != nil:
+		return corrupt(err)
+	}
+	defer u.Release()
+	err = filepath.WalkDir(u.Dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -72,11 +79,11 @@ func (c *Cache) Verify(key string) error {
 	if err != nil {
 		return corrupt(err)
 	}
-	want, err := os.ReadFile(filepath.Join(dir, sumsName))
+	want, err := os.ReadFile(filepath.Join(u.Dir, sumsName))
 	if err != nil {
 		return corrupt(err)
 	}
-	got, err := sums(dir)
+	got, err := sums(u.Dir)
 	if err != nil {
 		return corrupt(err)
 	}

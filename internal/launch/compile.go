@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/stasis-run/stasis/internal/codecache"
 	"github.com/stasis-run/stasis/internal/fault"
@@ -14,32 +15,48 @@ import (
 
 // Compile finds a module's code in the cache, or has a jailed helper compile it.
 // A cache that cannot be written costs time later, and is no error: the
-// directory is then "".
-func Compile(ctx context.Context, p *Plan, module *os.File) (dir string, err error) {
-	dir, err = Fill(ctx, p, module)
+// code is then nil.
+func Compile(ctx context.Context, p *Plan, module *os.File) (*Code, error) {
+	c, err := Fill(ctx, p, module)
 	if err != nil && fault.KindOf(err) == fault.Internal && ctx.Err() == nil {
-		return "", nil
+		return nil, nil
 	}
-	return dir, err
+	return c, err
 }
 
-// Fill is the same, and says why a cache cannot be written.
-func Fill(ctx context.Context, p *Plan, module *os.File) (dir string, err error) {
+// A Code is a module's code in the cache. It is not removed until it is released.
+type Code struct {
+	*codecache.Use
+	Module [32]byte // digest
+}
+
+// HotForm is the rewritten module.
+func (c *Code) HotForm() ([]byte, error) { return sandbox.HotForm(c.Dir, c.Module) }
+
+// Fill is Compile, but says why a cache cannot be written.
+func Fill(ctx context.Context, p *Plan, module *os.File) (*Code, error) {
 	digest, err := p.Cache.Digest(module)
 	if err != nil {
-		return "", fmt.Errorf("read: %w", err)
+		return nil, fmt.Errorf("read: %w", err)
 	}
-	key := codecache.Key{Module: digest, Pass: instrument.Version, Counted: p.System.Spec.Stress() > 0}
-	if dir, ok := p.Cache.Get(key); ok {
-		return dir, nil
+	key := codecache.Key{
+		Module: digest, Pass: instrument.Version, Engine: sandbox.EngineVersion(), Counted: p.System.Spec.Stress() > 0,
 	}
-	if p.Compiling != nil {
-		p.Compiling(true)
-		defer p.Compiling(false)
+	if u, ok := p.Cache.Get(key); ok {
+		return &Code{u, digest}, nil
 	}
-	return p.Cache.Fill(ctx, key, func(ctx context.Context, dir string) error {
+	if p.Stage != nil {
+		p.Stage("rewriting")
+		defer p.Stage("")
+	}
+	about := codecache.About{Name: filepath.Base(module.Name()), Module: fmt.Sprintf("%x", digest)}
+	u, err := p.Cache.Fill(ctx, key, about, func(ctx context.Context, dir string) error {
 		return compile(ctx, p, module, sandbox.CompileSetup{Out: dir, Jail: p.Jail, Counted: key.Counted})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &Code{u, digest}, nil
 }
 
 // compile runs the helper.
@@ -58,7 +75,7 @@ func compile(ctx context.Context, p *Plan, module *os.File, setup sandbox.Compil
 	var r sandbox.Report
 	err = seed.conn.Send(&setup, module)
 	if err == nil {
-		_, err = seed.conn.Receive(&r)
+		r, err = awaitCompiled(p, seed)
 	}
 	waited := seed.cmd.Wait()
 	switch {
@@ -68,4 +85,22 @@ func compile(ctx context.Context, p *Plan, module *os.File, setup sandbox.Compil
 		return fault.New(fault.UnexpectedExit, "the process that compiles it ended: %v", waited)
 	}
 	return r.Fault.Err()
+}
+
+// awaitCompiled waits for the helper's answer. Before that it may say anything, as
+// often as it likes; only that it has begun to compile counts.
+func awaitCompiled(p *Plan, seed *Seed) (sandbox.Report, error) {
+	for {
+		var r sandbox.Report
+		files, err := seed.conn.Receive(&r)
+		for _, f := range files {
+			f.Close()
+		}
+		if err != nil || r.Stage == "" {
+			return r, err
+		}
+		if p.Stage != nil && r.Stage == "compiling" {
+			p.Stage(r.Stage)
+		}
+	}
 }

@@ -40,8 +40,9 @@ type Plan struct {
 	// Attach has the connection be that of an attached client.
 	Attach *control.Attach
 
-	// Compiling is told when code is compiled that was not in the cache.
-	Compiling func(begin bool)
+	// Stage is told what is done with a module whose code is not in the cache:
+	// "rewriting", "compiling", and at the end "".
+	Stage func(what string)
 }
 
 // A Process hosts a system that runs.

@@ -22,6 +22,7 @@ type opening struct {
 	files []*os.File
 	setup sandbox.Setup
 	exit  *os.File // among files; the process's in the end
+	code  *Code    // kept in the cache until the process has it
 }
 
 func (o *opening) close() {
@@ -29,6 +30,9 @@ func (o *opening) close() {
 		if f != o.plan.Entry.Lock() && f != o.exit {
 			f.Close()
 		}
+	}
+	if o.code != nil {
+		o.code.Release()
 	}
 }
 
@@ -72,7 +76,9 @@ func (o *opening) openProgram(ctx context.Context) error {
 	if o.plan.Cache == nil || module == nil || s.Image != "" && !o.isModule(s.Image, module) {
 		return nil // the system itself says what is wrong with an image
 	}
-	o.setup.Cache, err = Compile(ctx, o.plan, module)
+	if o.code, err = Compile(ctx, o.plan, module); o.code != nil {
+		o.setup.Cache = o.code.Dir
+	}
 	return err
 }
 

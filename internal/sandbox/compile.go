@@ -29,13 +29,14 @@ func CompileMain() {
 	if len(files) != 1 {
 		os.Exit(CodeFailed)
 	}
-	layers, err := compileJailed(&setup, files[0])
+	stage := func(what string) { _ = conn.Send(Report{Stage: what}) } // who does not listen has gone: the last one tells
+	layers, err := compileJailed(&setup, files[0], stage)
 	if conn.Send(Report{Fault: control.FaultOf(Advise(err)), Jail: layers}) != nil || err != nil {
 		os.Exit(CodeFailed)
 	}
 }
 
-func compileJailed(setup *CompileSetup, module *os.File) (layers []Layer, err error) {
+func compileJailed(setup *CompileSetup, module *os.File, stage func(string)) (layers []Layer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = bug(p)
@@ -57,7 +58,9 @@ func compileJailed(setup *CompileSetup, module *os.File) (layers []Layer, err er
 		s.StressUnwind = 1
 	}
 	ctx := context.Background()
-	e, err := wazero.New(ctx, EngineOptions(cache, &s))
+	o := EngineOptions(cache, &s)
+	o.Stage = stage
+	e, err := wazero.New(ctx, o)
 	if err != nil {
 		return layers, err
 	}
@@ -66,4 +69,13 @@ func compileJailed(setup *CompileSetup, module *os.File) (layers []Layer, err er
 		err = m.Close()
 	}
 	return layers, errors.Join(err, e.Close(), cache.Close())
+}
+
+// EngineVersion is the version of the engine that code is compiled by, and for.
+func EngineVersion() string { return wazero.Version() }
+
+// HotForm reads the rewritten form of a module from a directory that a process
+// which compiled it has filled.
+func HotForm(dir string, module [32]byte) ([]byte, error) {
+	return wazero.HotForm(dir, module, EngineOptions(nil, &spec.Spec{}).Pass)
 }

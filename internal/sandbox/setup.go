@@ -32,10 +32,12 @@ type Setup struct {
 }
 
 // A Report is the answer of a host process: its system runs, or why it does not.
+// One that compiles tells the stages before that.
 type Report struct {
 	Fault *control.Fault `pb:"1"`
 	Jail  []Layer        `pb:"2"`
 	Args  []string       `pb:"3"`
+	Stage string         `pb:"4"` // not the answer yet: what is done next
 }
 
 // A Layer is one of what walls a host process off.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -51,6 +52,31 @@ func ReadCache(dir string) *Cache {
 	return &Cache{dir: dir, native: native, readOnly: true}
 }
 
+// Version is the version of wazero in this program. Native code of one is no use
+// to another.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range info.Deps {
+			if d.Path == "github.com/tetratelabs/wazero" {
+				for d.Replace != nil {
+					d = d.Replace
+				}
+				return strings.TrimPrefix(d.Version, "v")
+			}
+		}
+	}
+	return "unknown" // a program that was built without modules
+}
+
+// HotForm reads the hot form of a module, named by its digest, from the cache in dir.
+func HotForm(dir string, module [sha256.Size]byte, o instrument.Options) ([]byte, error) {
+	b, ok := (&Cache{dir: dir}).get(digestKey(module, o))
+	if !ok {
+		return nil, fmt.Errorf("cache %s: the rewritten module is missing or damaged", dir)
+	}
+	return b, nil
+}
+
 // abandoned is how old a file aside is of which no writer is alive any more.
 const abandoned = time.Hour
 
@@ -72,7 +98,10 @@ func (c *Cache) Close() error { return c.native.Close(context.Background()) }
 // hotKey names a rewritten module: by the original's digest and all that
 // decides what the pass makes of it.
 func hotKey(module []byte, o instrument.Options) string {
-	d := sha256.Sum256(module)
+	return digestKey(sha256.Sum256(module), o)
+}
+
+func digestKey(d [sha256.Size]byte, o instrument.Options) string {
 	return fmt.Sprintf("%x-v%d-%v-%d-%s", d[:], instrument.Version, o.Counted, o.PeelLimit, runtime.GOARCH)
 }
 

@@ -36,6 +36,10 @@ type Options struct {
 	// Interpret says how frames go on that were taken apart.
 	Interpret Interpret
 
+	// Stage is told what a compile does next that takes long: "rewriting" (unless
+	// the cache has the hot form), then "compiling". nil is nobody.
+	Stage func(what string)
+
 	// Interpreter runs modules on wazero's interpreter, to tell faults of its
 	// compiler from ours.
 	Interpreter bool
@@ -103,6 +107,7 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.stage("compiling")
 	code, err := e.code(ctx, hot)
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
@@ -116,6 +121,12 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 		return nil, errors.Join(err, code.Close(ctx))
 	}
 	return m, nil
+}
+
+func (e *Engine) stage(what string) {
+	if e.opts.Stage != nil {
+		e.opts.Stage(what)
+	}
 }
 
 // rewrite makes the hot form of a module, or takes it and what the pass knows
@@ -132,6 +143,7 @@ func (e *Engine) rewrite(b []byte) (*instrument.Program, []byte, error) {
 			}
 		}
 	}
+	e.stage("rewriting")
 	p, err := instrument.New(b, e.opts.Pass)
 	if err != nil {
 		return nil, nil, err
