@@ -1,0 +1,40 @@
+package instrument_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/wasm"
+)
+
+// BenchmarkPass is the pass on the module that STASIS_BENCH_MODULE names.
+func BenchmarkPass(b *testing.B) {
+	path := os.Getenv("STASIS_BENCH_MODULE")
+	if path == "" {
+		b.Skip("set STASIS_BENCH_MODULE to a .wasm file")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, err := wasm.Decode(data)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for i := range m.Code {
+		n += len(m.Code[i].Body)
+	}
+	b.SetBytes(int64(n))
+	b.ReportAllocs()
+	for b.Loop() {
+		p, err := instrument.New(data, instrument.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := p.Hot(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
