@@ -2,13 +2,15 @@ package instrument_test
 
 import (
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
-// BenchmarkPass is the pass on the module that STASIS_BENCH_MODULE names.
+// BenchmarkPass is the pass on the module that STASIS_BENCH_MODULE names; -cpu says
+// how many workers.
 func BenchmarkPass(b *testing.B) {
 	path := os.Getenv("STASIS_BENCH_MODULE")
 	if path == "" {
@@ -29,7 +31,7 @@ func BenchmarkPass(b *testing.B) {
 	b.SetBytes(int64(n))
 	b.ReportAllocs()
 	for b.Loop() {
-		p, err := instrument.New(data, instrument.Options{})
+		p, err := instrument.New(data, instrument.Options{Workers: runtime.GOMAXPROCS(0)})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func (p *Program) contModule(b *body, s *Site) (*wasm.Module, error) {
 		return nil, fmt.Errorf("site %d is an entry and has no continuation", s.ID)
 	}
 	c := &contModule{
-		types: types{p: p}, p: p,
+		types: newTypes(p), p: p,
 		fns: make(map[string]uint32), globals: make(map[string]uint32), tables: make(map[string]uint32),
 	}
 	if t, ok := p.mod.MemoryType(); ok {

@@ -46,7 +46,7 @@ func (p *Program) Hot() ([]byte, error) {
 }
 
 func (p *Program) hot(traced map[uint32]*Marks) (*hotModule, error) {
-	h := &hotModule{types: types{p: p}, p: p, helpers: make(map[helperKey]uint32), traced: traced}
+	h := &hotModule{types: newTypes(p), p: p, helpers: make(map[helperKey]uint32), traced: traced}
 	h.imports()
 	h.tablesAndMemories()
 	if err := h.globalsAndLook(); err != nil {
@@ -290,16 +290,7 @@ func (h *hotModule) functions() error {
 		h.out.Funcs = append(h.out.Funcs, h.fnType(uint32(h.p.imports+i)))
 	}
 	h.out.Code = make([]wasm.Code, len(h.p.mod.Code))
-	w := h.p.walker.Fork()
-	var b body
-	r := &reader{p: h.p}
-	for i := range h.p.mod.Code {
-		if err := r.analyse(w, uint32(i), &b); err != nil {
-			return err
-		}
-		h.out.Code[i] = h.emit(&b)
-	}
-	return nil
+	return h.emitAll()
 }
 
 // emitHot emits the hot form of one function.

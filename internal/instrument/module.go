@@ -26,12 +26,22 @@ const (
 
 // A types is a module's type section while it is made, without doubles.
 type types struct {
-	p    *Program
-	list []wasm.FuncType
-	at   map[string]uint32
+	p      *Program
+	list   []wasm.FuncType
+	at     map[string]uint32
+	hidden []int32 // hiddenType by original type, or -1
 }
 
-func (t *types) index(params, results []wasm.ValType) uint32 {
+func newTypes(p *Program) types {
+	t := types{p: p, at: make(map[string]uint32), hidden: make([]int32, len(p.mod.Types))}
+	for i := range t.hidden {
+		t.hidden[i] = -1
+	}
+	return t
+}
+
+// typeKey tells types apart.
+func typeKey(params, results []wasm.ValType) string {
 	key := make([]byte, 0, 8*(len(params)+len(results))+1)
 	for _, v := range params {
 		key = wasm.AppendU32(key, uint32(v))
@@ -40,14 +50,16 @@ func (t *types) index(params, results []wasm.ValType) uint32 {
 	for _, v := range results {
 		key = wasm.AppendU32(key, uint32(v))
 	}
-	if i, ok := t.at[string(key)]; ok {
+	return string(key)
+}
+
+func (t *types) index(params, results []wasm.ValType) uint32 {
+	key := typeKey(params, results)
+	if i, ok := t.at[key]; ok {
 		return i
 	}
-	if t.at == nil {
-		t.at = make(map[string]uint32)
-	}
 	i := uint32(len(t.list))
-	t.at[string(key)] = i
+	t.at[key] = i
 	t.list = append(t.list, wasm.FuncType{Params: params, Results: results})
 	return i
 }
@@ -60,10 +72,15 @@ func (t *types) plainType(orig uint32) uint32 {
 
 // hiddenType is plainType with the hidden parameters.
 func (t *types) hiddenType(orig uint32) uint32 {
+	if i := t.hidden[orig]; i >= 0 {
+		return uint32(i)
+	}
 	f := t.p.mod.Types[orig]
 	params := append(loweredAll(f.Params), wasm.I32)
 	params = append(params, t.p.markerTypes(orig)...)
-	return t.index(params, loweredAll(f.Results))
+	i := t.index(params, loweredAll(f.Results))
+	t.hidden[orig] = int32(i)
+	return i
 }
 
 func (t *types) blockType(params, results []wasm.ValType) uint32 {

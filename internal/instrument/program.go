@@ -63,6 +63,10 @@ type Options struct {
 	// PeelLimit is the largest loop, in bytes of its body, that a continuation
 	// carries along whole. 0 is DefaultPeelLimit; below 0, none.
 	PeelLimit int
+
+	// Workers is how many goroutines rewrite functions; 0 is 1. The result does not
+	// depend on it.
+	Workers int
 }
 
 // DefaultPeelLimit is chosen by what `go run ./test/bench -only peel` measures;

@@ -35,11 +35,20 @@ func (p *Program) survey() error {
 		p.needTypes(append(t.Params[:len(t.Params):len(t.Params)], t.Results...))
 	}
 	all := make([]surveyed, len(p.mod.Code))
-	w := p.walker.Fork()
-	for i := range all {
-		if err := p.surveyOne(w, uint32(i), &all[i]); err != nil {
-			return err
-		}
+	type surveyor struct {
+		*Program
+		walker *wasm.Walker
+	}
+	var workers []surveyor
+	err := forEach(p.opts.Workers, len(all), func() surveyor {
+		workers = append(workers, surveyor{p.surveyor(), p.walker.Fork()})
+		return workers[len(workers)-1]
+	}, func(w surveyor, i int) error { return w.surveyOne(w.walker, uint32(i), &all[i]) })
+	if err != nil {
+		return err
+	}
+	for _, w := range workers {
+		p.join(w.Program)
 	}
 	p.findQuick(all)
 	p.findChecked(all)

@@ -109,12 +109,14 @@ func (p *Program) TraceContinuation(id SiteID) ([]byte, *Marks, error) {
 
 // emit makes the hot form of a function, or stands in for one that is not asked
 // for: with code that is valid for every type.
-func (h *hotModule) emit(b *body) wasm.Code {
+func (h *hotModule) emit(env env, b *body) wasm.Code {
 	if h.traced == nil {
-		return h.p.emitHot(h, b)
+		return h.p.emitHot(env, b)
 	}
-	b.marks = h.traced[b.fn]
-	code := h.p.emitHot(h, b) // also if it is not asked for: it numbers types and helpers
+	if b.marks = h.traced[b.fn]; b.marks != nil {
+		*b.marks = Marks{} // it may be emitted again
+	}
+	code := h.p.emitHot(env, b) // also if it is not asked for: it numbers types and helpers
 	if b.marks == nil {
 		return wasm.Code{Body: wasm.AppendOp(wasm.AppendOp(nil, wasm.OpUnreachable), wasm.OpEnd)}
 	}

@@ -58,12 +58,11 @@ func compileJailed(setup *CompileSetup, module *os.File, stage func(string)) (la
 		s.StressUnwind = 1
 	}
 	ctx := context.Background()
-	o := EngineOptions(cache, &s)
-	o.Stage = stage
-	e, err := wazero.New(ctx, o)
+	e, err := wazero.New(ctx, EngineOptions(cache, &s))
 	if err != nil {
 		return layers, err
 	}
+	e.Stage = stage
 	m, err := e.Compile(ctx, b)
 	if err == nil {
 		err = m.Close()

@@ -30,15 +30,11 @@ const maxPages = 65535
 // Options set up an Engine. The zero value works.
 type Options struct {
 	Cache   *Cache             // nil: compiled code is not kept
-	Workers int                // compile with so many goroutines; 0 is 1
+	Workers int                // rewrite and compile with so many goroutines; 0 is 1
 	Pass    instrument.Options // how modules are rewritten
 
 	// Interpret says how frames go on that were taken apart.
 	Interpret Interpret
-
-	// Stage is told what a compile does next that takes long: "rewriting" (unless
-	// the cache has the hot form), then "compiling". nil is nobody.
-	Stage func(what string)
 
 	// Interpreter runs modules on wazero's interpreter, to tell faults of its
 	// compiler from ours.
@@ -47,6 +43,11 @@ type Options struct {
 
 // An Engine compiles modules with wazero.
 type Engine struct {
+	// Stage is told what Compile does next that takes long: "rewriting" (unless
+	// the cache has the hot form), then "compiling". nil is nobody. It is set before
+	// the first Compile.
+	Stage func(what string)
+
 	opts    Options
 	runtime wazero.Runtime
 	host    hostModule // the runtime functions of the pass
@@ -62,6 +63,9 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	config = config.WithCoreFeatures(features).WithMemoryLimitPages(maxPages)
 	if opts.Cache != nil {
 		config = config.WithCompilationCache(opts.Cache.native)
+	}
+	if opts.Pass.Workers == 0 {
+		opts.Pass.Workers = opts.Workers
 	}
 	e := &Engine{opts: opts, runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	b := e.runtime.NewHostModuleBuilder(instrument.RuntimeModule)
@@ -124,8 +128,8 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 }
 
 func (e *Engine) stage(what string) {
-	if e.opts.Stage != nil {
-		e.opts.Stage(what)
+	if e.Stage != nil {
+		e.Stage(what)
 	}
 }
 
