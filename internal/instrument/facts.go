@@ -46,14 +46,14 @@ func flagBits(flags ...bool) byte {
 	return b
 }
 
-// NewFrom is New for a module that New has taken before, and the facts of that
-// program.
-func NewFrom(b []byte, opts Options, facts []byte) (*Program, error) {
+// NewFrom is New for a module that New has taken before, whose digest is known, and
+// the facts of that program.
+func NewFrom(b []byte, digest [sha256.Size]byte, opts Options, facts []byte) (*Program, error) {
 	m, err := wasm.Decode(b)
 	if err != nil {
 		return nil, err
 	}
-	p := newProgram(m, wasm.NewWalker(m), sha256.Sum256(b), opts)
+	p := newProgram(m, wasm.NewWalker(m), digest, opts)
 	r := factReader{b: facts}
 	if r.uint() != uint64(len(m.Code)) {
 		return nil, errFacts

@@ -70,7 +70,7 @@ func Version() string {
 
 // HotForm reads the hot form of a module, named by its digest, from the cache in dir.
 func HotForm(dir string, module [sha256.Size]byte, o instrument.Options) ([]byte, error) {
-	b, ok := (&Cache{dir: dir}).get(digestKey(module, o))
+	b, ok := (&Cache{dir: dir}).get(hotKey(module, o))
 	if !ok {
 		return nil, fmt.Errorf("cache %s: the rewritten module is missing or damaged", dir)
 	}
@@ -97,11 +97,7 @@ func (c *Cache) Close() error { return c.native.Close(context.Background()) }
 
 // hotKey names a rewritten module: by the original's digest and all that
 // decides what the pass makes of it.
-func hotKey(module []byte, o instrument.Options) string {
-	return digestKey(sha256.Sum256(module), o)
-}
-
-func digestKey(d [sha256.Size]byte, o instrument.Options) string {
+func hotKey(d [sha256.Size]byte, o instrument.Options) string {
 	return fmt.Sprintf("%x-v%d-%v-%d-%s", d[:], instrument.Version, o.Counted, o.PeelLimit, runtime.GOARCH)
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/instrument"
 )
 
 // An entry of the native cache that is damaged is an error to wazero.
@@ -231,5 +234,68 @@ func TestSweep(t *testing.T) {
 	}
 	if got := files(t, dir); len(got) != kept+1 {
 		t.Errorf("%d files besides the one being written, want %d: %v", len(got)-1, kept, got)
+	}
+}
+
+// native lists the entries of native code, with what tells whether one was written
+// anew.
+func native(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := make(map[string]string)
+	for _, f := range files(t, dir) {
+		if !strings.Contains(f, "wazero-") {
+			continue
+		}
+		st, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[f] = fmt.Sprint(st.ModTime().UnixNano(), st.Sys().(*syscall.Stat_t).Ino)
+	}
+	return out
+}
+
+// callsCached runs all calls of the basic module in a process of its own, as far as
+// the cache can tell: they are unwound at every third safepoint, saved, and woken.
+func callsCached(t *testing.T, dir string, how wazero.Interpret) {
+	t.Helper()
+	c, err := wazero.OpenCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	m := compile(t, wazero.Options{Cache: c, Interpret: how, Pass: instrument.Options{Counted: true}})
+	for _, x := range basicCalls {
+		if x.name != "sum" || how != wazero.InterpretAlways { // vectors are never interpreted
+			call(t, m, x.name, x.args, 3, true)
+		}
+	}
+}
+
+// Who wakes what was saved compiles nothing, if the cache is warm: neither the hot
+// form nor, where frames go on compiled, their continuations. What is interpreted
+// needs none: then the hot form alone is enough.
+func TestWarmRestoreCompilesNothing(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		interpret wazero.Interpret
+		hotAlone  bool
+	}{
+		{"compiled", wazero.InterpretNone, false},
+		{"briefly interpreted", wazero.InterpretBriefly, false},
+		{"interpreted", wazero.InterpretAlways, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			callsCached(t, dir, c.interpret)
+			before := native(t, dir)
+			if hotAlone := len(before) == 1; hotAlone != c.hotAlone {
+				t.Errorf("%d entries; the hot form alone: want %v", len(before), c.hotAlone)
+			}
+			callsCached(t, dir, c.interpret)
+			if after := native(t, dir); !maps.Equal(before, after) {
+				t.Errorf("something was compiled: %d entries, then %d", len(before), len(after))
+			}
+		})
 	}
 }

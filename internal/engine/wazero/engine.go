@@ -5,6 +5,7 @@ package wazero
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -107,14 +108,9 @@ type unsupportedError struct{ error }
 func (e *unsupportedError) Unwrap() []error { return []error{e.error, engine.ErrUnsupported} }
 
 func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
-	p, hot, err := e.rewrite(b)
+	p, code, err := e.load(ctx, b)
 	if err != nil {
 		return nil, err
-	}
-	e.stage("compiling")
-	code, err := e.code(ctx, hot)
-	if err != nil {
-		return nil, fmt.Errorf("compile: %w", err)
 	}
 	m := &Module{
 		engine: e, program: p, hot: code, id: e.modules.Add(1),
@@ -133,20 +129,59 @@ func (e *Engine) stage(what string) {
 	}
 }
 
-// rewrite makes the hot form of a module, or takes it and what the pass knows
-// of the module from the cache.
-func (e *Engine) rewrite(b []byte) (*instrument.Program, []byte, error) {
-	c := e.opts.Cache
-	key := hotKey(b, e.opts.Pass)
-	if c != nil {
+// load makes the hot form of a module and compiles it, or takes it and what the
+// pass knows of the module from the cache.
+func (e *Engine) load(ctx context.Context, b []byte) (*instrument.Program, wazero.CompiledModule, error) {
+	digest := sha256.Sum256(b)
+	key := hotKey(digest, e.opts.Pass)
+	if c := e.opts.Cache; c != nil {
 		if hot, ok := c.get(key); ok {
 			if facts, ok := c.get(key + ".facts"); ok {
-				if p, err := instrument.NewFrom(b, e.opts.Pass, facts); err == nil {
-					return p, hot, nil
+				p, code, err := e.loadCached(ctx, b, digest, hot, facts)
+				if err != nil || p != nil {
+					return p, code, err
 				}
 			}
 		}
 	}
+	p, hot, err := e.rewrite(b, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	code, err := e.codeOf(ctx, hot)
+	return p, code, err
+}
+
+// loadCached looks at the original module while the engine loads its hot form. It
+// returns no program if the facts are not the module's.
+func (e *Engine) loadCached(ctx context.Context, b []byte, digest [sha256.Size]byte, hot, facts []byte) (*instrument.Program, wazero.CompiledModule, error) {
+	var p *instrument.Program
+	var wrong error
+	var wg sync.WaitGroup
+	wg.Go(func() { p, wrong = instrument.NewFrom(b, digest, e.opts.Pass, facts) })
+	code, err := e.codeOf(ctx, hot)
+	wg.Wait()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case wrong != nil:
+		return nil, nil, code.Close(ctx)
+	}
+	return p, code, nil
+}
+
+// codeOf is code of a hot form.
+func (e *Engine) codeOf(ctx context.Context, hot []byte) (wazero.CompiledModule, error) {
+	e.stage("compiling")
+	code, err := e.code(ctx, hot)
+	if err != nil {
+		return nil, fmt.Errorf("compile: %w", err)
+	}
+	return code, nil
+}
+
+// rewrite makes the hot form of a module, and keeps it.
+func (e *Engine) rewrite(b []byte, key string) (*instrument.Program, []byte, error) {
 	e.stage("rewriting")
 	p, err := instrument.New(b, e.opts.Pass)
 	if err != nil {
@@ -156,7 +191,7 @@ func (e *Engine) rewrite(b []byte) (*instrument.Program, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if c != nil {
+	if c := e.opts.Cache; c != nil {
 		c.put(key+".facts", p.Facts())
 		c.put(key, hot)
 	}
