@@ -275,36 +275,6 @@ func (e *emitter) leaveIf(site int32) {
 	e.colds = append(e.colds, site)
 }
 
-// finish ends the function and adds the cold code: an engine that lays out
-// blocks in the order of the code has it out of the way then. Around all that has
-// been emitted come as many blocks as there are cold ends, and behind the end of
-// each its code, which the branch to that block leads to:
-//
-//	block block … the function, return end cold 0 end cold 1 … end
-func (e *emitter) finish() {
-	n := len(e.colds)
-	if n == 0 {
-		e.op(wasm.OpEnd)
-		return
-	}
-	for _, at := range e.outs {
-		d := uint32(e.out[at]&0x7f) | uint32(e.out[at+1]&0x7f)<<7 | uint32(e.out[at+2])<<14
-		padded(e.out[:at], d+uint32(n))
-	}
-	e.op(wasm.OpReturn)
-	for _, s := range e.colds {
-		e.op(wasm.OpEnd)
-		e.leave(s)
-	}
-	e.op(wasm.OpEnd)
-	all := make([]byte, 0, len(e.out)+2*n)
-	for range n {
-		all = append(all, byte(wasm.OpBlock), 0x40)
-	}
-	e.out = append(all, e.out...)
-	e.b.shift(len(all))
-}
-
 // instr emits one instruction that is no block.
 func (e *emitter) instr(i int32, x *instr) {
 	switch x.op {

@@ -87,8 +87,9 @@ const (
 const fewSites = 30
 
 // save emits the record of a site from the locals that hold its values. last
-// is runtimeLeave0 or runtimeGive0.
-func (e *emitter) save(k int32, last runtimeFunc) {
+// is runtimeLeave0 or runtimeGive0; id pushes the number of the site, or is nil if
+// that is on the operand stack already.
+func (e *emitter) save(k int32, id func(), last runtimeFunc) {
 	s := &e.b.sites[k]
 	var from []uint32
 	var types []wasm.ValType
@@ -107,7 +108,12 @@ func (e *emitter) save(k int32, last runtimeFunc) {
 	for _, c := range s.caught {
 		from, types = append(from, e.caughtBy(c)), append(types, exception)
 	}
-	e.saveValues(from, types, e.p.firstSite[int(e.b.fn)-e.p.imports]+SiteID(k), last)
+	e.saveValues(from, types, id, last)
+}
+
+// siteID pushes the number of a site.
+func (e *emitter) siteID(k int32) {
+	e.i32(int32(e.p.firstSite[int(e.b.fn)-e.p.imports] + SiteID(k)))
 }
 
 // leave emits the record of a site and returns from the function, with dummies
@@ -115,12 +121,15 @@ func (e *emitter) save(k int32, last runtimeFunc) {
 // from the host, which takes less code; not where there is little to save:
 // wazero's registers come out better with a constant in small functions (14
 // points or more of a recursive fib).
-func (e *emitter) leave(k int32) {
+func (e *emitter) leave(k int32) { e.leaveWith(k, func() { e.siteID(k) }) }
+
+// leaveWith is leave with what pushes the number of the site, or nil.
+func (e *emitter) leaveWith(k int32, id func()) {
 	r := e.b.typ.Results
 	if len(r) == 1 && lowered(r[0]) == wasm.I32 && len(e.b.sites) > fewSites {
-		e.save(k, runtimeGive0)
+		e.save(k, id, runtimeGive0)
 	} else {
-		e.save(k, runtimeLeave0)
+		e.save(k, id, runtimeLeave0)
 		for _, t := range r {
 			e.zero(lowered(t))
 		}
@@ -128,7 +137,7 @@ func (e *emitter) leave(k int32) {
 	e.op(wasm.OpReturn)
 }
 
-func (e *emitter) saveValues(from []uint32, types []wasm.ValType, id SiteID, last runtimeFunc) {
+func (e *emitter) saveValues(from []uint32, types []wasm.ValType, id func(), last runtimeFunc) {
 	wire := wireOrder(types)
 	for len(wire) > 0 && wire[0].Type == wasm.ExternRef {
 		e.pushWire(from, types, wire[:1])
@@ -156,7 +165,9 @@ func (e *emitter) saveValues(from []uint32, types []wasm.ValType, id SiteID, las
 		e.op1(wasm.OpCall, e.env.runtimeFn(runtimePush8))
 		wire = wire[8:]
 	}
-	e.i32(int32(id))
+	if id != nil {
+		id()
+	}
 	e.pushWire(from, types, wire)
 	e.op1(wasm.OpCall, e.env.runtimeFn(last+runtimeFunc(len(wire))))
 }
