@@ -178,6 +178,9 @@ const maxRecordValues = 16 << 20
 // bits: 256 MiB.
 const maxLiveBits = 1 << 31
 
+// maxProgramValues bounds those of all functions.
+const maxProgramValues = 64 << 20
+
 // tooMany refuses a function whose records hold n values.
 func (b *body) tooMany(n int) error {
 	if n > maxRecordValues {

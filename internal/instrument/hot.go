@@ -3,6 +3,7 @@ package instrument
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/stasis-run/stasis/internal/wasm"
 )
@@ -23,8 +24,9 @@ type hotModule struct {
 	helpers map[helperKey]uint32
 	order   []helperKey
 	extra   []extraFunc
-	globals uint32 // of the original
-	tables  uint32 // of the original
+	values  atomic.Int64 // of all records
+	globals uint32       // of the original
+	tables  uint32       // of the original
 
 	traced map[uint32]*Marks // functions whose places are wanted: the others get no code; nil: all get theirs
 }

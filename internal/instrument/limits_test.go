@@ -20,6 +20,19 @@ func module(locals uint32, body []byte) []byte {
 	})
 }
 
+// copies is a module of n such functions.
+func copies(n int, body []byte) []byte {
+	m, err := wasm.Decode(module(0, body))
+	if err != nil {
+		panic(err)
+	}
+	for range n - 1 {
+		m.Funcs = append(m.Funcs, m.Funcs[0])
+		m.Code = append(m.Code, m.Code[0])
+	}
+	return wasm.Encode(m)
+}
+
 func times(b []byte, n int, part ...byte) []byte {
 	for range n {
 		b = append(b, part...)
@@ -76,6 +89,7 @@ func TestLimits(t *testing.T) {
 		{"5,000 caught exceptions around 20,000 calls", module(0, rethrows(5000, 20_000)), true},
 		{"10,000 locals around 600 calls", module(10_000, live(10_000, 600)), false},
 		{"10,000 locals around 5,000 calls", module(10_000, live(10_000, 5000)), true},
+		{"five functions of 15,000,000 values", copies(5, operands(5000, 3000)), true},
 		{"49,000 dead locals around 60,000 calls", module(49_000, append(times(nil, 60_000, call, 0), end)), true},
 	} {
 		p, err := New(tt.b, Options{})

@@ -1,6 +1,7 @@
 package instrument
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -130,12 +131,16 @@ func (h *hotModule) emitAll() error {
 		todo[i] = i
 	}
 	for len(todo) > 0 {
+		h.values.Store(0)
 		missing := make([][]func(), len(todo))
 		err := forEach(h.p.opts.Workers, len(todo), func() *hotWorker {
 			return &hotWorker{hotModule: h, walker: h.p.walker.Fork(), reader: &reader{p: h.p}}
 		}, func(w *hotWorker, k int) error {
 			if err := w.reader.analyse(w.walker, uint32(todo[k]), &w.body); err != nil {
 				return err
+			}
+			if h.values.Add(int64(w.body.countValues())) > maxProgramValues {
+				return fmt.Errorf("more than %d values live at the calls and loops of the module, all counted: %w", maxProgramValues, ErrUnsupported)
 			}
 			w.missing = nil
 			h.out.Code[todo[k]] = h.emit(w, &w.body)
