@@ -199,16 +199,8 @@ func (p *Program) body(defined uint32) (*body, error) {
 // before validation, so it must trust nothing.
 func checkSupported(m *wasm.Module) error {
 	for _, im := range m.Imports {
-		switch {
-		case im.Module == RuntimeModule:
+		if im.Module == RuntimeModule || im.Module == MemoryModule {
 			return fmt.Errorf("import %s.%s: the name is the runtime's own: %w", im.Module, im.Name, ErrUnsupported)
-		case im.Kind == wasm.ExternMemory && im.Memory.Shared:
-			return fmt.Errorf("shared memory (import %s.%s): %w", im.Module, im.Name, ErrUnsupported)
-		}
-	}
-	for _, l := range m.Memories {
-		if l.Shared {
-			return fmt.Errorf("shared memory: %w", ErrUnsupported)
 		}
 	}
 	for i, t := range m.Types {

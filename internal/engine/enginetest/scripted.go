@@ -59,6 +59,7 @@ type Scripted struct {
 	Params []wasm.ValType  // of main
 	Steps  []Step
 	Sum    [32]byte // digest
+	Shared bool     // its threads may share a memory
 
 	mu      sync.Mutex
 	threads []*ScriptedThread // protected by mu
@@ -119,6 +120,18 @@ func (m *Scripted) New(_ context.Context, h engine.Host, _ engine.Limits, st *en
 	defer m.mu.Unlock()
 	m.threads = append(m.threads, t)
 	return t, nil
+}
+
+// SharedMemory implements engine.Module.
+func (m *Scripted) SharedMemory() bool { return m.Shared }
+
+// Join implements engine.Module.
+func (m *Scripted) Join(ctx context.Context, h engine.Host, of engine.Thread, st *engine.State) (engine.Thread, error) {
+	th, err := m.New(ctx, h, engine.Limits{}, st)
+	if err == nil {
+		th.(*ScriptedThread).mem = of.(*ScriptedThread).mem
+	}
+	return th, err
 }
 
 // A ScriptedThread is a thread of a Scripted.

@@ -363,7 +363,7 @@ func (e *coldEnv) Memory() []byte { return e.mem.Bytes() }
 
 // Grow implements interp.Env.
 func (e *coldEnv) Grow(pages uint32) (old uint32, ok bool) {
-	return e.hot.ExportedMemory(instrument.ExportMemory).Grow(pages)
+	return (*Thread)(e).grow(pages)
 }
 
 // Global implements interp.Env.

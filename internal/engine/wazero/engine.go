@@ -22,7 +22,7 @@ import (
 
 // features are all that the pass understands.
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
-	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesTypedFunctionReferences
+	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTypedFunctionReferences
 
 // maxPages is the largest memory that the engine's code handles; the pass clamps
 // to the same.
@@ -276,7 +276,8 @@ func (m *Module) FuncName(fn uint32) string { return m.program.Module().FuncName
 func (m *Module) Digest() [32]byte { return m.program.Digest() }
 
 // bindImports makes a host module for each module name that the guest imports
-// functions from. Other things cannot be imported: nobody provides them.
+// functions from. But for a shared memory, other things cannot be imported: nobody
+// provides them.
 func (m *Module) bindImports(ctx context.Context) error {
 	m.imports = make(map[string]hostModule)
 	mod := m.program.Module()
@@ -287,8 +288,11 @@ func (m *Module) bindImports(ctx context.Context) error {
 		if im.Kind == wasm.ExternTag {
 			continue // the host throws, if it does, by number
 		}
+		if im.Kind == wasm.ExternMemory && im.Memory.Shared {
+			continue // made with the first thread
+		}
 		if im.Kind != wasm.ExternFunc {
-			return fmt.Errorf("import %s.%s: only functions can be imported, not a %v: %w", im.Module, im.Name, im.Kind, instrument.ErrUnsupported)
+			return fmt.Errorf("import %s.%s: only functions and shared memories can be imported, not a %v: %w", im.Module, im.Name, im.Kind, instrument.ErrUnsupported)
 		}
 		t := mod.Types[im.Type]
 		n := fn

@@ -1,0 +1,90 @@
+package threads
+
+import (
+	"flag"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/kernel"
+)
+
+// Threads count what they are to count.
+func TestCount(t *testing.T) {
+	g := load(t, "count", wazero.Options{})
+	got := g.run(t, 8, 4000)
+	want := "code 0, signal 0\nplain 2000\n"
+	if !strings.HasPrefix(got, want) || !strings.Contains(got, "\na32 32000\na16 32000\na8 0\ncas 64000\n") {
+		t.Errorf("got %s", got)
+	}
+}
+
+var stopsFlag = flag.Int("stops", 300, "stops of a program of 16 threads")
+
+// A program of 16 threads that is stopped again and again does what it does
+// when left alone.
+func TestStops(t *testing.T) {
+	g := load(t, "count", wazero.Options{})
+	want := g.run(t, 16, 3000)
+	var worst time.Duration
+	for n := 0; n < *stopsFlag; {
+		s := g.boot(t, nil, kernel.Stress{}, 16, 3000).start(t)
+		for !s.k.Init().Exiting() {
+			stop, took := s.stop(t)
+			worst = max(worst, took)
+			stop.End()
+			n++
+		}
+		if got := s.wait(t); got != want {
+			t.Errorf("stopped:\n%s\nleft alone:\n%s", got, want)
+		}
+		s.close(t)
+	}
+	t.Logf("the longest stop took %v", worst)
+}
+
+// A program that is saved and woken again and again does what it does when left
+// alone.
+func TestSaved(t *testing.T) {
+	g := load(t, "count", wazero.Options{})
+	const rounds = 30000
+	want := g.run(t, 16, rounds)
+	s := g.boot(t, nil, kernel.Stress{}, 16, rounds).start(t)
+	saved := 0
+	for ; saved < 20; saved++ {
+		was := s.k.Init().CPUTime()
+		for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end) && s.k.Init().CPUTime() < was+5e6; {
+			runtime.Gosched()
+		}
+		n, st, ok := s.elsewhere(t, filepath.Join(t.TempDir(), strconv.Itoa(saved)))
+		if !ok {
+			break
+		}
+		s = n
+		var ids []kernel.TaskID
+		for _, ts := range st.Kernel.Processes[0].Tasks {
+			ids = append(ids, ts.ID)
+		}
+		if got := tids(s.k); !slices.Equal(got, ids) {
+			t.Fatalf("tasks %d were %d", got, ids)
+		}
+		s.start(t)
+	}
+	if got := s.wait(t); got != want {
+		t.Errorf("saved %d times:\n%s\nleft alone:\n%s", saved, got, want)
+	}
+	s.close(t)
+	t.Logf("saved %d times", saved)
+}
+
+func tids(k *kernel.Kernel) (ids []kernel.TaskID) {
+	for _, t := range k.Tasks().All() {
+		ids = append(ids, t.ID())
+	}
+	return ids
+}
