@@ -250,6 +250,9 @@ func (t *Thread) interpretCall(f *coldFunc, fr *interp.Frame, kind interp.Kind) 
 		ev, over = t.interpretBulk(f, fr)
 		return ev, over, true
 	}
+	if kind == interp.Wait {
+		return t.interpretWait(f, fr)
+	}
 	fn, trap := t.called(f, fr, kind)
 	if trap != "" {
 		return t.trapHere(f, fr, trap), true, true

@@ -60,11 +60,11 @@ func runtimeFunc(name string) api.GoModuleFunc {
 	case instrument.RuntimeBulk:
 		return func(ctx context.Context, _ api.Module, stack []uint64) { threadOf(ctx).bulk(stack) }
 	case instrument.RuntimeWait32:
-		return atomicFunc(engine.Wait32, 4, 3)
+		return wait32Call.goFunc()
 	case instrument.RuntimeWait64:
-		return atomicFunc(engine.Wait64, 8, 3)
+		return wait64Call.goFunc()
 	case instrument.RuntimeNotify:
-		return atomicFunc(engine.Notify, 4, 2)
+		return notifyCall.goFunc()
 	case instrument.RuntimeGrow:
 		return growFunc
 	case instrument.RuntimeDropped:

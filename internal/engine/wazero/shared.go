@@ -12,6 +12,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/instrument"
+	"github.com/stasis-run/stasis/internal/interp"
 	"github.com/stasis-run/stasis/internal/memory"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
@@ -155,27 +156,74 @@ func (t *Thread) instantiating() (done func()) {
 	return t.shared.mu.RUnlock
 }
 
-// atomicFunc is the runtime function for an instruction that waits or wakes,
-// of the given access size: the offset is the last of its operands.
-func atomicFunc(call uint32, size uint64, operands int) api.GoModuleFunc {
+// An atomicCall is an instruction that waits or wakes.
+type atomicCall struct {
+	number   uint32 // engine.Wait32 and so on
+	size     uint64 // bytes that it looks at, to which its address is aligned
+	operands int
+}
+
+var (
+	wait32Call = atomicCall{engine.Wait32, 4, 3}
+	wait64Call = atomicCall{engine.Wait64, 8, 3}
+	notifyCall = atomicCall{engine.Notify, 4, 2}
+)
+
+// make checks the operands in stack, whose first is the effective address
+// already, and has the host make the call, which leaves its result in stack.
+func (c atomicCall) make(t *Thread, stack []uint64) (unwound bool, trap error) {
+	if c.number != engine.Wait64 {
+		stack[1] = uint64(uint32(stack[1]))
+	}
+	if err := c.check(t, stack[0]); err != nil {
+		return false, err
+	}
+	p := &engine.Pending{Atomic: engine.AtomicNumber(c.number), Args: append([]uint64{}, stack[:c.operands]...)}
+	if t.host.Call(c.number, stack) == engine.Unwind {
+		t.pending = p
+		return true, nil
+	}
+	return false, nil
+}
+
+// goFunc is the runtime function for an instruction that waits or wakes:
+// the offset is the last of its operands.
+func (c atomicCall) goFunc() api.GoModuleFunc {
 	return func(ctx context.Context, _ api.Module, stack []uint64) {
 		t := threadOf(ctx)
-		if call == engine.Wait32 {
-			stack[1] = uint64(uint32(stack[1]))
+		stack[0] = uint64(uint32(stack[0])) + uint64(uint32(stack[c.operands]))
+		unwound, trap := c.make(t, stack)
+		if trap != nil {
+			panic(trap) // the engine makes a trap of it
 		}
-		if call == engine.Notify {
-			stack[1] = uint64(uint32(stack[1]))
-		}
-		stack[0] = uint64(uint32(stack[0])) + uint64(uint32(stack[operands]))
-		if trap := t.checkAtomic(call, stack[0], size); trap != nil {
-			panic(trap)
-		}
-		p := &engine.Pending{Atomic: engine.AtomicNumber(call), Args: append([]uint64{}, stack[:operands]...)}
-		if t.host.Call(call, stack) == engine.Unwind {
-			t.pending = p
+		if unwound {
 			t.beginUnwind()
 		}
 	}
+}
+
+// interpretWait does the same for an interpreted frame.
+func (t *Thread) interpretWait(f *coldFunc, fr *interp.Frame) (ev engine.Event, over, left bool) {
+	op, offset, _ := f.code.WaitAt(fr.PC)
+	c := map[wasm.Opcode]atomicCall{
+		wasm.OpMemoryAtomicWait32: wait32Call, wasm.OpMemoryAtomicWait64: wait64Call, wasm.OpMemoryAtomicNotify: notifyCall,
+	}[op]
+	at := len(fr.Stack) - c.operands
+	t.buf = append(t.buf[:0], fr.Stack[at:]...)
+	t.buf[0] = uint64(uint32(t.buf[0])) + uint64(offset)
+	unwound, trap := c.make(t, t.buf)
+	if trap != nil {
+		return t.trapHere(f.fn, trap.Error()), true, true
+	}
+	if unwound {
+		t.unwinding = true
+		t.putBack(t.siteHere(f, fr), fr)
+		ev, over = t.unwound()
+		return ev, over, true
+	}
+	fr.Stack = append(fr.Stack[:at], uint64(uint32(t.buf[0])))
+	fr.PC++
+	return engine.Event{}, false, false
 }
 
 // Traps of the instructions that wait or wake.
@@ -185,13 +233,13 @@ var (
 	errNotShared   = errors.New("expected shared memory")
 )
 
-func (t *Thread) checkAtomic(call uint32, addr, size uint64) error {
+func (c atomicCall) check(t *Thread, addr uint64) error {
 	switch {
-	case addr+size > uint64(len(t.mem.Bytes())):
+	case addr+c.size > uint64(len(t.mem.Bytes())):
 		return errOutOfBounds
-	case addr%size != 0:
+	case addr%c.size != 0:
 		return errUnaligned
-	case call != engine.Notify && t.shared == nil:
+	case c.number != engine.Notify && t.shared == nil:
 		return errNotShared
 	}
 	return nil
@@ -207,21 +255,17 @@ func growFunc(ctx context.Context, _ api.Module, stack []uint64) {
 
 // restoreAtomic takes a pending instruction from a state.
 func (t *Thread) restoreAtomic(p *engine.Pending, top *siteInfo) error {
-	call, ok := engine.AtomicCall(p.Atomic)
-	operands, size := 3, uint64(4)
-	switch call {
-	case engine.Wait64:
-		size = 8
-	case engine.Notify:
-		operands = 2
+	c := atomicCall{}
+	if p.Atomic <= 3 {
+		c = []atomicCall{wait32Call, wait64Call, notifyCall}[p.Atomic-1]
 	}
-	if !ok || len(p.Args) != operands || top == nil || t.waits(top, []wasm.ValType{wasm.I32}) != nil {
+	if p.Atomic > 3 || len(p.Args) != c.operands || top == nil || t.waits(top, []wasm.ValType{wasm.I32}) != nil {
 		return fmt.Errorf("pending atomic instruction %d: it does not fit the frame that waits for it", p.Atomic)
 	}
-	if p.Args[0] > memory.MaxSize || t.mem == nil || t.checkAtomic(call, p.Args[0], size) != nil {
+	if p.Args[0] > memory.MaxSize || t.mem == nil || c.check(t, p.Args[0]) != nil {
 		return fmt.Errorf("pending atomic instruction %d: not at address %#x", p.Atomic, p.Args[0])
 	}
-	if call != engine.Wait64 && p.Args[1]>>32 != 0 {
+	if c.number != engine.Wait64 && p.Args[1]>>32 != 0 {
 		return fmt.Errorf("pending atomic instruction %d: operand %#x is no i32", p.Atomic, p.Args[1])
 	}
 	t.pending = &engine.Pending{Atomic: p.Atomic, Args: append([]uint64{}, p.Args...)}

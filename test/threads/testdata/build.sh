@@ -7,3 +7,6 @@ for c in *.c; do
 		-Wl,--no-entry,--shared-memory,--import-memory,--max-memory=16777216,--strip-debug \
 		-o "${c%.c}.wasm" "$c" start.s
 done
+for w in *.wat; do # wabt's
+	wat2wasm --enable-threads "$w" -o "${w%.wat}.wasm"
+done
