@@ -38,16 +38,16 @@ static void work(int id) {
     results[id] = 10 + wait32(&gates[id], 0, -1);
     break;
   case 1:
-    results[id] = 20 + wait32(&gates[id], 0, SECOND);
-    if (now() - at < SECOND)
+    results[id] = 20 + wait32(&gates[id], 0, 1000 * SECOND);
+    if (now() - at < 1000 * SECOND)
       results[id] = 99;
     break;
   case 2:
-    results[id] = 30 + __builtin_wasm_memory_atomic_wait64((long long *)&wide[id], 0, 1000 * SECOND);
+    results[id] = 30 + __builtin_wasm_memory_atomic_wait64((long long *)&wide[id], 0, 1000000 * SECOND);
     break;
   case 3:
-    sleep_for(2 * SECOND);
-    results[id] = now() - at < 2 * SECOND ? 99 : 40;
+    sleep_for(2000 * SECOND);
+    results[id] = now() - at < 2000 * SECOND ? 99 : 40;
     break;
   case 4: {
     char c = 0;
