@@ -213,7 +213,7 @@ func (t *Thread) interpretWait(f *coldFunc, fr *interp.Frame) (ev engine.Event, 
 	t.buf[0] = uint64(uint32(t.buf[0])) + uint64(offset)
 	unwound, trap := c.make(t, t.buf)
 	if trap != nil {
-		return t.trapHere(f.fn, trap.Error()), true, true
+		return t.trapHere(f, fr, trap.Error()), true, true
 	}
 	if unwound {
 		t.unwinding = true
