@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stasis-run/stasis/internal/engine/wazero"
+	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
 )
 
@@ -87,4 +88,31 @@ func tids(k *kernel.Kernel) (ids []kernel.TaskID) {
 		ids = append(ids, t.ID())
 	}
 	return ids
+}
+
+// Threads that are unwound at every safepoint, and before every call and every
+// wait, do what they do when left alone; also when all of them are stopped at
+// each of these, and whoever runs their frames.
+func TestStressed(t *testing.T) {
+	for _, o := range []wazero.Options{
+		{Pass: instrument.Options{Counted: true, PeelLimit: -1}, Interpret: wazero.InterpretNone},
+		{Pass: instrument.Options{Counted: true}, Interpret: wazero.InterpretBriefly},
+		{Pass: instrument.Options{Counted: true}, Interpret: wazero.InterpretAlways},
+	} {
+		g := load(t, "count", o)
+		want := g.run(t, 5, 150)
+		for _, every := range []int32{1, 2, 7} {
+			for _, stop := range []bool{false, true} {
+				stress := kernel.Stress{Every: every}
+				if stop {
+					stress.Stopped = func(s *kernel.ExternalStop) { s.End() }
+				}
+				s := g.boot(t, nil, stress, 5, 150).start(t)
+				if got := s.wait(t); got != want {
+					t.Errorf("interpret %d, every %d, stops %v:\n%s\nleft alone:\n%s", o.Interpret, every, stop, got, want)
+				}
+				s.close(t)
+			}
+		}
+	}
 }
