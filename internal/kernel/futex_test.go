@@ -254,6 +254,7 @@ func TestSlotsRotate(t *testing.T) {
 			t.Errorf("CPU time %v of a second with one slot", time.Duration(total))
 		}
 		stop := w.stop()
+		settle() // the slot goes through the queue
 		if n := w.k.tasks.free; n != 1 {
 			t.Errorf("%d slots are free while all are stopped", n)
 		}
