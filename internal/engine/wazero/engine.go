@@ -117,8 +117,13 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 		sites: make(map[instrument.SiteID]*siteInfo), conts: make(map[instrument.SiteID]wazero.CompiledModule),
 		named: make(map[siteName]*siteInfo), colds: make(map[uint32]*coldFunc),
 	}
+	if p.SharedMemory() {
+		if m.holder, err = e.code(ctx, p.MemoryHolder()); err != nil {
+			return nil, errors.Join(fmt.Errorf("compile: %w", err), code.Close(ctx))
+		}
+	}
 	if err := m.bindImports(ctx); err != nil {
-		return nil, errors.Join(err, code.Close(ctx))
+		return nil, errors.Join(err, m.closeCode(ctx))
 	}
 	return m, nil
 }
@@ -218,6 +223,7 @@ type Module struct {
 	engine   *Engine
 	program  *instrument.Program
 	hot      wazero.CompiledModule
+	holder   wazero.CompiledModule // of the shared memory, or nil
 	id       uint64
 	argMasks [][]uint64            // per import: the bits of its arguments that mean something
 	imports  map[string]hostModule // with the guest's imports, by their name in the guest
@@ -238,11 +244,19 @@ func (m *Module) Close() error {
 	for _, c := range m.conts {
 		errs = append(errs, c.Close(ctx))
 	}
-	errs = append(errs, m.hot.Close(ctx))
+	errs = append(errs, m.closeCode(ctx))
 	for _, h := range m.imports {
 		errs = append(errs, h.Close(ctx), h.code.Close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+func (m *Module) closeCode(ctx context.Context) error {
+	err := m.hot.Close(ctx)
+	if m.holder != nil {
+		err = errors.Join(err, m.holder.Close(ctx))
+	}
+	return err
 }
 
 // Imports implements engine.Module.

@@ -30,7 +30,6 @@ import (
 // it is there. Guest code, which only reads the length, is not disturbed.
 type sharedMemory struct {
 	linear *memory.Linear
-	code   wazero.CompiledModule
 	holder api.Module
 
 	mu      sync.RWMutex // read: instances are made; write: instances are closed, the memory grows
@@ -56,14 +55,11 @@ func (l sharedLinear) Free() {}
 func (m *Module) share(ctx context.Context, linear *memory.Linear) (*sharedMemory, error) {
 	s := &sharedMemory{linear: linear, threads: 1}
 	var err error
-	if s.code, err = m.engine.runtime.CompileModule(ctx, m.program.MemoryHolder()); err != nil {
-		return nil, fmt.Errorf("shared memory: %w", err)
-	}
 	ictx := experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(
 		func(_, _ uint64) experimental.LinearMemory { return sharedLinear{linear} }))
-	s.holder, err = m.engine.runtime.InstantiateModule(ictx, s.code, wazero.NewModuleConfig().WithName(""))
+	s.holder, err = m.engine.runtime.InstantiateModule(ictx, m.holder, wazero.NewModuleConfig().WithName(""))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("shared memory: %w", err), s.code.Close(ctx))
+		return nil, fmt.Errorf("shared memory: %w", err)
 	}
 	return s, nil
 }
@@ -89,7 +85,7 @@ func (s *sharedMemory) leave(instances ...api.Module) error {
 		errs = append(errs, i.Close(ctx))
 	}
 	if s.threads--; s.threads == 0 {
-		errs = append(errs, s.holder.Close(ctx), s.code.Close(ctx), s.linear.Close())
+		errs = append(errs, s.holder.Close(ctx), s.linear.Close())
 	}
 	return errors.Join(errs...)
 }
