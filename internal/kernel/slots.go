@@ -19,8 +19,11 @@ import (
 // one; the ticker looks every tickPeriod.
 const slotSlice = tickPeriod / 2
 
-// slotCount is how many slots there are, where the options do not say.
-func slotCount() int {
+// slots is how many there are.
+func (k *Kernel) slots() int {
+	if n := k.opts.Slots; n > 0 {
+		return n
+	}
 	n := runtime.NumCPU()
 	if !ownCollector.Load() {
 		n = min(n, runtime.GOMAXPROCS(0)-1)

@@ -36,10 +36,6 @@ type TaskSet struct {
 func newTaskSet(k *Kernel) *TaskSet {
 	s := &TaskSet{k: k, tasks: make(map[TaskID]*Task)}
 	s.changed.L = &s.mu
-	s.free = k.opts.Slots
-	if s.free <= 0 {
-		s.free = slotCount()
-	}
 	return s
 }
 
@@ -90,6 +86,7 @@ func (s *TaskSet) startAll() error {
 	if s.closed {
 		return ErrClosed
 	}
+	s.free = s.k.slots()
 	for _, t := range s.tasks {
 		s.live++
 		go t.run()
