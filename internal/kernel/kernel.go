@@ -50,6 +50,11 @@ type Options struct {
 
 	// MaxTasks is how many tasks there may be at a time; 0 is 4096.
 	MaxTasks int
+
+	// TaskHeap is a size of this process's Go heap, in bytes, beyond which no
+	// task is made: what tasks need of the host, instances and native stacks, is
+	// there. It counts where the collector is ours. 0 is 1 GiB.
+	TaskHeap int64
 }
 
 // A Kernel is one compute system's world. Many can live in one host process.

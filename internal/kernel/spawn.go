@@ -17,8 +17,14 @@ const maxTaskID = 1<<29 - 1
 // defaultMaxTasks is Options.MaxTasks where that is 0.
 const defaultMaxTasks = 4096
 
-// ErrTooManyTasks says that a system has as many tasks as it may have.
-var ErrTooManyTasks = errors.New("the system has as many tasks as it may have")
+// defaultTaskHeap is Options.TaskHeap where that is 0.
+const defaultTaskHeap = 1 << 30
+
+// Errors of Spawn.
+var (
+	ErrTooManyTasks = errors.New("the system has as many tasks as it may have")
+	ErrTaskMemory   = errors.New("the system's tasks have as much memory of the host as they may have")
+)
 
 // Spawn makes another task in the process: a thread over the same memory, at
 // the start of the exported function entry with what args makes of its number.
@@ -31,6 +37,9 @@ func (t *Task) Spawn(entry string, args func(TaskID) []uint64) (TaskID, error) {
 	fn, _, ok := g.module.Export(entry)
 	if !ok {
 		return 0, fmt.Errorf("the module exports no function %q", entry)
+	}
+	if !t.k.roomForTask() {
+		return 0, ErrTaskMemory
 	}
 	n := newTask(t.k, g, t.calls)
 	if err := s.reserve(n); err != nil {
@@ -115,6 +124,16 @@ func (s *TaskSet) launch(t *Task) error {
 	s.live++
 	go t.run()
 	return nil
+}
+
+// roomForTask reports whether the heap may grow by another task. What is not
+// collected yet counts: it is at most as much as lives (Collect).
+func (k *Kernel) roomForTask() bool {
+	limit := k.opts.TaskHeap
+	if limit <= 0 {
+		limit = defaultTaskHeap
+	}
+	return !ownCollector.Load() || heapSize() < uint64(limit)
 }
 
 func (k *Kernel) maxTasks() int {

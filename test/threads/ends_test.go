@@ -88,6 +88,16 @@ func TestBomb(t *testing.T) {
 	}
 }
 
+// So is who spawns when the tasks there are have used up what they may have of
+// the host's memory.
+func TestBombOfMemory(t *testing.T) {
+	s := load(t, "bomb", wazero.Options{}).boot(t, func(o *kernel.Options) { o.TaskHeap = 1 }, kernel.Stress{}, 0).start(t)
+	defer s.close(t)
+	if got, want := s.wait(t), "code 0, signal 0\nthreads 0\nerrno 6\nran 0\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // Threads that grow the memory, while others use what was added, and others
 // begin and end, get each page once.
 func TestGrow(t *testing.T) {
