@@ -46,7 +46,7 @@ func TestSharedMemoryIsImported(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conts, err := p.Continuations([]SiteID{SiteID(p.NumSites() - 1)})
+		conts, err := p.Continuation(SiteID(p.NumSites() - 1))
 		if err != nil {
 			t.Fatal(err)
 		}

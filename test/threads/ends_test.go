@@ -109,7 +109,7 @@ func TestGrow(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 		s := g.boot(t, nil, kernel.Stress{}, 4).start(t)
-		for !s.k.Init().Exiting() {
+		for s.moves() {
 			stop, _ := s.stop(t)
 			stop.End()
 		}

@@ -31,7 +31,7 @@ func TestLitmus(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := load(t, "litmus", tt.o).boot(t, nil, kernel.Stress{Every: tt.stress}, rounds).start(t)
 			defer s.close(t)
-			for tt.stops && !s.k.Init().Exiting() {
+			for tt.stops && s.moves() {
 				stop, _ := s.stop(t)
 				stop.End()
 			}
