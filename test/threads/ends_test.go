@@ -83,7 +83,7 @@ func TestBomb(t *testing.T) {
 	if got := s.wait(t); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if n := len(s.k.Tasks().All()); n != 1 {
+	if n := len(s.k.Tasks().All()); n > 3 { // main, and who was on the way out when it returned
 		t.Errorf("%d tasks are left", n)
 	}
 }
