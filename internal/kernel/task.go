@@ -108,11 +108,7 @@ func (t *Task) heldLocked() bool {
 	return t.k.tasks.stops > 0 || t.stops > 0 || t.internal != nil
 }
 
-// atRestLocked reports whether the task's state may be read by others.
-//
-// Preconditions: TaskSet.mu is locked.
-func (t *Task) atRestLocked() bool { return t.state.atRest() }
-
+// atRest reports whether the state of a task in this state may be read by others.
 func (s RunState) atRest() bool { return s == Stopped || s == Dead || s == Created }
 
 // enterLocked is a change of the task's state.
