@@ -71,6 +71,7 @@ test-long: build ## The long forms: the main job ROUNDS times in a row, MODULES 
 	$(GO) test -timeout 2h ./...
 	$(GO) test -timeout 2h -v -count 1 ./test/mainjob -rounds $(ROUNDS)
 	$(GO) test -timeout 3h -v -count 1 ./test/differential -run TestRandomModules -modules $(MODULES)
+	$(GO) test -timeout 2h -v -count 1 ./test/threads -stops 10000 -latency 2000
 	$(GO) test -timeout 2h -count 1 ./guests -asyncify
 
 .PHONY: bench

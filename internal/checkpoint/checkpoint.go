@@ -188,7 +188,13 @@ func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (i
 	config.Lost = append(config.Lost, st.dropEnv(s.o.DropEnv)...)
 	mem := s.k.Init().SavedMemory()
 	s.stats.Memory = int64(len(mem))
-	s.stats.Frames = len(st.Kernel.Processes[0].Tasks[0].Thread.Frames)
+	for _, ts := range st.Kernel.Processes[0].Tasks {
+		s.stats.Frames += len(ts.Thread.Frames)
+	}
+	config.Tasks = len(st.Kernel.Processes[0].Tasks)
+	if st.threads() {
+		config.Requires = append(config.Requires, image.FeatureThreads)
+	}
 	if err := s.out.Memory(0, mem); err != nil {
 		return config, err
 	}
@@ -220,6 +226,17 @@ func (s *saving) finish(config image.Config) error {
 		return nil
 	}
 	return s.o.Publish()
+}
+
+// threads reports whether the state has what image.FeatureThreads announces.
+func (st *State) threads() bool {
+	tasks := st.Kernel.Processes[0].Tasks
+	for i := range tasks {
+		if p := tasks[i].Thread.Pending; p != nil && p.Atomic != 0 {
+			return true
+		}
+	}
+	return len(tasks) > 1
 }
 
 // dropEnv leaves variables out of the environments, and tells which.

@@ -66,6 +66,17 @@ type Module interface {
 	// names it.
 	New(ctx context.Context, host Host, limits Limits, state *State) (Thread, error)
 
+	// Join makes another thread over the memory of one that runs or is at rest,
+	// with tables and globals of its own: as at a start, or as state does where
+	// that is not nil. The module's memory must be shared (SharedMemory). Its
+	// limits are those of the other one. It may be called on any goroutine while
+	// of is not closed.
+	Join(ctx context.Context, host Host, of Thread, state *State) (Thread, error)
+
+	// SharedMemory reports whether the module has a memory that several threads
+	// can share.
+	SharedMemory() bool
+
 	// Close frees the module's code. Its threads must be closed before.
 	Close() error
 }
@@ -87,7 +98,32 @@ type Host interface {
 	// taken apart and Run returns; the call is then the thread's pending call,
 	// and the guest goes on after Complete. With Throw it throws what the host
 	// has given to Thread.Throw.
+	//
+	// fn may also be one of the numbers of Wait32 and so on.
 	Call(fn uint32, stack []uint64) Action
+}
+
+// Numbers under which Host.Call and Thread.Pending name the instructions that
+// wait for other threads or wake them: above those of all imports. Addresses
+// are effective ones, which lie in the memory and are aligned.
+const (
+	Wait32 = ^uint32(0) - 1 - iota // (address, expected, timeout in ns or negative) -> 0 woken, 1 not equal, 2 timed out
+	Wait64                         // the same, with 64 bits expected
+	Notify                         // (address, count) -> how many were woken
+)
+
+// AtomicCall is the number, of those, under which a record of a pending one
+// names it, and AtomicNumber its inverse: 0 if there is none.
+func AtomicCall(number uint32) (fn uint32, ok bool) {
+	return ^uint32(0) - number, number >= 1 && number <= 3
+}
+
+// AtomicNumber is what Pending.Atomic is for one of them, or 0.
+func AtomicNumber(fn uint32) uint32 {
+	if fn < Notify || fn > Wait32 {
+		return 0
+	}
+	return ^uint32(0) - fn
 }
 
 // An Action is what becomes of a call of an import.
@@ -171,7 +207,8 @@ type Thread interface {
 	// be of this thread.
 	Throw(e *Exception) error
 
-	// Memory is the thread's linear memory.
+	// Memory is the thread's linear memory. Those of threads over one memory are
+	// equal.
 	Memory() Memory
 
 	// Depth is the number of frames of the unwound thread.
@@ -245,13 +282,15 @@ type Value struct {
 	Hi   uint64       `pb:"3"` // the upper half of a v128
 }
 
-// Pending is what the innermost frame waits for: an import call to be made, or
-// (Bulk) a memory operation with what is left of its operands.
+// Pending is what the innermost frame waits for: an import call to be made,
+// (Bulk) a memory operation with what is left of its operands, or (Atomic) an
+// instruction that waits for other threads or wakes them.
 type Pending struct {
 	Import uint32   `pb:"1"`
 	Bulk   bool     `pb:"2"`
 	Op     uint32   `pb:"3"` // Bulk: 0 fill, 1 copy, 2+n init from data segment n
 	Args   []uint64 `pb:"4"`
+	Atomic uint32   `pb:"5"` // 1 wait32, 2 wait64, 3 notify; 0 none
 }
 
 // A Global is the value of a global.

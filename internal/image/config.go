@@ -34,6 +34,10 @@ const (
 	// wait in handlers, and the state may hold what was thrown.
 	FeatureExceptions = "exceptions"
 
+	// FeatureThreads says that a process has several tasks, or one that waits in
+	// an instruction for others.
+	FeatureThreads = "threads"
+
 	// FeatureParent and FeatureJournal are reserved: this version refuses
 	// images that hold only what changed since a parent, or a journal.
 	FeatureParent  = "parent"
@@ -41,7 +45,7 @@ const (
 )
 
 // known lists the features that this package understands.
-var known = []string{FeatureThin, FeatureExceptions}
+var known = []string{FeatureThin, FeatureExceptions, FeatureThreads}
 
 // Bounds of what an image may hold, looked at before anything is allocated.
 const (
@@ -77,6 +81,7 @@ type Config struct {
 	Modules   []ModuleInfo `json:"modules"`
 	Memories  []MemoryInfo `json:"memories"`
 	Processes int          `json:"processes"`
+	Tasks     int          `json:"tasks,omitempty"` // of all processes, for people; 0 is not known
 	Needs     []Need       `json:"needs"`
 
 	Limits map[string]int64    `json:"limits,omitempty"` // of the system that was saved; the restorer's count
@@ -293,8 +298,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("no time of creation")
 	case zone != 0 || c.Created.Year() < 1 || c.Created.Year() > 9999:
 		return fmt.Errorf("created %v: not in UTC, or not in the years 1 to 9999", c.Created)
-	case c.Attempt < 0 || c.Pass < 0 || c.Processes < 0:
-		return fmt.Errorf("attempt %d, pass %d, processes %d: less than 0", c.Attempt, c.Pass, c.Processes)
+	case c.Attempt < 0 || c.Pass < 0 || c.Processes < 0 || c.Tasks < 0:
+		return fmt.Errorf("attempt %d, pass %d, processes %d, tasks %d: less than 0", c.Attempt, c.Pass, c.Processes, c.Tasks)
 	case c.Parent != nil:
 		return fmt.Errorf("a parent is named, and %q is not required", FeatureParent)
 	case len(c.Modules) > maxModules:

@@ -297,6 +297,8 @@ func (r *reader) site(i int32, in *wasm.Instr, st *wasm.State, pops int) {
 		r.addSite(i, SiteCall, below, r.p.mod.Types[in.A].Results)
 	case r.b.instrs[i].sliced:
 		r.addSite(i, SiteCall, below, nil)
+	default:
+		r.waitSite(i, in, below)
 	}
 }
 

@@ -70,7 +70,9 @@ func (p *Program) contModule(b *body, s *Site) (*wasm.Module, error) {
 		types: newTypes(p), p: p,
 		fns: make(map[string]uint32), globals: make(map[string]uint32), tables: make(map[string]uint32),
 	}
-	if t, ok := p.mod.MemoryType(); ok {
+	if t, ok := p.mod.MemoryType(); ok && t.Shared {
+		c.out.Imports = append(c.out.Imports, p.sharedImport())
+	} else if ok {
 		c.out.Imports = append(c.out.Imports, wasm.Import{
 			Module: HotModule, Name: ExportMemory, Kind: wasm.ExternMemory, Memory: wasm.Limits{Min: t.Min},
 		})

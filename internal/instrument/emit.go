@@ -311,7 +311,9 @@ func (e *emitter) instr(i int32, x *instr) {
 	case wasm.OpSelect:
 		e.selectValue(x)
 	default:
-		if isReference(x.op) {
+		if f, ok := e.p.threadFunc(x.op); ok {
+			e.thread(x, f)
+		} else if isReference(x.op) {
 			e.reference(x)
 		} else {
 			e.asIs(x)

@@ -78,6 +78,9 @@ func (h *hotModule) imports() {
 			im.Table.Elem = h.tableElem(im.Table.Elem)
 		case wasm.ExternMemory:
 			clampMemory(&im.Memory)
+			if im.Memory.Shared {
+				*im = h.p.sharedImport()
+			}
 		}
 	}
 	for f := runtimeFunc(0); f < numRuntime; f++ {
@@ -113,6 +116,10 @@ func (h *hotModule) tablesAndMemories() {
 	}
 	for _, l := range m.Memories {
 		clampMemory(&l)
+		if l.Shared {
+			h.out.Imports = append(h.out.Imports, h.p.sharedImport())
+			continue
+		}
 		h.out.Memories = append(h.out.Memories, l)
 	}
 }

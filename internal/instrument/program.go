@@ -12,7 +12,7 @@ import (
 
 // Version is the version of the pass: of the code it makes and of the site ids
 // in it. It is part of every cache key. Records do not depend on it.
-const Version = 6
+const Version = 7
 
 // LookRaised is the raised value of the look global; the lowered one is 0.
 // It is above every depth, so that one comparison checks both.
@@ -199,16 +199,8 @@ func (p *Program) body(defined uint32) (*body, error) {
 // before validation, so it must trust nothing.
 func checkSupported(m *wasm.Module) error {
 	for _, im := range m.Imports {
-		switch {
-		case im.Module == RuntimeModule:
+		if im.Module == RuntimeModule || im.Module == MemoryModule {
 			return fmt.Errorf("import %s.%s: the name is the runtime's own: %w", im.Module, im.Name, ErrUnsupported)
-		case im.Kind == wasm.ExternMemory && im.Memory.Shared:
-			return fmt.Errorf("shared memory (import %s.%s): %w", im.Module, im.Name, ErrUnsupported)
-		}
-	}
-	for _, l := range m.Memories {
-		if l.Shared {
-			return fmt.Errorf("shared memory: %w", ErrUnsupported)
 		}
 	}
 	for i, t := range m.Types {

@@ -123,6 +123,8 @@ func (f runtimeFunc) describe() RuntimeFunc {
 		return RuntimeFunc{RuntimeCaughtItem, i32s(1), []wasm.ValType{wasm.ExternRef}}
 	case runtimePassed:
 		return RuntimeFunc{RuntimePassed, i32s(1), nil}
+	case runtimeWait32, runtimeWait64, runtimeNotify, runtimeGrow:
+		return f.describeThread()
 	}
 	if f >= runtimeGive0 {
 		n := int(f - runtimeGive0)

@@ -78,6 +78,10 @@ const (
 	runtimeCaughtWord
 	runtimeCaughtItem
 	runtimePassed
+	runtimeWait32
+	runtimeWait64
+	runtimeNotify
+	runtimeGrow
 	numRuntime
 
 	maxLeave = 8

@@ -84,9 +84,6 @@ func (p *Program) surveyOne(w *wasm.Walker, defined uint32, s *surveyed) error {
 	var dead deadness
 	fn := uint32(p.imports) + defined
 	err := w.Walk(int(defined), func(in *wasm.Instr, st *wasm.State) error {
-		if err := supportedInstr(in.Op); err != nil {
-			return fmt.Errorf("function %d: instruction %d (%v): %w", fn, s.size, in.Op, err)
-		}
 		if len(st.Ctrls) > maxNesting {
 			return fmt.Errorf("function %d: blocks nested deeper than %d: %w", fn, maxNesting, ErrUnsupported)
 		}
@@ -162,6 +159,9 @@ func (p *Program) need(in *wasm.Instr) {
 		}
 	}
 	p.funcTable = p.funcTable || needsFuncTable(in.Op)
+	if f, ok := p.threadFunc(in.Op); ok {
+		p.needs[f] = true
+	}
 }
 
 // maxLead is how many plain instructions may come before the first loop of a
@@ -177,7 +177,8 @@ func (s *surveyed) lead(in *wasm.Instr) {
 	switch in.Op {
 	case wasm.OpLocalGet, wasm.OpLocalSet, wasm.OpLocalTee, wasm.OpGlobalGet, wasm.OpGlobalSet, wasm.OpDrop, wasm.OpNop:
 		plain = true
-	case wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit:
+	case wasm.OpMemoryCopy, wasm.OpMemoryFill, wasm.OpMemoryInit,
+		wasm.OpMemoryAtomicWait32, wasm.OpMemoryAtomicWait64, wasm.OpMemoryAtomicNotify:
 		plain = false
 	}
 	s.headed = in.Op == wasm.OpLoop
@@ -189,7 +190,7 @@ func (s *surveyed) note(in, prev *wasm.Instr) {
 	switch {
 	case in.Op == wasm.OpCall:
 		s.callees = append(s.callees, uint32(in.A))
-	case in.Op == wasm.OpLoop, isDynamicCall(in.Op), isSliced(in, prev):
+	case in.Op == wasm.OpLoop, isDynamicCall(in.Op), isSliced(in, prev), isWait(in.Op):
 		s.sites++
 		s.bound = false
 	case in.Op == wasm.OpReturnCall:
@@ -231,14 +232,6 @@ func isSliced(in, prev *wasm.Instr) bool {
 		return true
 	}
 	return false
-}
-
-// supportedInstr refuses what needs a later version of the pass.
-func supportedInstr(op wasm.Opcode) error {
-	if op>>16 == 0xfe {
-		return fmt.Errorf("atomics: %w", ErrUnsupported)
-	}
-	return nil
 }
 
 // findQuick decides which functions are left alone: those that run at most

@@ -11,6 +11,7 @@ type Code struct {
 	results  int
 	maxStack int
 	memory   bool // the module has one
+	shared   bool // and it may grow at any time
 }
 
 // unreachable, in place of a height, marks an instruction that cannot be reached.
@@ -57,6 +58,8 @@ const (
 	kindMemoryFill
 	kindUnary
 	kindBinary
+	kindAtomic // op: low byte of the opcode; a: operands; imm: offset
+	kindWait   // op: low byte of the opcode; imm: offset
 )
 
 // A branch is where a label leads and what becomes of the operands: the keep

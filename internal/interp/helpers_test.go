@@ -8,6 +8,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/stasis-run/stasis/internal/wasm"
 	"github.com/stasis-run/stasis/internal/wasmgen/plain"
@@ -64,7 +65,7 @@ func compile(t testing.TB, m *wasm.Module) instance {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(plain.Features))
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(plain.Features|experimental.CoreFeaturesThreads))
 	t.Cleanup(func() { r.Close(ctx) })
 	mod, err := r.Instantiate(ctx, wasm.Encode(m))
 	if err != nil {

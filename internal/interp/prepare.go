@@ -14,7 +14,7 @@ var ErrUnsupported = errors.New("not interpreted")
 // Prepare decodes body number defined of m.Code. The error wraps ErrUnsupported
 // if something that can be reached in it is not interpreted: vectors,
 // references, tables other than in call_indirect, segments, tail calls,
-// exceptions and atomics. spaces are m's.
+// and exceptions. spaces are m's.
 //
 // Preconditions: m has passed wasm.Validate.
 func Prepare(m *wasm.Module, spaces *wasm.Spaces, defined int) (*Code, error) {
@@ -26,6 +26,7 @@ func Prepare(m *wasm.Module, spaces *wasm.Spaces, defined int) (*Code, error) {
 		heights: make([]int32, 0, len(body.Body)/2+1),
 		results: len(sig.Results),
 		memory:  len(spaces.Memories) > 0,
+		shared:  len(spaces.Memories) > 0 && spaces.Memories[0].Shared,
 	}}
 	if err := p.prepare(sig, body); err != nil {
 		return nil, fmt.Errorf("function %d: %w", len(spaces.Funcs)-len(m.Funcs)+defined, err)
@@ -271,6 +272,9 @@ func (p *preparer) plain(in *wasm.Instr) (instr, error) {
 
 // operator decodes operators, loads and stores.
 func (p *preparer) operator(in *wasm.Instr) (instr, error) {
+	if in.Op>>16 == 0xfe {
+		return p.atomic(in), nil
+	}
 	op, ok := shortOp(in.Op)
 	if !ok {
 		return instr{}, ErrUnsupported

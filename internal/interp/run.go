@@ -14,7 +14,7 @@ type Frame struct {
 // own goroutine.
 type Env interface {
 	// Memory returns the memory as it is now, or nil without one. Run asks
-	// when it begins and after Grow.
+	// when it begins and after Grow, and where a shared one may have grown.
 	Memory() []byte
 
 	// Grow is memory.grow. If it is not ok the memory is as before.
@@ -52,11 +52,16 @@ const (
 	// Trap: the frame is before an instruction that traps. Event.Trap says
 	// why.
 	Trap
+
+	// Wait: the frame is before a memory.atomic.wait32, wait64 or notify, whose
+	// operands are on the stack and not checked. To go on after it, replace them
+	// by the result and add 1 to PC.
+	Wait
 )
 
 // String returns k's name.
 func (k Kind) String() string {
-	names := [...]string{"return", "call", "call_indirect", "loop", "bulk", "trap"}
+	names := [...]string{"return", "call", "call_indirect", "loop", "bulk", "trap", "wait"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -182,17 +187,24 @@ loop:
 		case kindLoad:
 			v, ok := load(x.op, mem, uint64(uint32(stack[sp-1]))+x.imm)
 			if !ok {
+				if c.grown(&mem, env) {
+					continue
+				}
 				ev = Event{Trap, trapMemory}
 				break loop
 			}
 			stack[sp-1] = v
 		case kindStore:
 			if !store(x.op, mem, uint64(uint32(stack[sp-2]))+x.imm, stack[sp-1]) {
+				if c.grown(&mem, env) {
+					continue
+				}
 				ev = Event{Trap, trapMemory}
 				break loop
 			}
 			sp -= 2
 		case kindMemorySize:
+			c.grown(&mem, env)
 			stack[sp] = uint64(len(mem) / pageSize)
 			sp++
 		case kindMemoryGrow:
@@ -205,9 +217,36 @@ loop:
 		case kindMemoryCopy, kindMemoryFill:
 			var done bool
 			if ev, done = bulk(x.kind, mem, stack[sp-3:sp]); !done {
+				if ev.Kind == Trap && c.grown(&mem, env) {
+					continue
+				}
 				break loop
 			}
 			sp -= 3
+		case kindAtomic:
+			at, a, b := sp-int(x.a), uint64(0), uint64(0)
+			if x.a > 1 {
+				a = stack[at+1]
+			}
+			if x.a > 2 {
+				b = stack[at+2]
+			}
+			v, trap := access(x.op, mem, uint64(uint32(stack[at]))+x.imm, a, b)
+			if trap != "" {
+				if trap == trapMemory && c.grown(&mem, env) {
+					continue
+				}
+				ev = Event{Trap, trap}
+				break loop
+			}
+			sp = at
+			if group, _ := splitAtomic(x.op); group != atomicStore {
+				stack[sp] = v
+				sp++
+			}
+		case kindWait:
+			ev.Kind = Wait
+			break loop
 
 		case kindUnary:
 			v, trap := apply1(x.op, stack[sp-1])
@@ -232,6 +271,16 @@ loop:
 	}
 	f.PC, f.Stack = pc, stack[:sp]
 	return ev, n
+}
+
+// grown has mem be as long as the memory is now, if other threads may have grown
+// it, and reports whether they have.
+func (c *Code) grown(mem *[]byte, env Env) bool {
+	was := len(*mem)
+	if c.shared {
+		*mem = env.Memory()
+	}
+	return len(*mem) > was
 }
 
 // check panics if f is not a frame of c.

@@ -22,7 +22,7 @@ func (k *Kernel) Backtraces() []Backtrace {
 	s := k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.runningLocked() > 0 {
+	if s.anyMovingLocked() {
 		panic("kernel: backtraces of tasks that run")
 	}
 	var out []Backtrace
@@ -42,7 +42,7 @@ func (t *Task) waitsLocked() string {
 	if !ok {
 		return ""
 	}
-	c := t.calls[fn]
+	c := t.call(fn)
 	shown := make([]string, 0, len(args))
 	for i, a := range args {
 		if i < len(c.Params) && c.Params[i] == wasm.I32 {
@@ -51,5 +51,9 @@ func (t *Task) waitsLocked() string {
 			shown = append(shown, fmt.Sprint(int64(a)))
 		}
 	}
-	return fmt.Sprintf("%s.%s(%s)", c.Module, c.Name, strings.Join(shown, ", "))
+	name := c.Name
+	if c.Module != "" { // an instruction that waits has none
+		name = c.Module + "." + name
+	}
+	return fmt.Sprintf("%s(%s)", name, strings.Join(shown, ", "))
 }

@@ -95,8 +95,16 @@ func (t *Task) CPUTime() int64 { return t.cpu.read(t.k.clocks.Source().Mono()) }
 // CPUTime is the CPU time of the process in ns.
 func (g *ThreadGroup) CPUTime() int64 {
 	now := g.k.clocks.Source().Mono()
-	total := int64(0)
-	for _, t := range g.members() {
+	s := g.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return g.cpuLocked(now)
+}
+
+// Preconditions: TaskSet.mu is locked.
+func (g *ThreadGroup) cpuLocked(now int64) int64 {
+	total := g.goneCPU
+	for _, t := range g.tasks {
 		total += t.cpu.read(now)
 	}
 	return total

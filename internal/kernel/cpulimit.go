@@ -99,7 +99,7 @@ func (k *Kernel) account() (next time.Duration, idle bool) {
 	tasks := k.tasks.All()
 	running := k.advanceClocks(now, tasks)
 	next, idle = k.tickBase(), running == 0
-	if running > int64(k.cpus) {
+	if k.tasks.rotateSlots(now) || running > int64(k.cpus) {
 		next = tickPeriod
 	}
 	if limit := k.opts.CPUTime; limit > 0 {
@@ -110,6 +110,7 @@ func (k *Kernel) account() (next time.Duration, idle bool) {
 		for _, t := range tasks {
 			used += t.cpu.charge()
 		}
+		used += k.tasks.takeUncharged()
 		over := k.quota.charge(now, time.Duration(used))
 		k.tasks.throttle(over)
 		idle = idle && !over
@@ -141,6 +142,14 @@ func limitCPUTime(tasks []*Task, limit time.Duration) time.Duration {
 	return next
 }
 
+func (s *TaskSet) takeUncharged() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.uncharged
+	s.uncharged = 0
+	return n
+}
+
 // throttle stops all tasks because the quota is used up, or ends that. Unlike an
 // external stop it leaves blocked calls alone, and the clocks: a task that waits
 // uses nothing, and if its wait ends meanwhile, it stands at its next safepoint.
@@ -152,7 +161,7 @@ func (s *TaskSet) throttle(on bool) {
 	}
 	s.throttled = on
 	if !on {
-		s.changed.Broadcast()
+		s.resumeLocked()
 		return
 	}
 	for _, t := range s.tasks {

@@ -49,6 +49,14 @@
 // Restart block: the deadline on the monotonic clock, which stands still
 // meanwhile, and how many bytes were done.
 //
+// # Threads
+//
+// Tasks of a process share its memory. Spawn makes one while others run; a task
+// that is made during a stop stands from its first moment. The first task's
+// return, and any task's exit or trap, ends the process; another one's return
+// ends that task only, and nothing of it is left. What tasks have to run in are
+// slots (slots.go), what they wait in for each other is the table of futexes.
+//
 // # Lock order
 //
 //	Kernel.mu
@@ -60,5 +68,6 @@
 // Task.mu guards the engine's request flag (Interrupt, Clear) and what is asked
 // of the task. It may be taken without the others, so interrupting a task never
 // waits for the world. Locks of package vfs and waiter are below all of these;
-// their callbacks take Task.mu at most.
+// their callbacks take Task.mu at most. futexTable.mu is below all but these; its
+// wake functions only send.
 package kernel

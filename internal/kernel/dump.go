@@ -26,7 +26,7 @@ func (k *Kernel) Dump(trap *engine.Trap) (*Dump, error) {
 	s := k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.runningLocked() > 0 {
+	if s.anyMovingLocked() {
 		return nil, fmt.Errorf("tasks are running")
 	}
 	d := &Dump{}

@@ -42,6 +42,19 @@ type Options struct {
 
 	// CPUs is how many CPUs the system gets at most; 0 is no limit.
 	CPUs MilliCPUs
+
+	// Slots is how many tasks run guest code at a time; 0 is the number of the
+	// host's CPUs, or in a process whose collector is Go's own one less than its
+	// Ps where that is less.
+	Slots int
+
+	// MaxTasks is how many tasks there may be at a time; 0 is 4096.
+	MaxTasks int
+
+	// TaskHeap is a size of this process's Go heap, in bytes, beyond which no
+	// task is made: what tasks need of the host, instances and native stacks, is
+	// there. It counts where the collector is ours. 0 is 1 GiB.
+	TaskHeap int64
 }
 
 // A Kernel is one compute system's world. Many can live in one host process.
@@ -54,6 +67,8 @@ type Kernel struct {
 	random random
 	quota  quota
 	cpus   int // of the host; immutable
+
+	futexes futexTable
 
 	mu      sync.Mutex
 	init    *ThreadGroup // the first process; protected by mu

@@ -32,6 +32,8 @@ type ProcessState struct {
 	// Memories are the indices of its linear memories among those of the image,
 	// which numbers them.
 	Memories []uint32 `pb:"7"`
+
+	GoneCPU int64 `pb:"8"` // CPU time of tasks that have ended, in ns
 }
 
 // TaskState is a task.
@@ -41,6 +43,7 @@ type TaskState struct {
 	Restart   Restart       `pb:"3"`
 	CPU       int64         `pb:"4"` // ns
 	GroupStop int32         `pb:"5"` // signal of the group stop it is in, or 0
+	Futex     *FutexState   `pb:"6"` // where it waits, if it waits at an address
 }
 
 // ErrExiting says that a kernel cannot be saved since its process is on its
@@ -54,7 +57,7 @@ func (k *Kernel) Save() (*State, error) {
 	s := k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.runningLocked() > 0 {
+	if s.anyMovingLocked() {
 		return nil, errors.New("save: tasks are running")
 	}
 	st := &State{Clocks: k.clocks.Save(), LastID: s.lastID}
@@ -65,7 +68,7 @@ func (k *Kernel) Save() (*State, error) {
 	if st.Random, err = k.random.save(); err != nil {
 		return nil, err
 	}
-	p := ProcessState{Module: g.module.Digest(), Args: g.opts.Args, Env: g.opts.Env, Pending: g.pending}
+	p := ProcessState{Module: g.module.Digest(), Args: g.opts.Args, Env: g.opts.Env, Pending: g.pending, GoneCPU: g.goneCPU}
 	for _, t := range g.tasks {
 		ts, err := t.saveLocked()
 		if err != nil {
@@ -73,6 +76,7 @@ func (k *Kernel) Save() (*State, error) {
 		}
 		p.Tasks = append(p.Tasks, *ts)
 	}
+	renumberWaits(p.Tasks)
 	st.Processes = append(st.Processes, p)
 	return st, nil
 }
@@ -86,7 +90,7 @@ func (t *Task) saveLocked() (*TaskState, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &TaskState{ID: t.id, Thread: th, Restart: t.restart, CPU: t.cpu.read(0)}
+	st := &TaskState{ID: t.id, Thread: th, Restart: t.restart, CPU: t.cpu.read(0), Futex: t.saveWait()}
 	if g, ok := t.internal.(GroupStop); ok {
 		st.GroupStop = g.Signal
 	}
@@ -128,22 +132,47 @@ const maxTime = 1 << 61
 
 // check looks for what cannot be in a state that Save has made.
 func (st *State) check(p *ProcessState) error {
-	ts := &p.Tasks[0]
-	if ts.ID <= 0 || ts.Thread == nil || st.LastID < ts.ID {
-		return errors.New("a task without number or thread")
-	}
-	for _, ns := range []int64{st.Clocks.Monotonic, st.Clocks.Boot, st.Clocks.Wall, ts.CPU} {
-		if ns < 0 || ns > maxTime {
-			return fmt.Errorf("a clock at %d ns", ns)
+	c := st.Clocks
+	for _, ns := range []int64{c.Monotonic, c.Boot, c.Wall, p.GoneCPU} {
+		if err := checkTime(ns); err != nil {
+			return err
 		}
+	}
+	if c.OwnWall && (c.WallBase < -maxTime || c.WallBase > 2*maxTime-1 || c.WallBase+c.Monotonic < 0) {
+		return fmt.Errorf("a wall clock %d ns ahead of the monotonic one, which is at %d", c.WallBase, c.Monotonic)
+	}
+	seen := make(map[TaskID]bool)
+	for i := range p.Tasks {
+		ts := &p.Tasks[i]
+		if ts.ID <= 0 || ts.ID > maxTaskID || ts.Thread == nil || st.LastID > maxTaskID || st.LastID < p.Tasks[0].ID {
+			return errors.New("a task without number or thread")
+		}
+		if seen[ts.ID] {
+			return fmt.Errorf("two tasks of number %d", ts.ID)
+		}
+		seen[ts.ID] = true
+		if err := ts.check(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkTime(ns int64) error {
+	if ns < 0 || ns > maxTime {
+		return fmt.Errorf("a clock at %d ns", ns)
+	}
+	return nil
+}
+
+func (ts *TaskState) check(p *ProcessState) error {
+	if err := checkTime(ts.CPU); err != nil {
+		return err
 	}
 	if r := ts.Restart; r.Done < 0 || r.Deadline < 0 {
 		return fmt.Errorf("a call to be made again with %d bytes done and a deadline of %d ns", r.Done, r.Deadline)
 	}
-	if c := st.Clocks; c.OwnWall && (c.WallBase < -maxTime || c.WallBase > 2*maxTime-1 || c.WallBase+c.Monotonic < 0) {
-		return fmt.Errorf("a wall clock %d ns ahead of the monotonic one, which is at %d", c.WallBase, c.Monotonic)
-	}
-	if n := ts.GroupStop; n < 0 || n > maxSignal || n != 0 && !sigsStop.has(n) {
+	if n := ts.GroupStop; n < 0 || n > maxSignal || n != 0 && !sigsStop.has(n) || n != p.Tasks[0].GroupStop {
 		return fmt.Errorf("a group stop by signal %d", n)
 	}
 	if p.Pending&^sigsPend != 0 || p.Pending != 0 && ts.GroupStop == 0 {
@@ -153,11 +182,13 @@ func (st *State) check(p *ProcessState) error {
 }
 
 func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
-	if len(st.Processes) != 1 || len(st.Processes[0].Tasks) != 1 {
-		return fmt.Errorf("state: %d processes; this version restores one with one task", len(st.Processes))
+	if len(st.Processes) != 1 || len(st.Processes[0].Tasks) == 0 {
+		return fmt.Errorf("state: %d processes; this version restores one, with a task at least", len(st.Processes))
 	}
 	p := &st.Processes[0]
-	ts := &p.Tasks[0]
+	if n := len(p.Tasks); n > k.maxTasks() {
+		return fmt.Errorf("state: %d tasks, at most %d may be: %w", n, k.maxTasks(), ErrTooManyTasks)
+	}
 	if err := st.check(p); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
@@ -175,21 +206,44 @@ func (k *Kernel) restore(ctx context.Context, st *State, with Restoring) error {
 		return err
 	}
 	g := newThreadGroup(k, m, ProcessOptions{Args: p.Args, Env: p.Env, Files: with.Files, Stress: with.Stress})
+	g.stopSig, g.pending, g.goneCPU = p.Tasks[0].GroupStop, p.Pending, p.GoneCPU
+	for i := range p.Tasks {
+		if err := k.restoreTask(ctx, g, calls, &p.Tasks[i]); err != nil {
+			return fmt.Errorf("task %d: %w", p.Tasks[i].ID, err)
+		}
+	}
+	k.tasks.lastID = st.LastID
+	return with.Fill(g.SavedMemory())
+}
+
+// restoreTask makes a task of a process; the first is its leader.
+func (k *Kernel) restoreTask(ctx context.Context, g *ThreadGroup, calls []*Call, ts *TaskState) (err error) {
 	t := newTask(k, g, calls)
 	t.id, t.restart = ts.ID, ts.Restart
 	t.cpu.restore(ts.CPU)
-	g.stopSig, g.pending = ts.GroupStop, p.Pending
 	if ts.GroupStop != 0 {
 		t.internal = GroupStop{Signal: ts.GroupStop}
 	}
-	if t.thread, err = m.New(ctx, t, k.opts.Limits, ts.Thread); err != nil {
-		return fmt.Errorf("task %d: %w", ts.ID, err)
+	if g.leader == nil {
+		t.thread, err = g.module.New(ctx, t, k.opts.Limits, ts.Thread)
+	} else {
+		t.thread, err = g.module.Join(ctx, t, g.leader.thread, ts.Thread)
 	}
-	t.stress.begin(t, with.Stress)
-	t.yield.begin(t)
-	if err := k.adopt(g, t); err != nil {
+	if err != nil {
 		return err
 	}
-	k.tasks.lastID = st.LastID
-	return with.Fill(t.thread.Memory().Bytes())
+	if err := t.restoreWait(ts.Futex); err != nil {
+		return errors.Join(err, t.closeThread())
+	}
+	t.stress.begin(t, g.opts.Stress)
+	t.yield.begin(t)
+	if g.leader == nil {
+		err = k.adopt(g, t)
+	} else {
+		err = k.tasks.add(t)
+	}
+	if err != nil {
+		return errors.Join(err, t.closeThread())
+	}
+	return nil
 }

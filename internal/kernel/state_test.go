@@ -150,7 +150,13 @@ func TestRestoreErrors(t *testing.T) {
 			change func(*State)
 		}{
 			{"0 processes", func(st *State) { st.Processes = nil }},
-			{"one with one task", func(st *State) { st.Processes[0].Tasks = append(st.Processes[0].Tasks, TaskState{}) }},
+			{"with a task at least", func(st *State) { st.Processes[0].Tasks = nil }},
+			{"a task without number", func(st *State) { st.Processes[0].Tasks = append(st.Processes[0].Tasks, TaskState{}) }},
+			{"two tasks of number 1", func(st *State) {
+				st.Processes[0].Tasks = append(st.Processes[0].Tasks, st.Processes[0].Tasks[0])
+			}},
+			{"at most 4096 may be", func(st *State) { st.Processes[0].Tasks = make([]TaskState, 4097) }},
+			{"without a call that waits", func(st *State) { st.Processes[0].Tasks[0].Futex = &FutexState{Addr: 8, Order: 1} }},
 			{"a task without number", func(st *State) { st.Processes[0].Tasks[0].ID = 0 }},
 			{"a task without number", func(st *State) { st.LastID = 0 }},
 			{"a task without number or thread", func(st *State) { st.Processes[0].Tasks[0].Thread = nil }},

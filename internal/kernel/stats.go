@@ -27,8 +27,11 @@ func (k *Kernel) Stats() Stats {
 	for _, t := range s.tasks {
 		st.CPU += t.cpu.read(st.At)
 		st.Tasks[t.shownLocked()]++
-		if t == t.group.leader && t.group.alive > 0 {
-			st.Memory += t.memorySize()
+		if t == t.group.leader {
+			st.CPU += t.group.goneCPU
+			if t.group.alive > 0 {
+				st.Memory += t.memorySize()
+			}
 		}
 	}
 	return st

@@ -31,6 +31,11 @@ type Call struct {
 	// go to its start. It has room for both.
 	Fn func(t *Task, args []uint64) Outcome
 
+	// Threads is the function at which threads begin that the call makes, or "".
+	// A module that imports the call must export it, as (i32, i32) -> (), and
+	// have a shared memory.
+	Threads string
+
 	// Note says how complete the call is, for people: "" is full.
 	Note string
 }
@@ -98,6 +103,11 @@ func (t *CallTable) bind(m engine.Module) ([]*Call, error) {
 			return nil, &ImportError{im.Module, im.Name, fmt.Sprintf("its type is %v -> %v, not %v -> %v",
 				c.Params, c.Results, im.Type.Params, im.Type.Results)}
 		}
+		if c.Threads != "" {
+			if problem := checkThreads(m, c.Threads); problem != "" {
+				return nil, &ImportError{im.Module, im.Name, problem}
+			}
+		}
 		out[i] = c
 	}
 	for _, tag := range m.Tags() {
@@ -113,16 +123,24 @@ func (t *Task) Call(fn uint32, stack []uint64) engine.Action {
 	if t.stress.beforeCall() {
 		return engine.Unwind
 	}
-	if t.calls[fn].Fn(t, stack) == Done {
+	if t.call(fn).Fn(t, stack) == Done {
 		t.restart = Restart{}
 		return engine.Return
 	}
 	return engine.Unwind
 }
 
+// call is an import of the module, or an instruction that waits or wakes.
+func (t *Task) call(fn uint32) *Call {
+	if c := atomicCalls[fn]; c != nil {
+		return c
+	}
+	return t.calls[fn]
+}
+
 // callAgain makes the pending call.
 func (t *Task) callAgain(fn uint32, args []uint64) {
-	c := t.calls[fn]
+	c := t.call(fn)
 	stack := make([]uint64, max(len(args), len(c.Results)))
 	copy(stack, args)
 	if c.Fn(t, stack) == Done {

@@ -32,12 +32,16 @@ type Task struct {
 
 	thread  engine.Thread // only on the task goroutine, or while the task is at rest
 	restart Restart       // likewise
+	waits   *futexWaiter  // likewise: of the call in progress, if that waits at an address
 	stress  stress        // likewise
 	yield   yielding      // likewise
 
-	state    RunState // protected by TaskSet.mu
+	state    RunState // protected by TaskSet.mu; see enterLocked
+	slot     slot     // likewise
 	stops    int      // external stops of this task; protected by TaskSet.mu
 	internal Stop     // protected by TaskSet.mu
+
+	resume sync.Cond // on TaskSet.mu: the task may run, must go, or is asked for something
 
 	mu      sync.Mutex
 	asked   bool          // something waits for the task: stops, exit; protected by mu
@@ -59,7 +63,9 @@ type Restart struct {
 const Never = int64(1<<63 - 1)
 
 func newTask(k *Kernel, group *ThreadGroup, calls []*Call) *Task {
-	return &Task{k: k, group: group, calls: calls}
+	t := &Task{k: k, group: group, calls: calls}
+	t.resume.L = &k.tasks.mu
+	return t
 }
 
 // ID is the task's number.
@@ -79,7 +85,8 @@ func (t *Task) Memory() []byte { return t.thread.Memory().Bytes() }
 func (t *Task) Restart() *Restart { return &t.restart }
 
 // State is what the task does at the moment. One that stands only because the
-// quota of CPU time is used up is running, as Linux has it.
+// quota of CPU time is used up, or because it has no slot, is running, as Linux
+// has it.
 func (t *Task) State() RunState {
 	t.k.tasks.mu.Lock()
 	defer t.k.tasks.mu.Unlock()
@@ -88,7 +95,7 @@ func (t *Task) State() RunState {
 
 // Preconditions: TaskSet.mu is locked.
 func (t *Task) shownLocked() RunState {
-	if t.state == Stopped && !t.heldLocked() && t.k.tasks.throttled {
+	if t.state == Stopped && !t.heldLocked() && (t.k.tasks.throttled || t.slot.queued) {
 		return Running
 	}
 	return t.state
@@ -101,11 +108,24 @@ func (t *Task) heldLocked() bool {
 	return t.k.tasks.stops > 0 || t.stops > 0 || t.internal != nil
 }
 
-// atRestLocked reports whether the task's state may be read by others.
+// atRest reports whether the state of a task in this state may be read by others.
+func (s RunState) atRest() bool { return s == Stopped || s == Dead || s == Created }
+
+// enterLocked is a change of the task's state.
 //
 // Preconditions: TaskSet.mu is locked.
-func (t *Task) atRestLocked() bool {
-	return t.state == Stopped || t.state == Dead || t.state == Created
+func (t *Task) enterLocked(to RunState) {
+	s := t.k.tasks
+	was := t.state.atRest()
+	t.state = to
+	switch now := to.atRest(); {
+	case was && !now:
+		s.moving++
+	case !was && now:
+		if s.moving--; s.moving == 0 {
+			s.changed.Broadcast()
+		}
+	}
 }
 
 // closeThread frees the task's thread. Whoever still holds the task may ask it

@@ -53,7 +53,11 @@ func (t *Task) Block(deadline int64, ready func() bool, waits ...Wait) BlockResu
 		t.cpu.begin(t.k.clocks.Source())
 		t.k.ticker.wake()
 	}()
-	return t.await(deadline, ready, events, asked)
+	got := t.await(deadline, ready, events, asked)
+	if !t.regainSlot() {
+		return Interrupted
+	}
+	return got
 }
 
 func (t *Task) await(deadline int64, ready func() bool, events, asked chan struct{}) BlockResult {
@@ -112,5 +116,8 @@ func (t *Task) setState(to RunState) {
 	s := t.k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.state = to
+	if to == Blocked {
+		t.giveSlotLocked()
+	}
+	t.enterLocked(to)
 }

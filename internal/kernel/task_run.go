@@ -25,12 +25,32 @@ func (t *Task) run() {
 			t.stress.unwound(t)
 			t.yield.unwound(t)
 		case engine.Exited:
-			t.group.exitWith(ExitStatus{Results: append([]uint64(nil), ev.Results...)})
+			t.returned(ev.Results)
 		case engine.Trapped, engine.Threw:
 			t.group.exitWith(ExitStatus{Trap: ev.Trap})
 		}
 	}
 	t.leave()
+}
+
+// returned ends the process if its first task has returned from its first
+// function, or only the task.
+func (t *Task) returned(results []uint64) {
+	if t.group.isLeader(t) {
+		t.group.exitWith(ExitStatus{Results: append([]uint64(nil), results...)})
+		return
+	}
+	t.Exit()
+}
+
+// Exit ends the task. The last one's end does not end the process: its first
+// task's does.
+//
+// Only on the task goroutine.
+func (t *Task) Exit() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.exiting = true
 }
 
 // lookAround handles what is asked of the task, and stays here while the task
@@ -43,21 +63,22 @@ func (t *Task) lookAround() bool {
 	defer s.mu.Unlock()
 	for {
 		if t.takeRequests() {
-			t.state = Exiting
+			t.giveSlotLocked()
+			t.enterLocked(Exiting)
 			return false
 		}
-		if !t.heldLocked() && !s.throttled {
+		if t.heldLocked() || s.throttled {
+			t.giveSlotLocked()
+		} else if t.takeSlotLocked() {
 			break
 		}
 		if t.state != Stopped {
-			t.state = Stopped
-			s.changed.Broadcast()
+			t.enterLocked(Stopped)
 		}
-		s.changed.Wait()
+		t.resume.Wait()
 	}
 	if t.state != Running {
-		t.state = Running
-		s.changed.Broadcast()
+		t.enterLocked(Running)
 	}
 	return true
 }
@@ -75,15 +96,24 @@ func (t *Task) takeRequests() (exit bool) {
 	return false
 }
 
-// leave ends the task. Its state stays readable until the kernel is closed.
+// leave ends the task. The state of a process's first one stays readable until
+// the kernel is closed.
 func (t *Task) leave() {
+	if t.waits != nil {
+		t.waits.give()
+		t.waits = nil
+	}
+	if err := t.retire(); err != nil {
+		t.k.log.Warn("a task's thread is not closed", "task", t.id, "err", err)
+	}
 	t.group.taskGone()
 	s := t.k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.state = Dead
-	s.live--
-	s.changed.Broadcast()
+	t.enterLocked(Dead)
+	if s.live--; s.live == 0 {
+		s.changed.Broadcast()
+	}
 }
 
 // exit tells the task to go. A task that does not run yet goes when it starts.
@@ -95,5 +125,5 @@ func (t *Task) exit() {
 	s := t.k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changed.Broadcast()
+	t.resume.Signal()
 }

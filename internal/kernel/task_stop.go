@@ -20,6 +20,7 @@ func (t *Task) BeginStop() {
 	defer s.mu.Unlock()
 	t.stops++
 	t.interrupt()
+	t.resume.Signal()
 }
 
 // EndStop ends one external stop of the task.
@@ -31,7 +32,7 @@ func (t *Task) EndStop() {
 		panic("kernel: external stops of a task fell below zero")
 	}
 	t.stops--
-	s.changed.Broadcast()
+	t.resume.Signal()
 }
 
 // beginInternalStop puts an internal stop on a task that has none.
@@ -43,10 +44,11 @@ func (t *Task) beginInternalStopLocked(st Stop) {
 	}
 	t.internal = st
 	t.interrupt()
+	t.resume.Signal()
 }
 
 // Preconditions: TaskSet.mu is locked.
 func (t *Task) endInternalStopLocked() {
 	t.internal = nil
-	t.k.tasks.changed.Broadcast()
+	t.resume.Signal()
 }

@@ -17,14 +17,20 @@ type TaskSet struct {
 	k *Kernel
 
 	mu      sync.Mutex
-	changed sync.Cond        // on mu: a task has stopped, run on or gone
+	changed sync.Cond        // on mu: no task moves any more, or no goroutine is left
 	tasks   map[TaskID]*Task // protected by mu
 	lastID  TaskID           // protected by mu
 	stops   int              // external stops of the set; protected by mu
 	live    int              // task goroutines; protected by mu
+	making  int              // tasks that are being made; protected by mu
+	moving  int              // tasks that are not at rest; protected by mu
 	closed  bool             // no task can be added or started any more; protected by mu
 
-	throttled bool // the quota of CPU time is used up; protected by mu
+	free  int     // slots that no task has; protected by mu
+	queue []*Task // that want a slot, the first first; protected by mu
+
+	uncharged int64 // CPU time of tasks that are gone, which the quota does not know of, in ns; protected by mu
+	throttled bool  // the quota of CPU time is used up; protected by mu
 }
 
 func newTaskSet(k *Kernel) *TaskSet {
@@ -41,8 +47,7 @@ func (s *TaskSet) add(t *Task) error {
 		return ErrClosed
 	}
 	if t.id == 0 {
-		s.lastID++
-		t.id = s.lastID
+		t.id = s.nextIDLocked()
 	}
 	s.lastID = max(s.lastID, t.id)
 	s.tasks[t.id] = t
@@ -81,6 +86,7 @@ func (s *TaskSet) startAll() error {
 	if s.closed {
 		return ErrClosed
 	}
+	s.free = s.k.slots()
 	for _, t := range s.tasks {
 		s.live++
 		go t.run()
@@ -105,7 +111,7 @@ func (s *TaskSet) drain() (unborn []*Task) {
 	s.closed = true
 	for _, t := range s.tasks {
 		if t.state == Created {
-			t.state = Dead
+			t.enterLocked(Dead)
 			unborn = append(unborn, t)
 		}
 	}
@@ -139,6 +145,7 @@ func (s *TaskSet) BeginExternalStop() *ExternalStop {
 	s.k.clocks.Freeze()
 	for _, t := range s.tasks {
 		t.interrupt()
+		t.resume.Signal() // it may want a slot
 	}
 	return &ExternalStop{set: s}
 }
@@ -154,7 +161,7 @@ func (e *ExternalStop) End() {
 		}
 		s.stops--
 		s.k.clocks.Thaw()
-		s.changed.Broadcast()
+		s.resumeLocked()
 	})
 }
 
@@ -171,24 +178,26 @@ func (e *ExternalStop) Wait(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		running := s.runningLocked()
-		if running == 0 {
+		if s.moving == 0 {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("wait for tasks to stop: %d still run: %w", running, ctx.Err())
+			return fmt.Errorf("wait for tasks to stop: %d still run: %w", s.moving, ctx.Err())
 		}
 		s.changed.Wait()
 	}
 }
 
-// runningLocked counts the tasks that are not at rest.
-func (s *TaskSet) runningLocked() int {
-	n := 0
+// anyMovingLocked reports whether a task is not at rest.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) anyMovingLocked() bool { return s.moving > 0 }
+
+// resumeLocked has all tasks look again whether they may run.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) resumeLocked() {
 	for _, t := range s.tasks {
-		if !t.atRestLocked() {
-			n++
-		}
+		t.resume.Signal()
 	}
-	return n
 }

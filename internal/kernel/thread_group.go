@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/stasis-run/stasis/internal/engine"
@@ -27,9 +28,10 @@ type ThreadGroup struct {
 	module engine.Module // immutable
 	opts   ProcessOptions
 
-	leader *Task   // protected by TaskSet.mu
-	tasks  []*Task // protected by TaskSet.mu
-	alive  int     // tasks that are not dead; protected by TaskSet.mu
+	leader  *Task   // protected by TaskSet.mu
+	tasks   []*Task // protected by TaskSet.mu
+	alive   int     // tasks that are not dead; protected by TaskSet.mu
+	goneCPU int64   // CPU time of those that are not in tasks any more, in ns; protected by TaskSet.mu
 
 	stopSig int32  // what the process was stopped by, or 0; protected by TaskSet.mu
 	pending SigSet // signals that wait for SIGCONT; protected by TaskSet.mu
@@ -68,6 +70,21 @@ func (g *ThreadGroup) addLocked(t *Task) {
 	}
 	g.tasks = append(g.tasks, t)
 	g.alive++
+}
+
+// removeLocked takes a task out whose goroutine is about to end.
+//
+// Preconditions: TaskSet.mu is locked.
+func (g *ThreadGroup) removeLocked(t *Task) {
+	g.tasks = slices.DeleteFunc(g.tasks, func(o *Task) bool { return o == t })
+	g.goneCPU += t.cpu.read(0)
+	g.k.tasks.uncharged += t.cpu.charge()
+}
+
+func (g *ThreadGroup) isLeader(t *Task) bool {
+	g.k.tasks.mu.Lock()
+	defer g.k.tasks.mu.Unlock()
+	return g.leader == t
 }
 
 // Args are the process's arguments. They must not be changed.

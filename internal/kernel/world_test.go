@@ -185,7 +185,7 @@ func newWorldWith(t *testing.T, opts func(*Options), steps ...enginetest.Step) *
 }
 
 func (w *world) options() Options {
-	o := Options{Calls: w.calls(), Source: w.clock}
+	o := Options{Calls: w.calls(), Source: w.clock, Slots: 16}
 	if w.opts != nil {
 		w.opts(&o)
 	}

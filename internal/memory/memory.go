@@ -58,6 +58,15 @@ func (l *Linear) Bytes() []byte {
 	return l.reserved[:n:n]
 }
 
+// Limit is how large the memory may grow, in bytes.
+func (l *Linear) Limit() uint64 { return l.limit }
+
+// Room is Bytes with the capacity of all that the memory may grow to. What is
+// beyond its length is not accessible.
+func (l *Linear) Room() []byte {
+	return l.reserved[:l.size.Load():l.limit]
+}
+
 // Close unmaps the memory. Nothing may use its bytes any more.
 func (l *Linear) Close() error {
 	b := l.reserved

@@ -81,18 +81,17 @@ func (s *System) State() string {
 	if paused {
 		return "paused"
 	}
-	state := kernel.Running
-	if k := s.Kernel(); k != nil {
-		for _, t := range k.Tasks().All() {
-			state = t.State()
-		}
-		if state == kernel.Stopped && k.Init().StoppedBy() == 0 {
-			state = kernel.Running // for a checkpoint: it goes on in a moment
-		}
+	k := s.Kernel()
+	if k == nil {
+		return kernel.Running.String()
 	}
-	switch state {
-	case kernel.Blocked, kernel.Stopped:
-		return state.String()
+	tasks := k.Stats().Tasks
+	switch {
+	case tasks[kernel.Running] > 0: // one that runs is enough
+	case tasks[kernel.Stopped] > 0 && k.Init().StoppedBy() != 0:
+		return kernel.Stopped.String()
+	case tasks[kernel.Blocked] > 0 && tasks[kernel.Stopped] == 0:
+		return kernel.Blocked.String()
 	}
-	return kernel.Running.String() // also while it begins or ends
+	return kernel.Running.String() // also while it begins or ends, and for a moment during a checkpoint
 }

@@ -181,17 +181,17 @@ var stopPlans = []struct {
 	plan      func() enginetest.Plan
 	short     []string // suites with -short
 }{
-	{name: "untouched", short: []string{"extended-const", "typed-function-references"}, plan: func() enginetest.Plan { return enginetest.Plan{} }},
+	{name: "untouched", short: []string{"extended-const", "typed-function-references", "threads"}, plan: func() enginetest.Plan { return enginetest.Plan{} }},
 	{
-		name: "every", short: []string{"v1", "tail-call", "extended-const"}, pass: instrument.Options{Counted: true, PeelLimit: -1},
+		name: "every", short: []string{"v1", "tail-call", "extended-const", "threads"}, pass: instrument.Options{Counted: true, PeelLimit: -1},
 		interpret: wazero.InterpretNone, limits: engine.Limits{Stack: 1 << 20}, plan: stopEvery,
 	},
 	{
-		name: "every, interpreted", short: []string{"v1", "tail-call", "extended-const"}, pass: instrument.Options{Counted: true},
+		name: "every, interpreted", short: []string{"v1", "tail-call", "extended-const", "threads"}, pass: instrument.Options{Counted: true},
 		interpret: wazero.InterpretAlways, limits: engine.Limits{Stack: 1 << 20}, plan: stopEvery,
 	},
 	{
-		name: "random", short: []string{"tail-call", "extended-const"}, pass: instrument.Options{Counted: true},
+		name: "random", short: []string{"tail-call", "extended-const", "threads"}, pass: instrument.Options{Counted: true},
 		interpret: wazero.InterpretBriefly, limits: engine.Limits{Stack: 256 << 10},
 		plan: func() enginetest.Plan {
 			return enginetest.Plan{Every: 4, Random: rand.New(rand.NewPCG(3, 5)), Save: 3}
@@ -202,7 +202,7 @@ var stopPlans = []struct {
 func stopEvery() enginetest.Plan { return enginetest.Plan{Every: 1, Calls: true} }
 
 // allSuites are those of what the pass can stop.
-var allSuites = []string{"v1", "v2", "tail-call", "extended-const", "typed-function-references"}
+var allSuites = []string{"v1", "v2", "tail-call", "extended-const", "typed-function-references", "threads"}
 
 // The specification's tests pass through the pass as they do plain.
 func TestSpecThroughThePass(t *testing.T) {
@@ -230,6 +230,7 @@ func TestSpecThroughThePass(t *testing.T) {
 					"tail-call":                 {108, 0, 11},
 					"extended-const":            {54, 0, 63},
 					"typed-function-references": {1139, 0, 173},
+					"threads":                   {327, 0, 0},
 				},
 			})
 		})

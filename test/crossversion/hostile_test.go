@@ -258,7 +258,11 @@ var hostile = []struct {
 	{"read", "no process", func(f *forgery) {
 		f.state.Kernel.Processes = append([]kernel.ProcessState(nil), *process(f), *process(f))
 	}, "2 processes"},
-	{"read", "two tasks", func(f *forgery) { process(f).Tasks = append(process(f).Tasks, *task(f)) }, "one task"},
+	{"read", "two tasks", func(f *forgery) { process(f).Tasks = append(process(f).Tasks, *task(f)) }, "two tasks of number 1"},
+	{"read", "two tasks over a memory of one", func(f *forgery) {
+		process(f).Tasks = append(process(f).Tasks, *task(f))
+		process(f).Tasks[1].ID++
+	}, "no memory to share"},
 	{"read", "twenty million fd tables", func(f *forgery) { f.extra = bytes.Repeat([]byte{0x1a, 0}, 20<<20) }, "more than a message of this size holds"},
 	{"read", "no task", func(f *forgery) { process(f).Tasks = nil }, "state"},
 	{"read", "no thread", func(f *forgery) { task(f).Thread = nil }, "without number or thread"},

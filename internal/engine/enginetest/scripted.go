@@ -59,6 +59,7 @@ type Scripted struct {
 	Params []wasm.ValType  // of main
 	Steps  []Step
 	Sum    [32]byte // digest
+	Shared bool     // its threads may share a memory
 
 	mu      sync.Mutex
 	threads []*ScriptedThread // protected by mu
@@ -99,17 +100,17 @@ func (m *Scripted) Open() int {
 	return len(m.threads) - m.closed
 }
 
-// scriptedMemory is the memory of a new thread, and maxScripted the most that
+// scriptedBytes is the memory of a new thread, and maxScripted the most that
 // a state may ask for, in bytes.
 const (
-	scriptedMemory = 1 << 10
-	maxScripted    = 1 << 20
+	scriptedBytes = 1 << 10
+	maxScripted   = 1 << 20
 )
 
 // New implements engine.Module. A state's one frame has the script's position;
 // its values are what the imports have given so far.
 func (m *Scripted) New(_ context.Context, h engine.Host, _ engine.Limits, st *engine.State) (engine.Thread, error) {
-	t := &ScriptedThread{module: m, host: h, raised: make(chan struct{}), mem: make([]byte, scriptedMemory)}
+	t := &ScriptedThread{module: m, host: h, raised: make(chan struct{}), mem: &scriptedMemory{make([]byte, scriptedBytes)}}
 	if st != nil {
 		if err := t.restore(st); err != nil {
 			return nil, fmt.Errorf("state: %w", err)
@@ -119,6 +120,18 @@ func (m *Scripted) New(_ context.Context, h engine.Host, _ engine.Limits, st *en
 	defer m.mu.Unlock()
 	m.threads = append(m.threads, t)
 	return t, nil
+}
+
+// SharedMemory implements engine.Module.
+func (m *Scripted) SharedMemory() bool { return m.Shared }
+
+// Join implements engine.Module.
+func (m *Scripted) Join(ctx context.Context, h engine.Host, of engine.Thread, st *engine.State) (engine.Thread, error) {
+	th, err := m.New(ctx, h, engine.Limits{}, st)
+	if err == nil {
+		th.(*ScriptedThread).mem = of.(*ScriptedThread).mem // threads over one memory have equal ones
+	}
+	return th, err
 }
 
 // A ScriptedThread is a thread of a Scripted.
@@ -131,7 +144,7 @@ type ScriptedThread struct {
 	started bool
 	got     []uint64 // the results of the imports, in order
 	pending *engine.Pending
-	mem     []byte
+	mem     *scriptedMemory
 
 	inRun      atomic.Bool
 	runs       atomic.Uint64
@@ -276,11 +289,14 @@ func (t *ScriptedThread) Complete(results []uint64) {
 	t.got = append(t.got, results...)
 }
 
-// Memory implements engine.Thread.
-func (t *ScriptedThread) Memory() engine.Memory { return t }
+// A scriptedMemory is a memory that threads may have in common.
+type scriptedMemory struct{ bytes []byte }
 
 // Bytes implements engine.Memory.
-func (t *ScriptedThread) Bytes() []byte { return t.mem }
+func (m *scriptedMemory) Bytes() []byte { return m.bytes }
+
+// Memory implements engine.Thread.
+func (t *ScriptedThread) Memory() engine.Memory { return t.mem }
 
 // Depth implements engine.Thread.
 func (t *ScriptedThread) Depth() int { return 1 }
@@ -302,7 +318,7 @@ func (t *ScriptedThread) Interrupts() uint64 { return t.interrupts.Load() }
 // Save implements engine.Thread.
 func (t *ScriptedThread) Save() (*engine.State, error) {
 	t.idle("Save")
-	st := &engine.State{MemorySize: uint64(len(t.mem)), Fresh: t.pc == 0 && len(t.got) == 0}
+	st := &engine.State{MemorySize: uint64(len(t.mem.bytes)), Fresh: t.pc == 0 && len(t.got) == 0}
 	f := engine.Frame{Pos: uint32(t.pc)}
 	for i, v := range t.got {
 		f.Values = append(f.Values, engine.Slot{Index: uint32(i), Value: engine.Value{Type: wasm.I64, Lo: v}})
@@ -329,7 +345,7 @@ func (t *ScriptedThread) restore(st *engine.State) error {
 		}
 		t.pending = &engine.Pending{Import: p.Import, Args: slices.Clone(p.Args)}
 	}
-	t.started, t.pc, t.mem = true, int(st.Frames[0].Pos), make([]byte, st.MemorySize)
+	t.started, t.pc, t.mem = true, int(st.Frames[0].Pos), &scriptedMemory{make([]byte, st.MemorySize)}
 	for _, s := range st.Frames[0].Values {
 		t.got = append(t.got, s.Value.Lo)
 	}

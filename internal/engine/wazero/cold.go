@@ -250,6 +250,9 @@ func (t *Thread) interpretCall(f *coldFunc, fr *interp.Frame, kind interp.Kind) 
 		ev, over = t.interpretBulk(f, fr)
 		return ev, over, true
 	}
+	if kind == interp.Wait {
+		return t.interpretWait(f, fr)
+	}
 	fn, trap := t.called(f, fr, kind)
 	if trap != "" {
 		return t.trapHere(f, fr, trap), true, true
@@ -363,7 +366,7 @@ func (e *coldEnv) Memory() []byte { return e.mem.Bytes() }
 
 // Grow implements interp.Env.
 func (e *coldEnv) Grow(pages uint32) (old uint32, ok bool) {
-	return e.hot.ExportedMemory(instrument.ExportMemory).Grow(pages)
+	return (*Thread)(e).grow(pages)
 }
 
 // Global implements interp.Env.

@@ -22,7 +22,7 @@ import (
 
 // features are all that the pass understands.
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
-	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesTypedFunctionReferences
+	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTypedFunctionReferences
 
 // maxPages is the largest memory that the engine's code handles; the pass clamps
 // to the same.
@@ -117,8 +117,13 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 		sites: make(map[instrument.SiteID]*siteInfo), conts: make(map[instrument.SiteID]wazero.CompiledModule),
 		named: make(map[siteName]*siteInfo), colds: make(map[uint32]*coldFunc),
 	}
+	if p.SharedMemory() {
+		if m.holder, err = e.code(ctx, p.MemoryHolder()); err != nil {
+			return nil, errors.Join(fmt.Errorf("compile: %w", err), code.Close(ctx))
+		}
+	}
 	if err := m.bindImports(ctx); err != nil {
-		return nil, errors.Join(err, code.Close(ctx))
+		return nil, errors.Join(err, m.closeCode(ctx))
 	}
 	return m, nil
 }
@@ -218,6 +223,7 @@ type Module struct {
 	engine   *Engine
 	program  *instrument.Program
 	hot      wazero.CompiledModule
+	holder   wazero.CompiledModule // of the shared memory, or nil
 	id       uint64
 	argMasks [][]uint64            // per import: the bits of its arguments that mean something
 	imports  map[string]hostModule // with the guest's imports, by their name in the guest
@@ -238,11 +244,19 @@ func (m *Module) Close() error {
 	for _, c := range m.conts {
 		errs = append(errs, c.Close(ctx))
 	}
-	errs = append(errs, m.hot.Close(ctx))
+	errs = append(errs, m.closeCode(ctx))
 	for _, h := range m.imports {
 		errs = append(errs, h.Close(ctx), h.code.Close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+func (m *Module) closeCode(ctx context.Context) error {
+	err := m.hot.Close(ctx)
+	if m.holder != nil {
+		err = errors.Join(err, m.holder.Close(ctx))
+	}
+	return err
 }
 
 // Imports implements engine.Module.
@@ -276,7 +290,8 @@ func (m *Module) FuncName(fn uint32) string { return m.program.Module().FuncName
 func (m *Module) Digest() [32]byte { return m.program.Digest() }
 
 // bindImports makes a host module for each module name that the guest imports
-// functions from. Other things cannot be imported: nobody provides them.
+// functions from. But for a shared memory, other things cannot be imported: nobody
+// provides them.
 func (m *Module) bindImports(ctx context.Context) error {
 	m.imports = make(map[string]hostModule)
 	mod := m.program.Module()
@@ -287,8 +302,11 @@ func (m *Module) bindImports(ctx context.Context) error {
 		if im.Kind == wasm.ExternTag {
 			continue // the host throws, if it does, by number
 		}
+		if im.Kind == wasm.ExternMemory && im.Memory.Shared {
+			continue // made with the first thread
+		}
 		if im.Kind != wasm.ExternFunc {
-			return fmt.Errorf("import %s.%s: only functions can be imported, not a %v: %w", im.Module, im.Name, im.Kind, instrument.ErrUnsupported)
+			return fmt.Errorf("import %s.%s: only functions and shared memories can be imported, not a %v: %w", im.Module, im.Name, im.Kind, instrument.ErrUnsupported)
 		}
 		t := mod.Types[im.Type]
 		n := fn

@@ -59,6 +59,14 @@ func runtimeFunc(name string) api.GoModuleFunc {
 		}
 	case instrument.RuntimeBulk:
 		return func(ctx context.Context, _ api.Module, stack []uint64) { threadOf(ctx).bulk(stack) }
+	case instrument.RuntimeWait32:
+		return wait32Call.goFunc()
+	case instrument.RuntimeWait64:
+		return wait64Call.goFunc()
+	case instrument.RuntimeNotify:
+		return notifyCall.goFunc()
+	case instrument.RuntimeGrow:
+		return growFunc
 	case instrument.RuntimeDropped:
 		return func(ctx context.Context, _ api.Module, stack []uint64) {
 			threadOf(ctx).dropped[engine.Segment{Elem: uint32(stack[0]) == 1, Index: uint32(stack[1])}] = true

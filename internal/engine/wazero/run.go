@@ -18,6 +18,7 @@ import (
 // empty or was taken apart again.
 func (t *Thread) Run(ctx context.Context) engine.Event {
 	t.ctx.Context = ctx
+	t.starts = false
 	if t.fresh {
 		if trap := t.applySegments(); trap != nil {
 			return engine.Event{Kind: engine.Trapped, Trap: trap}
@@ -197,6 +198,7 @@ func (t *Thread) instance(code wazero.CompiledModule) (api.Module, error) {
 	if i := t.insts[code]; i != nil {
 		return i, nil
 	}
+	defer t.instantiating()()
 	ctx := experimental.WithImportResolver(t.ctx.Context, t.resolve)
 	i, err := t.module.engine.runtime.InstantiateModule(ctx, code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
@@ -251,13 +253,22 @@ func (t *Thread) resumeBulk(p *engine.Pending) (engine.Event, bool) {
 // applySegments does what an engine does before the start function.
 func (t *Thread) applySegments() *engine.Trap {
 	t.fresh = false
-	f := t.hot.ExportedFunction(instrument.ExportTables)
-	if err := f.CallWithStack(&t.ctx, nil); err != nil {
+	f, err := t.fillTables()
+	if err != nil {
 		ev, _ := t.trap(f, err)
 		return ev.Trap
 	}
-	t.applyShadows()
 	return t.applyData()
+}
+
+// fillTables applies the active segments of tables.
+func (t *Thread) fillTables() (f api.Function, err error) {
+	f = t.hot.ExportedFunction(instrument.ExportTables)
+	if err := f.CallWithStack(&t.ctx, nil); err != nil {
+		return f, err
+	}
+	t.applyShadows()
+	return f, nil
 }
 
 // applyData writes the active data segments, in order; one that does not fit
@@ -282,6 +293,9 @@ func (t *Thread) applyData() *engine.Trap {
 func (t *Thread) Pending() (fn uint32, args []uint64, ok bool) {
 	if t.pending == nil || t.pending.Bulk {
 		return 0, nil, false
+	}
+	if fn, ok := engine.AtomicCall(t.pending.Atomic); ok {
+		return fn, t.pending.Args, true
 	}
 	return t.pending.Import, t.pending.Args, true
 }

@@ -114,10 +114,9 @@ func (t *Thread) restore(st *engine.State) error {
 // restoreSegments fills the tables as the active segments do and drops what
 // the guest had dropped.
 func (t *Thread) restoreSegments(st *engine.State) error {
-	if err := t.hot.ExportedFunction(instrument.ExportTables).CallWithStack(&t.ctx, nil); err != nil {
+	if _, err := t.fillTables(); err != nil {
 		return fmt.Errorf("tables: %w", err)
 	}
-	t.applyShadows()
 	for _, s := range st.Dropped {
 		f := t.hot.ExportedFunction(instrument.ExportDrop(s.Elem, s.Index))
 		if f == nil {
@@ -261,6 +260,9 @@ func (t *Thread) restorePending(p *engine.Pending, top *siteInfo) error {
 	if p.Bulk {
 		return t.restoreBulk(p, top)
 	}
+	if p.Atomic != 0 {
+		return t.restoreAtomic(p, top)
+	}
 	imports := t.module.Imports()
 	if int(p.Import) >= len(imports) {
 		return fmt.Errorf("pending call: the module has no import %d", p.Import)
@@ -293,7 +295,7 @@ func (t *Thread) growTo(n uint64) error {
 	if n == have {
 		return nil
 	}
-	if _, ok := t.hot.Memory().Grow(uint32((n - have) / pageSize)); !ok {
+	if _, ok := t.grow(uint32((n - have) / pageSize)); !ok {
 		return fmt.Errorf("memory of %d bytes: beyond the module's or the system's limit of %d", n, t.limits.Memory)
 	}
 	return nil

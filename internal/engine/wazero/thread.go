@@ -62,9 +62,10 @@ type Thread struct {
 
 	hot      api.Module
 	mem      *memory.Linear
-	hotFlags flags       // of the hot form
-	bottom   flags       // of what is at the bottom of the engine's stack, which may be a continuation; which it is is protected by lookMu
-	asked    atomic.Bool // look is raised, for the interpreter
+	shared   *sharedMemory // nil: mem is this thread's alone
+	hotFlags flags         // of the hot form
+	bottom   flags         // of what is at the bottom of the engine's stack, which may be a continuation; which it is is protected by lookMu
+	asked    atomic.Bool   // look is raised, for the interpreter
 
 	lookMu      sync.Mutex
 	interrupted bool // the caller has asked for it, not the thread itself; protected by lookMu
@@ -93,6 +94,7 @@ type Thread struct {
 	currentSite instrument.SiteID // and the site that it went on from
 	dropped     map[engine.Segment]bool
 	fresh       bool // segments are not applied yet
+	starts      bool // nothing has run: the module's start function is to
 	unwinds     uint64
 	every       int32 // Counted: unwind at every n-th safepoint; 0 never
 
@@ -108,6 +110,17 @@ type threadContext struct {
 
 // New implements engine.Module.
 func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits, state *engine.State) (engine.Thread, error) {
+	t := m.newThread(host, limits)
+	if err := t.reserve(ctx); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	if err := t.begin(ctx, state); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (m *Module) newThread(host engine.Host, limits engine.Limits) *Thread {
 	t := &Thread{
 		module: m, host: host, limits: limits, fresh: true,
 		insts: make(map[wazero.CompiledModule]api.Module), funcs: make(map[instrument.SiteID]*resumer),
@@ -120,26 +133,32 @@ func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits
 		t.limits.Stack = defaultStack
 	}
 	t.ctx = threadContext{context.Background(), t}
+	return t
+}
+
+// begin makes the instance of a thread that has its memory. If it fails, the
+// thread is closed.
+func (t *Thread) begin(ctx context.Context, state *engine.State) error {
 	if err := t.instantiate(ctx); err != nil {
-		return nil, errors.Join(err, t.Close())
+		return errors.Join(err, t.Close())
 	}
-	if state != nil && !state.Fresh {
-		if err := t.restore(state); err != nil {
-			return nil, errors.Join(fmt.Errorf("state: %w", err), t.Close())
-		}
+	var err error
+	switch {
+	case state == nil:
+		t.starts = true
+	case state.Fresh:
+		err = t.restoreFrames(state)
+	default:
+		err = t.restore(state)
 	}
-	if state != nil && state.Fresh {
-		if err := t.restoreFrames(state); err != nil {
-			return nil, errors.Join(fmt.Errorf("state: %w", err), t.Close())
-		}
+	if err != nil {
+		return errors.Join(fmt.Errorf("state: %w", err), t.Close())
 	}
-	return t, nil
+	return nil
 }
 
 func (t *Thread) instantiate(ctx context.Context) error {
-	if err := t.reserve(); err != nil {
-		return err
-	}
+	defer t.instantiating()()
 	ictx := experimental.WithImportResolver(ctx, t.resolve)
 	ictx = experimental.WithMemoryAllocator(ictx, experimental.MemoryAllocatorFunc(t.allocate))
 	hot, err := t.module.engine.runtime.InstantiateModule(ictx, t.module.hot, wazero.NewModuleConfig().WithName("").WithStartFunctions())
@@ -158,7 +177,7 @@ func (t *Thread) instantiate(ctx context.Context) error {
 
 // reserve makes the memory that the instance will be given: the engine has no
 // way to be told that there is no room.
-func (t *Thread) reserve() error {
+func (t *Thread) reserve(ctx context.Context) error {
 	l, ok := t.module.program.Module().MemoryType()
 	if !ok {
 		return nil
@@ -175,7 +194,10 @@ func (t *Thread) reserve() error {
 		return err
 	}
 	t.mem = m
-	_, err = m.Resize(l.Min << 16)
+	if _, err = m.Resize(l.Min << 16); err != nil || !l.Shared {
+		return err
+	}
+	t.shared, err = t.module.share(ctx, m)
 	return err
 }
 
@@ -186,6 +208,8 @@ func (t *Thread) resolve(name string) api.Module {
 		return t.module.engine.host.Module
 	case instrument.HotModule:
 		return t.hot
+	case instrument.MemoryModule:
+		return t.shared.holder
 	}
 	if h, ok := t.module.imports[name]; ok {
 		return h.Module
@@ -214,11 +238,19 @@ func (t *Thread) allocate(_, _ uint64) experimental.LinearMemory { return Linear
 func (t *Thread) Close() error {
 	ctx := context.Background()
 	var errs []error
+	var instances []api.Module
 	for _, i := range t.insts {
-		errs = append(errs, i.Close(ctx))
+		instances = append(instances, i)
 	}
 	if t.hot != nil {
-		errs = append(errs, t.hot.Close(ctx))
+		instances = append(instances, t.hot)
+	}
+	if s := t.shared; s != nil {
+		t.shared, t.mem = nil, nil
+		return s.leave(instances...)
+	}
+	for _, i := range instances {
+		errs = append(errs, i.Close(ctx))
 	}
 	if t.mem != nil {
 		errs = append(errs, t.mem.Close())
@@ -323,7 +355,7 @@ func (t *Thread) Start(fn uint32, args []uint64) error {
 			return err
 		}
 	}
-	if s := t.module.program.Module().Start; s != nil && t.fresh {
+	if s := t.module.program.Module().Start; s != nil && t.starts {
 		return t.call(*s, nil)
 	}
 	return nil

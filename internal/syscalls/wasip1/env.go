@@ -2,7 +2,6 @@ package wasip1
 
 import (
 	"io"
-	"runtime"
 
 	"github.com/stasis-run/stasis/internal/abi"
 )
@@ -79,9 +78,9 @@ func randomGet(c *call) abi.Errno {
 	return abi.OK
 }
 
-// schedYield lets other tasks of the host process run.
-func schedYield(*call) abi.Errno {
-	runtime.Gosched()
+// schedYield lets other tasks run.
+func schedYield(c *call) abi.Errno {
+	c.t.YieldSlot()
 	return abi.OK
 }
 

@@ -110,7 +110,14 @@ func (m *fakeModule) Tags() []engine.Tag       { return nil }
 func (m *fakeModule) FuncName(uint32) string   { return "guest" }
 func (m *fakeModule) Digest() [32]byte         { return [32]byte{} }
 func (m *fakeModule) Close() error             { return nil }
-func (m *fakeModule) Export(string) (uint32, wasm.FuncType, bool) {
+func (m *fakeModule) SharedMemory() bool       { return true }
+func (m *fakeModule) Join(context.Context, engine.Host, engine.Thread, *engine.State) (engine.Thread, error) {
+	return nil, errors.New("fake modules have one thread")
+}
+func (m *fakeModule) Export(name string) (uint32, wasm.FuncType, bool) {
+	if name == threadStart {
+		return 1, wasm.FuncType{Params: []wasm.ValType{wasm.I32, wasm.I32}}, true
+	}
 	return 0, wasm.FuncType{}, true
 }
 

@@ -77,9 +77,11 @@ var entries = []entry{
 	{"sock_shutdown", "ii", sockShutdown, ""},
 }
 
-// Calls returns the calls of both modules, for kernel.NewCallTable.
+// Calls returns the calls of both modules and that of wasi-threads, for
+// kernel.NewCallTable.
 func Calls(opts Options) []kernel.Call {
-	out := make([]kernel.Call, 0, 2*len(entries))
+	out := make([]kernel.Call, 0, 2*len(entries)+1)
+	out = append(out, threadCalls()...)
 	for i := range entries {
 		e := &entries[i]
 		out = append(out, e.call(Module, &opts))
