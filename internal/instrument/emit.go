@@ -73,7 +73,6 @@ type emitter struct {
 
 	colds []int32  // sites whose records are written at the end of the code
 	outs  []uint32 // where in out branches to the function's label are
-	base  uint32   // where in out the body begins
 
 	labels []label
 	open   int  // open blocks of the emitted code

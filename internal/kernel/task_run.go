@@ -106,7 +106,9 @@ func (t *Task) leave() {
 	if err := t.retire(); err != nil {
 		t.k.log.Warn("a task's thread is not closed", "task", t.id, "err", err)
 	}
-	t.group.taskGone()
+	if t.group.taskGone() {
+		defer t.group.ended()
+	}
 	s := t.k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -98,7 +98,9 @@ func (s *TaskSet) startAll() error {
 // Those that never had one are gone with that.
 func (s *TaskSet) wait() {
 	for _, t := range s.drain() {
-		t.group.taskGone()
+		if t.group.taskGone() {
+			t.group.ended()
+		}
 	}
 }
 

@@ -150,15 +150,18 @@ func (g *ThreadGroup) members() []*Task {
 	return append([]*Task(nil), g.tasks...)
 }
 
-// taskGone is called by each task as the last thing it does to the group. The
-// last one closes the files, without a lock: a file of the host may take its
-// time.
-func (g *ThreadGroup) taskGone() {
-	if g.countDown() == 0 {
-		g.opts.Files.CloseAll()
-		close(g.gone)
+// taskGone is called by each task that ends. The last one closes the files,
+// without a lock: a file of the host may take its time. It has to say ended when
+// it is dead: whoever waits for the process may look at its tasks then.
+func (g *ThreadGroup) taskGone() (last bool) {
+	if g.countDown() > 0 {
+		return false
 	}
+	g.opts.Files.CloseAll()
+	return true
 }
+
+func (g *ThreadGroup) ended() { close(g.gone) }
 
 func (g *ThreadGroup) countDown() int {
 	g.k.tasks.mu.Lock()
