@@ -69,6 +69,7 @@ type System struct {
 	cache  *wazero.Cache
 	code   engine.Module
 	module []byte
+	first  int64 // of a restored system: the function of its first task's outermost frame; -1 if there is none
 
 	symbols *symbols.Table // of module; set before the guest runs
 
@@ -245,7 +246,7 @@ func (s *System) bootModule(ctx context.Context) (err error) {
 	k := kernel.New(ko)
 	s.kernel.Store(k)
 	_, err = k.CreateProcess(ctx, s.code, kernel.ProcessOptions{
-		Args: sp.Args, Env: env, Files: fds, Entry: entry, EntryArgs: params, Stress: s.stress(),
+		Args: sp.Args, Env: env, Files: fds, Entry: entry, EntryArgs: params, Before: s.initializer(entry), Stress: s.stress(),
 	})
 	if err != nil {
 		fds.CloseAll()
@@ -262,7 +263,7 @@ func (s *System) entry() (name string, params []uint64, err error) {
 	_, t, ok := s.code.Export(name)
 	if !ok {
 		if s.opts.Spec.Invoke == "" {
-			return "", nil, fault.Advise(fault.NotRunnable, errors.New("the module exports no function _start: it is no WASI command"), "call another function with --invoke FUNC")
+			return "", nil, s.noCommand()
 		}
 		return "", nil, fmt.Errorf("the module exports no function %s", name)
 	}
@@ -280,6 +281,26 @@ func (s *System) entry() (name string, params []uint64, err error) {
 		params = append(params, v)
 	}
 	return name, params, nil
+}
+
+// initializer is the function that a reactor wants called before any other of
+// its functions, as WASI has it: _initialize, of a module that is no command.
+func (s *System) initializer(entry string) string {
+	const name = "_initialize"
+	_, _, command := s.code.Export("_start")
+	_, _, reactor := s.code.Export(name)
+	if command || !reactor || entry == name {
+		return ""
+	}
+	return name
+}
+
+func (s *System) noCommand() error {
+	what := "it is no WASI command"
+	if s.initializer("") != "" {
+		what = "it is a WASI reactor, a library"
+	}
+	return fault.Advise(fault.NotRunnable, errors.New("the module exports no function _start: "+what), "call another function with --invoke FUNC")
 }
 
 // bootImage builds the system of an image.
@@ -336,6 +357,7 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 	})
 	if err == nil {
 		s.kernel.Store(k)
+		s.first = outermost(st.Kernel.Processes[0].Tasks[0].Thread)
 	}
 	return err
 }
