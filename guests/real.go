@@ -37,12 +37,12 @@ func realModules() []Guest {
 			"68c96239a9b8095f21dd80af1714e5f270e4e08ef516821d90290da72d829a0e", runno), 3, 30, "-q", "/job.php", "$SCALE").with(script("real/job.php", "/job.php")),
 		job("clang", "Clang, C++ of 31 MB, on wasi_unstable: compiles C at -O2", fetched("clang",
 			"Clang 8 for WASI (wasm-clang)", "Apache-2.0 WITH LLVM-exception", "package/dist/langs/clang.wasm",
-			"2a466f0e990329d3230b869d04fc20803eae96a7feb3a3f6c93e25a77b8aed1d", runno), 1, 2, "-cc1", "-triple", "wasm32-unknown-wasi", "-O2", "-DSCALE=$SCALE", "-S", "-o", "-", "/job.c").
+			"2a466f0e990329d3230b869d04fc20803eae96a7feb3a3f6c93e25a77b8aed1d", runno), 1, 2, "-cc1", "-triple", "wasm32-unknown-wasi", "-O0", "-DSCALE=$SCALE", "-S", "-o", "-", "/job.c").
 			with(script("real/job.c", "/job.c")),
 		job("sqlite-cli", "SQLite's own shell, on wasi_unstable: recursive queries over a table in memory", fetched("sqlite-cli",
 			"SQLite's command for WASI (runno)", "public domain", "package/dist/langs/sqlite.wasm",
 			"992205b67977f9c7a0d1ea7568d745e055fa3015d1ab70428feed6d8da60d060", runno), 20000, 400000, "-batch", ":memory:",
-			"create table t(a integer primary key, b text); with recursive n(i) as (select 1 union all select i+1 from n where i<$SCALE) "+
+			"pragma temp_store=memory; create table t(a integer primary key, b text); with recursive n(i) as (select 1 union all select i+1 from n where i<$SCALE) "+
 				"insert into t select i, hex(i*7919%104729) from n; select count(*), sum(length(b)) from t; "+
 				"select substr(b,1,2), count(*), max(a) from t group by 1 order by 2 desc, 1 limit 20; "+
 				"select sum(x.a*y.a%1009) from t x join t y on x.b=y.b where x.a<$SCALE;"),
@@ -69,7 +69,7 @@ func realModules() []Guest {
 		job("gojq", "gojq, in Go: a jq program that sieves, sorts and groups", goProgram("gojq",
 			"gojq 0.12.20, built from its Go module", "MIT", "./cmd/gojq",
 			pkg{"go", "github.com/itchyny/gojq", "v0.12.20", "h1:mvxzKjEJDfeLlPc/15q5Kf6wLtEW2T399BL8xmOd9EQ="}),
-			2000, 20000, "-n", "-c", "[range($SCALE)|. * 7919 % 10007|tostring] as $w | range(10) as $r | "+
+			1000, 4000, "-n", "-c", "[range($SCALE)|. * 7919 % 10007|tostring] as $w | range(10) as $r | "+
 				"($w | group_by(.[:2]) | map({k: .[0][:2], n: length, s: (map(tonumber) | add)}) | sort_by(-.n, .k) | .[$r]), "+
 				"([$w[] | select(test(\"^[0-9]*\\($r)$\"))] | length)"),
 		job("yosys", "Yosys, C++ with exceptions, 68 MB: synthesizes a processor's parts", fetched("yosys",

@@ -53,6 +53,7 @@ type Job struct {
 	Module string // its file; copied for each chain
 	Stasis string // the command
 	Data   string // a directory of the host that the guest reads at /data; "" is none
+	Warm   bool   // hosts that a guest is woken on have the code of its module
 
 	dir     string
 	scripts string // where the guest's files are on the host, "" if it has none
@@ -163,6 +164,9 @@ func (j *Job) newHost(name string) (*host, error) {
 	h := &host{stasis.Host{
 		Home: filepath.Join(j.dir, name, "state"), Cache: filepath.Join(j.dir, name, "cache"), Executable: j.Stasis,
 	}}
+	if j.Warm {
+		h.Cache = filepath.Join(j.dir, home, "cache")
+	}
 	return h, os.MkdirAll(h.Cache, 0o700)
 }
 

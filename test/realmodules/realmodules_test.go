@@ -20,7 +20,9 @@ var (
 	all     = flag.Bool("all", false, "run all modules, also the large ones: an hour")
 	only    = flag.String("only", "", "run these modules, with commas between them")
 	rounds  = flag.Int("rounds", 2, "how many times in a row each is saved and woken")
-	record  = flag.Bool("record", false, "measure compiling, and record what came of each")
+	warm    = flag.Bool("warm", false, "keep compiled code from one process to the next")
+	measure = flag.Bool("measure", true, "with -record: measure compiling, which compiles twice more")
+	record  = flag.Bool("record", false, "record what came of each")
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "for the moments of the saves")
 	results = filepath.Join("testdata", "results.json")
 )
@@ -131,6 +133,7 @@ func chain(t *testing.T, g *guests.Guest, module string, r *realmodules.Result) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	j.Warm = *warm
 	if j.Data, err = guests.DataDir(ctx, g.Name); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +184,7 @@ func chain(t *testing.T, g *guests.Guest, module string, r *realmodules.Result) 
 // the order of the catalog.
 func keep(t *testing.T, r *realmodules.Result, module string) {
 	t.Helper()
-	if r.Refused == "" {
+	if r.Refused == "" && *measure {
 		b, err := os.ReadFile(module)
 		if err != nil {
 			t.Fatal(err)

@@ -91,12 +91,11 @@ const head = `<!-- Made by go generate ./test/realmodules from testdata/results.
 Programs that nobody here wrote, run as registries have them or as one builds
 them from there. "Woken n times" means: n times saved in the middle of its work,
 its process ended (every other time by kill -9) and its file deleted, and woken
-by a fresh process on a host without any cache; what it printed in all was byte
-for byte what it prints undisturbed. Compile times are of the pass and the
-compiler together, with one goroutine and nothing cached, beside those of plain
-wazero; code growth is of native code. Which packages, versions and digests: ` + "`guests/`" + `.
+by a fresh process on another host; what it printed in all was byte
+for byte what it prints undisturbed. Compile times are CPU times of the pass
+and the compiler together, with nothing cached, beside those of plain wazero; code growth is of native code. Which packages, versions and digests: ` + "`guests/`" + `.
 
-| module | from | sha256 | size | functions | what happened | compile, plain | native code | CPU time of the job |
+| module | from | sha256 | size | functions | what happened | compile, plain wazero | native code | CPU time of the job |
 |---|---|---|---|---|---|---|---|---|
 `
 
