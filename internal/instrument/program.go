@@ -12,7 +12,7 @@ import (
 
 // Version is the version of the pass: of the code it makes and of the site ids
 // in it. It is part of every cache key. Records do not depend on it.
-const Version = 6
+const Version = 7
 
 // LookRaised is the raised value of the look global; the lowered one is 0.
 // It is above every depth, so that one comparison checks both.
@@ -23,6 +23,12 @@ const (
 	maxNesting = 20_000 // open blocks of a function
 	maxParams  = 900    // of a function; a continuation may have more
 )
+
+// MaxTableItems is how many elements the tables of a module have at most at the
+// start, all together. None grows beyond its even share of as many, or beyond
+// what it has at the start. An engine may have no limit of its own, and elements
+// are not counted as memory.
+const MaxTableItems = 10_000_000
 
 // ErrUnsupported is in the chain of every error that says that a valid module
 // uses something this version cannot make stoppable.
@@ -210,6 +216,13 @@ func checkSupported(m *wasm.Module) error {
 		if l.Shared {
 			return fmt.Errorf("shared memory: %w", ErrUnsupported)
 		}
+	}
+	items := uint64(0)
+	for _, t := range m.Tables {
+		items += t.Type.Limits.Min // each is below 1 << 32, and there are few
+	}
+	if items > MaxTableItems {
+		return fmt.Errorf("tables of %d elements, the limit is %d: %w", items, MaxTableItems, ErrUnsupported)
 	}
 	for i, t := range m.Types {
 		if len(t.Params) > maxParams || len(t.Results) > maxParams {

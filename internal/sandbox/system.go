@@ -165,9 +165,12 @@ func (s *System) openEngine(ctx context.Context) (err error) {
 // EngineOptions are those that modules of a system are compiled with.
 func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
 	return wazero.Options{
-		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0},
+		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0}, Check: newCallTable().Check,
 	}
 }
+
+// newCallTable has all that guests can import.
+func newCallTable() *kernel.CallTable { return kernel.NewCallTable(wasip1.Calls(wasip1.Options{})) }
 
 // compile makes the code of s.module.
 func (s *System) compile(ctx context.Context) (err error) {
@@ -183,7 +186,7 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
 	return kernel.Options{
-		Calls:   kernel.NewCallTable(wasip1.Calls(wasip1.Options{})),
+		Calls:   newCallTable(),
 		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
 		CPUTime: s.opts.Spec.CPUTime,
 		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
@@ -268,7 +271,7 @@ func (s *System) entry() (name string, params []uint64, err error) {
 		return "", nil, fmt.Errorf("the module exports no function %s", name)
 	}
 	if s.opts.Spec.Invoke == "" && len(t.Params)+len(t.Results) > 0 {
-		return "", nil, fault.New(fault.NotRunnable, "function _start is of type %v -> %v: a WASI command's takes and returns nothing", t.Params, t.Results)
+		return "", nil, fault.Advise(fault.NotRunnable, fmt.Errorf("function _start is of type %v -> %v: a WASI command's takes and returns nothing", t.Params, t.Results), "give it its arguments with --invoke _start")
 	}
 	if len(s.opts.Spec.Params) != len(t.Params) {
 		return "", nil, fmt.Errorf("function %s takes %d arguments %v, not %d", name, len(t.Params), t.Params, len(s.opts.Spec.Params))

@@ -34,6 +34,10 @@ type Options struct {
 	Workers int                // rewrite and compile with so many goroutines; 0 is 1
 	Pass    instrument.Options // how modules are rewritten
 
+	// Check looks at a valid module before it is rewritten and compiled, and may
+	// refuse it; nil refuses none.
+	Check func(*wasm.Module) error
+
 	// Interpret says how frames go on that were taken apart.
 	Interpret Interpret
 
@@ -187,6 +191,9 @@ func (e *Engine) rewrite(b []byte, key string) (*instrument.Program, []byte, err
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := e.check(p); err != nil {
+		return nil, nil, err
+	}
 	hot, err := p.Hot()
 	if err != nil {
 		return nil, nil, err
@@ -196,6 +203,14 @@ func (e *Engine) rewrite(b []byte, key string) (*instrument.Program, []byte, err
 		c.put(key, hot)
 	}
 	return p, hot, nil
+}
+
+// check asks who made the engine whether a program is to be compiled.
+func (e *Engine) check(p *instrument.Program) error {
+	if e.opts.Check == nil {
+		return nil
+	}
+	return e.opts.Check(p.Module())
 }
 
 // code compiles a rewritten module. To wazero it is an error if an entry of the
