@@ -165,7 +165,7 @@ func (s *System) openEngine(ctx context.Context) (err error) {
 // EngineOptions are those that modules of a system are compiled with.
 func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
 	return wazero.Options{
-		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0}, Check: newCallTable().Check,
+		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0}, Check: newCallTable(),
 	}
 }
 

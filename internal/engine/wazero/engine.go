@@ -34,9 +34,9 @@ type Options struct {
 	Workers int                // rewrite and compile with so many goroutines; 0 is 1
 	Pass    instrument.Options // how modules are rewritten
 
-	// Check looks at a valid module before it is rewritten and compiled, and may
-	// refuse it; nil refuses none.
-	Check func(*wasm.Module) error
+	// Check is asked about a module that is to be rewritten and compiled; nil
+	// refuses none.
+	Check Checker
 
 	// Interpret says how frames go on that were taken apart.
 	Interpret Interpret
@@ -44,6 +44,11 @@ type Options struct {
 	// Interpreter runs modules on wazero's interpreter, to tell faults of its
 	// compiler from ours.
 	Interpreter bool
+}
+
+// A Checker looks at a valid module and may refuse it.
+type Checker interface {
+	Check(*wasm.Module) error
 }
 
 // An Engine compiles modules with wazero.
@@ -210,7 +215,7 @@ func (e *Engine) check(p *instrument.Program) error {
 	if e.opts.Check == nil {
 		return nil
 	}
-	return e.opts.Check(p.Module())
+	return e.opts.Check.Check(p.Module())
 }
 
 // code compiles a rewritten module. To wazero it is an error if an entry of the

@@ -146,7 +146,7 @@ type fakeThread struct {
 	unwinds uint64
 }
 
-func (th *fakeThread) Start(uint32, []uint64) error { return nil }
+func (th *fakeThread) Start(uint32, []uint64, ...uint32) error { return nil }
 func (th *fakeThread) Interrupt()                   {}
 func (th *fakeThread) Clear()                       {}
 
