@@ -104,6 +104,9 @@ func New(b []byte, opts Options) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkTables(m); err != nil {
+		return nil, err
+	}
 	p := newProgram(m, walker, sha256.Sum256(b), opts)
 	p.findTaken()
 	if err := p.survey(); err != nil {
@@ -217,17 +220,22 @@ func checkSupported(m *wasm.Module) error {
 			return fmt.Errorf("shared memory: %w", ErrUnsupported)
 		}
 	}
+	for i, t := range m.Types {
+		if len(t.Params) > maxParams || len(t.Results) > maxParams {
+			return fmt.Errorf("type %d: more than %d parameters or results: %w", i, maxParams, ErrUnsupported)
+		}
+	}
+	return nil
+}
+
+// checkTables refuses tables that are larger than there can be.
+func checkTables(m *wasm.Module) error {
 	items := uint64(0)
 	for _, t := range m.Tables {
 		items += t.Type.Limits.Min // each is below 1 << 32, and there are few
 	}
 	if items > MaxTableItems {
 		return fmt.Errorf("tables of %d elements, the limit is %d: %w", items, MaxTableItems, ErrUnsupported)
-	}
-	for i, t := range m.Types {
-		if len(t.Params) > maxParams || len(t.Results) > maxParams {
-			return fmt.Errorf("type %d: more than %d parameters or results: %w", i, maxParams, ErrUnsupported)
-		}
 	}
 	return nil
 }
