@@ -147,8 +147,8 @@ type fakeThread struct {
 }
 
 func (th *fakeThread) Start(uint32, []uint64, ...uint32) error { return nil }
-func (th *fakeThread) Interrupt()                   {}
-func (th *fakeThread) Clear()                       {}
+func (th *fakeThread) Interrupt()                              {}
+func (th *fakeThread) Clear()                                  {}
 
 func (th *fakeThread) Run(context.Context) engine.Event {
 	for {
