@@ -74,6 +74,11 @@ test-long: build ## The long forms: the main job ROUNDS times in a row, MODULES 
 	$(GO) test -timeout 2h -v -count 1 ./test/threads -stops 10000 -latency 2000
 	$(GO) test -timeout 2h -count 1 ./guests -asyncify
 
+.PHONY: real
+real: ## Real modules of the registries: run, saved in mid-work, woken; writes doc/modules.md (hours; ONLY=php,lua for some)
+	$(GO) test -timeout 8h -v -count 1 ./test/realmodules -run TestRealModules -record $(if $(ONLY),-only $(ONLY),-all)
+	$(GO) generate ./test/realmodules
+
 .PHONY: bench
 bench: build ## Measure the cost: doc/benchmarks.md's figures
 	$(GO) run ./test/bench

@@ -20,6 +20,9 @@ type Guest struct {
 	Source  string // where the program comes from: package and version, or our own
 	License string
 
+	// Packages are what of registries it is made from, the program's own first.
+	Packages []Package
+
 	// Args are the arguments after the program's name, for a run of some
 	// seconds; QuickArgs are for one of some tenths of a second. They differ
 	// in scale only; see ArgsAt.
@@ -32,6 +35,10 @@ type Guest struct {
 	// Want and WantQuick are what it writes to stdout with Args and QuickArgs;
 	// empty where no run has been recorded yet.
 	Want, WantQuick string
+
+	// Refused is, of a module that Stasis does not run, how the error begins that
+	// says so.
+	Refused string
 
 	// Extra guests cost a large download; they are had when asked for by name.
 	Extra bool
@@ -47,6 +54,12 @@ type Guest struct {
 type File struct {
 	Path string // in the guest, absolute
 	Data []byte
+}
+
+// A Package is a package of a public registry.
+type Package struct {
+	Registry, Name, Version string
+	Digest                  string // sha256 of the archive, or Go's sum of the module
 }
 
 // ArgsAt returns the arguments for a run of another scale. Time is about
@@ -119,19 +132,30 @@ func want(name string) string {
 }
 
 // All returns all guests, in the order of the catalog.
-func All() []Guest {
-	all := catalog()
-	for i := range all {
-		g := &all[i]
+func All() []Guest { return complete(catalog()) }
+
+// Real returns the real modules: programs of all kinds, as registries have them
+// or as one builds them from there, for seeing what runs. Some are guests of All
+// too.
+func Real() []Guest { return complete(realModules()) }
+
+func complete(list []Guest) []Guest {
+	for i := range list {
+		g := &list[i]
 		g.Source, g.License = g.program.source, g.program.license
 		g.Want, g.WantQuick = want(g.Name), want(g.Name+".quick")
+		for _, p := range g.program.packages {
+			g.Packages = append(g.Packages, Package{registries[p.client], p.name, p.version, p.digest})
+		}
 	}
-	return all
+	return list
 }
+
+var registries = map[string]string{"pip": "PyPI", "npm": "npm", "cargo": "crates.io", "go": "Go modules"}
 
 // Lookup returns the guest of that name.
 func Lookup(name string) (Guest, error) {
-	for _, g := range All() {
+	for _, g := range append(All(), Real()...) {
 		if g.Name == name {
 			return g, nil
 		}
@@ -147,6 +171,21 @@ func Path(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	return c.Path(ctx, name)
+}
+
+// DataDir returns the directory of the files that a guest reads at /data, which
+// came with the packages it is made from; "" if there are none. It fetches and
+// builds like Path.
+func DataDir(ctx context.Context, name string) (string, error) {
+	path, err := Path(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(filepath.Dir(path), dataDir)
+	if !isDir(dir) {
+		return "", nil
+	}
+	return dir, nil
 }
 
 // Asyncified returns the path of a guest's module after Binaryen's Asyncify

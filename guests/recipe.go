@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -21,14 +22,19 @@ type program struct {
 	name     string
 	source   string // for people
 	license  string
-	language string // "c" and "go" need a compiler; "" is fetched as a module
+	language string // "c", "go" and "gomod" need a compiler; "" is fetched as a module
 	packages []pkg
 
 	// Fetched: the module's path in packages[0], and its digest.
 	module string
 	sha256 string
 
-	// C: files of packages ("PACKAGE-INDEX:path/*.c" with shell patterns) and
+	// data are files of packages that the program reads when it runs:
+	// "PACKAGE-INDEX:path=>name".
+	data []string
+
+	// A module of Go's ("gomod") is built with its own go.sum; files[0] is the
+	// package in it. C: files of packages ("PACKAGE-INDEX:path/*.c" with shell patterns) and
 	// of ours ("c/name.c"), and flags, in which "$0" is packages[0]'s place and
 	// "$SRC" that of our C files. For Go: the folder of the program.
 	files []string
@@ -52,6 +58,7 @@ func (p *program) key(tools string) string {
 	}
 	add(p.files...)
 	add(p.flags...)
+	add(p.data...)
 	own := map[string]string{"c": "src/c", "go": "src/gojob"}[p.language]
 	if own != "" {
 		fs.WalkDir(sources, own, func(name string, d fs.DirEntry, err error) error {
@@ -94,11 +101,16 @@ func (p *program) build(ctx context.Context, b *builder) error {
 		}
 		dirs = append(dirs, dir)
 	}
+	if err := b.copyData(dirs); err != nil {
+		return err
+	}
 	switch p.language {
 	case "c":
 		return b.buildC(ctx, dirs)
 	case "go":
 		return b.buildGo(ctx)
+	case "gomod":
+		return b.buildGoModule(ctx, dirs[0])
 	}
 	data, err := os.ReadFile(filepath.Join(dirs[0], filepath.FromSlash(p.module)))
 	if err != nil {
@@ -185,6 +197,45 @@ func (b *builder) buildGo(ctx context.Context) error {
 	argv := append([]string{b.tools.argv[0], "build", "-trimpath", "-buildvcs=false", "-ldflags=-buildid=", "-o", b.out}, b.program.flags...)
 	_, err := command{dir: dir, env: b.tools.env, argv: append(argv, ".")}.run(ctx)
 	return err
+}
+
+// buildGoModule builds a program of another's module, in a copy of it, since what
+// go keeps cannot be written to.
+func (b *builder) buildGoModule(ctx context.Context, module string) error {
+	dir := filepath.Join(b.tmp, "module")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(module, "module"))); err != nil {
+		return err
+	}
+	argv := append([]string{b.tools.argv[0], "build", "-trimpath", "-buildvcs=false", "-ldflags=-buildid=", "-o", b.out}, b.program.flags...)
+	_, err := command{dir: dir, env: b.tools.env, argv: append(argv, b.program.files[0])}.run(ctx)
+	return err
+}
+
+// dataDir is where a program's data is, beside its module.
+const dataDir = "data"
+
+// copyData puts what the program reads when it runs beside its module.
+func (b *builder) copyData(dirs []string) error {
+	for _, d := range b.program.data {
+		from, name, _ := strings.Cut(d, "=>")
+		index, rest, _ := strings.Cut(from, ":")
+		i, err := strconv.Atoi(index)
+		if err != nil || i >= len(dirs) {
+			return fmt.Errorf("data %q: no such package", d)
+		}
+		data, err := os.ReadFile(filepath.Join(dirs[i], filepath.FromSlash(rest)))
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(filepath.Dir(b.out), dataDir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func copySources(from, to string) error {

@@ -34,7 +34,7 @@ func (c *Cache) tools(ctx context.Context, p *program) (*tools, string, error) {
 	switch p.language {
 	case "c":
 		return c.cc(ctx)
-	case "go":
+	case "go", "gomod":
 		path, err := lookTool("go", "golang-go")
 		if err != nil {
 			return nil, "", err

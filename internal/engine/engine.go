@@ -180,10 +180,12 @@ type Tag struct {
 // caller's that Clear is called under as well; so may Memory, for its length,
 // until Close.
 type Thread interface {
-	// Start puts a call of a function on the stack, which must be empty; on
-	// that of a new thread, a call of the module's own start function above it.
-	// ModuleStart for fn puts only that.
-	Start(fn uint32, args []uint64) error
+	// Start puts a call of a function on the stack, which must be empty; above
+	// it calls of the functions before, which take and return nothing and are
+	// called first, in this order; on the stack of a new thread, a call of the
+	// module's own start function comes before all. ModuleStart for fn puts only
+	// that.
+	Start(fn uint32, args []uint64, before ...uint32) error
 
 	// Run runs guest code until it exits, traps, or unwinds at a safepoint. It
 	// may unwind without having been interrupted: the caller looks for stops

@@ -102,11 +102,20 @@ func clampMemory(l *wasm.Limits) {
 	}
 }
 
+// clampTable keeps one of n tables to its share of what they may have together.
+func clampTable(l *wasm.Limits, n int) {
+	most := max(l.Min, MaxTableItems/uint64(n))
+	if !l.HasMax || l.Max > most {
+		l.HasMax, l.Max = true, most
+	}
+}
+
 func (h *hotModule) tablesAndMemories() {
 	m := h.p.mod
 	for _, t := range m.Tables {
 		t.Type.Elem = h.tableElem(t.Type.Elem)
 		t.Init = h.tableInit(t.Init)
+		clampTable(&t.Type.Limits, len(m.Tables))
 		h.out.Tables = append(h.out.Tables, t)
 	}
 	h.tables = uint32(m.NumImports(wasm.ExternTable) + len(m.Tables))

@@ -12,7 +12,7 @@ import (
 
 // Version is the version of the pass: of the code it makes and of the site ids
 // in it. It is part of every cache key. Records do not depend on it.
-const Version = 7
+const Version = 8
 
 // LookRaised is the raised value of the look global; the lowered one is 0.
 // It is above every depth, so that one comparison checks both.
@@ -23,6 +23,12 @@ const (
 	maxNesting = 20_000 // open blocks of a function
 	maxParams  = 900    // of a function; a continuation may have more
 )
+
+// MaxTableItems is how many elements the tables of a module have at most at the
+// start, all together. None grows beyond its even share of as many, or beyond
+// what it has at the start. An engine may have no limit of its own, and elements
+// are not counted as memory.
+const MaxTableItems = 10_000_000
 
 // ErrUnsupported is in the chain of every error that says that a valid module
 // uses something this version cannot make stoppable.
@@ -96,6 +102,9 @@ func New(b []byte, opts Options) (*Program, error) {
 	}
 	walker, err := wasm.ValidateOutside(m)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkTables(m); err != nil {
 		return nil, err
 	}
 	p := newProgram(m, walker, sha256.Sum256(b), opts)
@@ -207,6 +216,18 @@ func checkSupported(m *wasm.Module) error {
 		if len(t.Params) > maxParams || len(t.Results) > maxParams {
 			return fmt.Errorf("type %d: more than %d parameters or results: %w", i, maxParams, ErrUnsupported)
 		}
+	}
+	return nil
+}
+
+// checkTables refuses tables that are larger than there can be.
+func checkTables(m *wasm.Module) error {
+	items := uint64(0)
+	for _, t := range m.Tables {
+		items += t.Type.Limits.Min // each is below 1 << 32, and there are few
+	}
+	if items > MaxTableItems {
+		return fmt.Errorf("tables of %d elements, the limit is %d: %w", items, MaxTableItems, ErrUnsupported)
 	}
 	return nil
 }

@@ -128,12 +128,16 @@ func (k *Kernel) CreateProcess(ctx context.Context, module engine.Module, p Proc
 	if len(t.Params) != len(p.EntryArgs) {
 		return nil, fmt.Errorf("function %q takes %d arguments, not %d", p.Entry, len(t.Params), len(p.EntryArgs))
 	}
+	before, err := p.before(module)
+	if err != nil {
+		return nil, err
+	}
 	tg := newThreadGroup(k, module, p)
 	task := newTask(k, tg, calls)
 	if task.thread, err = module.New(ctx, task, k.opts.Limits, nil); err != nil {
 		return nil, err
 	}
-	if err := task.thread.Start(fn, p.EntryArgs); err != nil {
+	if err := task.thread.Start(fn, p.EntryArgs, before...); err != nil {
 		return nil, errors.Join(err, task.thread.Close())
 	}
 	task.stress.begin(task, p.Stress)
@@ -142,6 +146,21 @@ func (k *Kernel) CreateProcess(ctx context.Context, module engine.Module, p Proc
 		return nil, errors.Join(err, task.thread.Close())
 	}
 	return tg, nil
+}
+
+// before is the function to be called before the entry, if any.
+func (p *ProcessOptions) before(module engine.Module) ([]uint32, error) {
+	if p.Before == "" {
+		return nil, nil
+	}
+	fn, t, ok := module.Export(p.Before)
+	if !ok {
+		return nil, fmt.Errorf("the module exports no function %q", p.Before)
+	}
+	if len(t.Params)+len(t.Results) > 0 {
+		return nil, fmt.Errorf("function %q is of type %v -> %v: to be called first, it must take and return nothing", p.Before, t.Params, t.Results)
+	}
+	return []uint32{fn}, nil
 }
 
 // adopt makes tg the first process and its task known.

@@ -90,18 +90,49 @@ func (e *ImportError) Error() string {
 	return fmt.Sprintf("import %s.%s: %s", e.Module, e.Name, e.Problem)
 }
 
+// Check checks that there is all that a module imports, before it is compiled.
+func (t *CallTable) Check(m *wasm.Module) error {
+	for _, im := range m.Imports {
+		var err error
+		switch im.Kind {
+		case wasm.ExternFunc:
+			_, err = t.find(im.Module, im.Name, m.Types[im.Type])
+		case wasm.ExternTag:
+			err = noTag(im.Module, im.Name)
+		default:
+			err = &ImportError{im.Module, im.Name, fmt.Sprintf("only functions can be imported, not a %v", im.Kind)}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find finds the call for an import.
+func (t *CallTable) find(module, name string, ft wasm.FuncType) (*Call, error) {
+	c := t.calls[[2]string{module, name}]
+	if c == nil {
+		return nil, &ImportError{module, name, "there is no such system call"}
+	}
+	if !slices.Equal(c.Params, ft.Params) || !slices.Equal(c.Results, ft.Results) {
+		return nil, &ImportError{module, name, fmt.Sprintf("its type is %v -> %v, not %v -> %v", c.Params, c.Results, ft.Params, ft.Results)}
+	}
+	return c, nil
+}
+
+func noTag(module, name string) error {
+	return &ImportError{module, name, "it is a tag of exceptions, which nothing here provides"}
+}
+
 // bind finds the call for each import of a module.
 func (t *CallTable) bind(m engine.Module) ([]*Call, error) {
 	imports := m.Imports()
 	out := make([]*Call, len(imports))
 	for i, im := range imports {
-		c := t.calls[[2]string{im.Module, im.Name}]
-		if c == nil {
-			return nil, &ImportError{im.Module, im.Name, "there is no such system call"}
-		}
-		if !slices.Equal(c.Params, im.Type.Params) || !slices.Equal(c.Results, im.Type.Results) {
-			return nil, &ImportError{im.Module, im.Name, fmt.Sprintf("its type is %v -> %v, not %v -> %v",
-				c.Params, c.Results, im.Type.Params, im.Type.Results)}
+		c, err := t.find(im.Module, im.Name, im.Type)
+		if err != nil {
+			return nil, err
 		}
 		if c.Threads != "" {
 			if problem := checkThreads(m, c.Threads); problem != "" {
@@ -112,7 +143,7 @@ func (t *CallTable) bind(m engine.Module) ([]*Call, error) {
 	}
 	for _, tag := range m.Tags() {
 		if tag.Module != "" {
-			return nil, &ImportError{tag.Module, tag.Name, "it is a tag of exceptions, which nothing here provides: link the program as one module"}
+			return nil, noTag(tag.Module, tag.Name)
 		}
 	}
 	return out, nil

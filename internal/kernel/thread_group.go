@@ -17,6 +17,7 @@ type ProcessOptions struct {
 
 	Entry     string   // exported function to call
 	EntryArgs []uint64 // its arguments
+	Before    string   // exported function of no parameters and results to be called before; "" is none
 
 	Stress Stress // for tests of guests
 }

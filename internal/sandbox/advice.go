@@ -84,9 +84,9 @@ func remedy(err error) string {
 	case errors.As(err, &memory):
 		return fmt.Sprintf("allow it with -m %d", memory.Need)
 	case errors.As(err, &imported):
-		return "stasis provides WASI preview 1: build the program for wasm32-wasip1"
+		return importRemedy(imported)
 	case is(engine.ErrUnsupported, wasm.ErrUnsupported, instrument.ErrUnsupported):
-		return "build the program without it"
+		return featureRemedy(err)
 	case errors.As(err, &module):
 		return "the file is damaged or incomplete: build or fetch it again"
 	case is(image.ErrUnfinished):

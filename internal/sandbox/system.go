@@ -69,6 +69,7 @@ type System struct {
 	cache  *wazero.Cache
 	code   engine.Module
 	module []byte
+	first  int64 // of a restored system: the function of its first task's outermost frame; -1 if there is none
 
 	symbols *symbols.Table // of module; set before the guest runs
 
@@ -164,9 +165,12 @@ func (s *System) openEngine(ctx context.Context) (err error) {
 // EngineOptions are those that modules of a system are compiled with.
 func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
 	return wazero.Options{
-		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0},
+		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0}, Check: newCallTable(),
 	}
 }
+
+// newCallTable has all that guests can import.
+func newCallTable() *kernel.CallTable { return kernel.NewCallTable(wasip1.Calls(wasip1.Options{})) }
 
 // compile makes the code of s.module.
 func (s *System) compile(ctx context.Context) (err error) {
@@ -182,7 +186,7 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
 	return kernel.Options{
-		Calls:   kernel.NewCallTable(wasip1.Calls(wasip1.Options{})),
+		Calls:   newCallTable(),
 		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
 		CPUTime: s.opts.Spec.CPUTime,
 		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
@@ -245,7 +249,7 @@ func (s *System) bootModule(ctx context.Context) (err error) {
 	k := kernel.New(ko)
 	s.kernel.Store(k)
 	_, err = k.CreateProcess(ctx, s.code, kernel.ProcessOptions{
-		Args: sp.Args, Env: env, Files: fds, Entry: entry, EntryArgs: params, Stress: s.stress(),
+		Args: sp.Args, Env: env, Files: fds, Entry: entry, EntryArgs: params, Before: s.initializer(entry), Stress: s.stress(),
 	})
 	if err != nil {
 		fds.CloseAll()
@@ -262,12 +266,12 @@ func (s *System) entry() (name string, params []uint64, err error) {
 	_, t, ok := s.code.Export(name)
 	if !ok {
 		if s.opts.Spec.Invoke == "" {
-			return "", nil, fault.Advise(fault.NotRunnable, errors.New("the module exports no function _start: it is no WASI command"), "call another function with --invoke FUNC")
+			return "", nil, s.noCommand()
 		}
 		return "", nil, fmt.Errorf("the module exports no function %s", name)
 	}
 	if s.opts.Spec.Invoke == "" && len(t.Params)+len(t.Results) > 0 {
-		return "", nil, fault.New(fault.NotRunnable, "function _start is of type %v -> %v: a WASI command's takes and returns nothing", t.Params, t.Results)
+		return "", nil, fault.Advise(fault.NotRunnable, fmt.Errorf("function _start is of type %v -> %v: a WASI command's takes and returns nothing", t.Params, t.Results), "give it its arguments with --invoke _start")
 	}
 	if len(s.opts.Spec.Params) != len(t.Params) {
 		return "", nil, fmt.Errorf("function %s takes %d arguments %v, not %d", name, len(t.Params), t.Params, len(s.opts.Spec.Params))
@@ -280,6 +284,26 @@ func (s *System) entry() (name string, params []uint64, err error) {
 		params = append(params, v)
 	}
 	return name, params, nil
+}
+
+// initializer is the function that a reactor wants called before any other of
+// its functions, as WASI has it: _initialize, of a module that is no command.
+func (s *System) initializer(entry string) string {
+	const name = "_initialize"
+	_, _, command := s.code.Export("_start")
+	_, _, reactor := s.code.Export(name)
+	if command || !reactor || entry == name {
+		return ""
+	}
+	return name
+}
+
+func (s *System) noCommand() error {
+	what := "it is no WASI command"
+	if s.initializer("") != "" {
+		what = "it is a WASI reactor, a library"
+	}
+	return fault.Advise(fault.NotRunnable, errors.New("the module exports no function _start: "+what), "call another function with --invoke FUNC")
 }
 
 // bootImage builds the system of an image.
@@ -336,6 +360,7 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 	})
 	if err == nil {
 		s.kernel.Store(k)
+		s.first = outermost(st.Kernel.Processes[0].Tasks[0].Thread)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
@@ -43,6 +44,33 @@ func parseValue(s string, t wasm.ValType) (uint64, error) {
 	return v, nil
 }
 
+// resultTypes are the types of what the invoked function returns. An image does
+// not say which function that was; but what the outermost frame returns is that,
+// whatever has called it.
+func (s *System) resultTypes() []wasm.ValType {
+	if name := s.opts.Spec.Invoke; name != "" {
+		_, t, _ := s.code.Export(name)
+		return t.Results
+	}
+	m, err := wasm.Decode(s.module)
+	if err != nil || s.first < 0 {
+		return nil
+	}
+	t, _ := m.FuncType(uint32(s.first))
+	return t.Results
+}
+
+// outermost is the function of a stack's outermost frame, or -1.
+func outermost(st *engine.State) int64 {
+	switch {
+	case len(st.Frames) > 0:
+		return int64(st.Frames[0].Func)
+	case st.Pending != nil:
+		return int64(st.Pending.Import)
+	}
+	return -1
+}
+
 // parseInt reads an integer that may be meant as signed or unsigned.
 func parseInt(s string, bits int) (uint64, error) {
 	v, err := strconv.ParseInt(s, 0, bits)
@@ -54,16 +82,11 @@ func parseInt(s string, bits int) (uint64, error) {
 
 // Results formats what an invoked function returned, a line each.
 func (s *System) Results(words []uint64) string {
-	name := s.opts.Spec.Invoke
-	if name == "" {
-		return ""
-	}
-	_, t, ok := s.code.Export(name)
-	if !ok {
+	if len(words) == 0 {
 		return ""
 	}
 	var b strings.Builder
-	for _, r := range t.Results {
+	for _, r := range s.resultTypes() {
 		if len(words) == 0 {
 			break
 		}

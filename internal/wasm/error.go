@@ -14,6 +14,8 @@ type Error struct {
 	Offset int    // in the module's bytes, or -1 if the place is not known
 	Msg    string // where in the module, and what: "function 12: type mismatch: have i32, want i64"
 	Err    error  // ErrUnsupported, or nil
+
+	Feature string // with ErrUnsupported: what is not supported, such as "memory64"
 }
 
 func (e *Error) Error() string {
@@ -33,7 +35,7 @@ func errorAt(offset int, format string, args ...any) *Error {
 
 // unsupportedAt makes an Error about a feature that is not supported.
 func unsupportedAt(offset int, feature string) *Error {
-	return &Error{Offset: offset, Msg: ErrUnsupported.Error() + ": " + feature, Err: ErrUnsupported}
+	return &Error{Offset: offset, Msg: ErrUnsupported.Error() + ": " + feature, Err: ErrUnsupported, Feature: feature}
 }
 
 // in returns e with the thing that it is about put before its text, and its
@@ -43,7 +45,7 @@ func (e *Error) in(base int, format string, args ...any) *Error {
 	if off >= 0 {
 		off += base
 	}
-	return &Error{Offset: off, Msg: fmt.Sprintf(format, args...) + ": " + e.Msg, Err: e.Err}
+	return &Error{Offset: off, Msg: fmt.Sprintf(format, args...) + ": " + e.Msg, Err: e.Err, Feature: e.Feature}
 }
 
 // Features that are refused by name.

@@ -65,7 +65,7 @@ func (v *validator) located(err *Error, section byte) error {
 	if off == 0 {
 		off = -1
 	}
-	return &Error{Offset: off, Msg: err.Msg, Err: err.Err}
+	return &Error{Offset: off, Msg: err.Msg, Err: err.Err, Feature: err.Feature}
 }
 
 // types checks that types refer to types before them or in their own group.

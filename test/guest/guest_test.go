@@ -99,7 +99,11 @@ func newMachine(t *testing.T, m engine.Module, limits engine.Limits) *machine {
 	if !ok {
 		t.Fatal("no export run")
 	}
-	if err := x.thread.Start(fn, nil); err != nil {
+	var before []uint32
+	if initialize, _, ok := m.Export("_initialize"); ok {
+		before = append(before, initialize)
+	}
+	if err := x.thread.Start(fn, nil, before...); err != nil {
 		t.Fatal(err)
 	}
 	return x

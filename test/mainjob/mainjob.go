@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,8 +37,8 @@ import (
 )
 
 // deadline bounds each call. Compiling CPython with an empty cache takes 10
-// seconds, and more beside other tests.
-const deadline = 3 * time.Minute
+// seconds, Yosys a minute and a half, and more beside other tests.
+const deadline = 8 * time.Minute
 
 // lifetime bounds each guest, should the one who started it be killed.
 const lifetime = 10 * time.Minute
@@ -51,6 +52,8 @@ type Job struct {
 	Args   []string
 	Module string // its file; copied for each chain
 	Stasis string // the command
+	Data   string // a directory of the host that the guest reads at /data; "" is none
+	Warm   bool   // hosts that a guest is woken on have the code of its module
 
 	dir     string
 	scripts string // where the guest's files are on the host, "" if it has none
@@ -86,6 +89,9 @@ func (j *Job) spec(module string) stasis.Spec {
 	s := stasis.Spec{Module: module, Timeout: lifetime}
 	if j.scripts != "" {
 		s.Dirs = []stasis.Dir{{Host: j.scripts, Guest: scriptsDir, ReadOnly: true}}
+	}
+	if j.Data != "" {
+		s.Dirs = append(s.Dirs, stasis.Dir{Host: j.Data, Guest: "/data", ReadOnly: true})
 	}
 	if module != "" {
 		s.Args, s.Env = append([]string{filepath.Base(j.Module)}, j.Args...), j.Guest.Env
@@ -158,6 +164,9 @@ func (j *Job) newHost(name string) (*host, error) {
 	h := &host{stasis.Host{
 		Home: filepath.Join(j.dir, name, "state"), Cache: filepath.Join(j.dir, name, "cache"), Executable: j.Stasis,
 	}}
+	if j.Warm {
+		h.Cache = filepath.Join(j.dir, home, "cache")
+	}
 	return h, os.MkdirAll(h.Cache, 0o700)
 }
 
@@ -360,6 +369,40 @@ func (c *Chain) Save(ctx context.Context, kill bool) (Saved, error) {
 	}
 	c.image = image
 	return s, ignoreMissing(os.Remove(c.module()))
+}
+
+// SaveAtRandom saves at a random moment: when the guest has come somewhere
+// between the last save and an even share of what is left for n-round saves, and
+// has used some of the CPU time after that which it takes in all. Saves take
+// turns between ending the guest and letting it be killed. A guest that came to
+// its end before that is started again where it last was; late is told so.
+func (c *Chain) SaveAtRandom(ctx context.Context, r *rand.Rand, cpu time.Duration, round, n int, late func()) (Saved, error) {
+	const tries = 5
+	for try := 1; ; try++ {
+		at, err := c.At()
+		if err != nil {
+			return Saved{}, err
+		}
+		// A program may print its last lines all at once: then only time is left.
+		if share := (len(c.want) - at) / (n - round + 1); share > 0 && try == 1 {
+			at += r.IntN(share)
+		}
+		err = c.AwaitOutput(ctx, at)
+		if err == nil {
+			err = c.AwaitCPU(ctx, time.Duration(r.Int64N(int64(cpu)/int64(try*4*(n+1))+1)))
+		}
+		var s Saved
+		if err == nil {
+			s, err = c.Save(ctx, (round+try)%2 == 0)
+		}
+		if !errors.Is(err, ErrEnded) || try == tries {
+			return s, err
+		}
+		late()
+		if err := c.Again(ctx); err != nil {
+			return s, err
+		}
+	}
 }
 
 // moveOn takes a log for what the process printed, of which first to last

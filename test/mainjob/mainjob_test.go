@@ -2,7 +2,6 @@ package mainjob_test
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -92,7 +91,10 @@ func mainJob(t *testing.T, name string, deep int) {
 	c := start(ctx, t, j, ref)
 	most := 0
 	for round := range n {
-		s := save(ctx, t, c, r, len(ref), took, round, n)
+		s, err := c.SaveAtRandom(ctx, r, took, round, n, func() { t.Logf("round %d: too late; once more from there", round) })
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
 		most = max(most, s.Frames)
 		wake, err := c.Wake(ctx)
 		if err != nil {
@@ -132,39 +134,4 @@ func how(killed bool) string {
 		return "left running, then kill -9"
 	}
 	return "ended by it"
-}
-
-// save saves at a random moment: when the guest has come somewhere between the
-// last save and an even share of what is left, and has used some CPU time after
-// that. Saves take turns between ending the guest and letting it be killed.
-func save(ctx context.Context, t *testing.T, c *mainjob.Chain, r *rand.Rand, length int, took time.Duration, round, n int) mainjob.Saved {
-	t.Helper()
-	for try := 1; ; try++ {
-		at, err := c.At()
-		if err != nil {
-			t.Fatal(err)
-		}
-		// A program may print its last lines all at once: then only time is left.
-		if share := (length - at) / (n - round + 1); share > 0 && try == 1 {
-			at += r.IntN(share)
-		}
-		err = c.AwaitOutput(ctx, at)
-		if err == nil {
-			err = c.AwaitCPU(ctx, time.Duration(r.Int64N(int64(took)/int64(try*4*(n+1))+1)))
-		}
-		var s mainjob.Saved
-		if err == nil {
-			s, err = c.Save(ctx, (round+try)%2 == 0)
-		}
-		if err == nil {
-			return s
-		}
-		if !errors.Is(err, mainjob.ErrEnded) || try == 5 {
-			t.Fatalf("round %d: %v", round, err)
-		}
-		t.Logf("round %d: too late; once more from there", round)
-		if err := c.Again(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

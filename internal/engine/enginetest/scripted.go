@@ -168,7 +168,7 @@ func (t *ScriptedThread) idle(what string) {
 }
 
 // Start implements engine.Thread.
-func (t *ScriptedThread) Start(fn uint32, args []uint64) error {
+func (t *ScriptedThread) Start(fn uint32, args []uint64, before ...uint32) error {
 	t.idle("Start")
 	if t.started {
 		return errors.New("start: the thread has a stack already")

@@ -34,12 +34,21 @@ type Options struct {
 	Workers int                // rewrite and compile with so many goroutines; 0 is 1
 	Pass    instrument.Options // how modules are rewritten
 
+	// Check is asked about a module that is to be rewritten and compiled; nil
+	// refuses none.
+	Check Checker
+
 	// Interpret says how frames go on that were taken apart.
 	Interpret Interpret
 
 	// Interpreter runs modules on wazero's interpreter, to tell faults of its
 	// compiler from ours.
 	Interpreter bool
+}
+
+// A Checker looks at a valid module and may refuse it.
+type Checker interface {
+	Check(*wasm.Module) error
 }
 
 // An Engine compiles modules with wazero.
@@ -192,6 +201,9 @@ func (e *Engine) rewrite(b []byte, key string) (*instrument.Program, []byte, err
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := e.check(p); err != nil {
+		return nil, nil, err
+	}
 	hot, err := p.Hot()
 	if err != nil {
 		return nil, nil, err
@@ -201,6 +213,14 @@ func (e *Engine) rewrite(b []byte, key string) (*instrument.Program, []byte, err
 		c.put(key, hot)
 	}
 	return p, hot, nil
+}
+
+// check asks who made the engine whether a program is to be compiled.
+func (e *Engine) check(p *instrument.Program) error {
+	if e.opts.Check == nil {
+		return nil
+	}
+	return e.opts.Check.Check(p.Module())
 }
 
 // code compiles a rewritten module. To wazero it is an error if an entry of the

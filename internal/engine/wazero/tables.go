@@ -9,9 +9,6 @@ import (
 	"github.com/stasis-run/stasis/internal/instrument"
 )
 
-// maxTable is wazero's limit of a table's elements.
-const maxTable = 10_000_000
-
 // accessor calls a function that the hot form has for the host.
 func (t *Thread) accessor(name string, stack ...uint64) (uint64, error) {
 	if len(stack) == 0 {
@@ -84,7 +81,7 @@ func (t *Thread) checkTable(s *engine.Table) error {
 	m := t.module.program.Module()
 	typ, _ := m.TableType(s.Index)
 	n := uint64(len(s.Items))
-	if n < typ.Limits.Min || n > maxTable || typ.Limits.HasMax && n > typ.Limits.Max {
+	if n < typ.Limits.Min || n > instrument.MaxTableItems || typ.Limits.HasMax && n > typ.Limits.Max {
 		return fmt.Errorf("%d elements are outside its limits", n)
 	}
 	if instrument.IsException(typ.Elem) {

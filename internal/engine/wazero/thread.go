@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -346,7 +347,7 @@ func (s *siteInfo) location() engine.Location {
 
 // Start implements engine.Thread. A function that is an import becomes the
 // pending call.
-func (t *Thread) Start(fn uint32, args []uint64) error {
+func (t *Thread) Start(fn uint32, args []uint64, before ...uint32) error {
 	if len(t.stack.recs) > 0 || t.pending != nil {
 		return errors.New("start: the thread has a stack already")
 	}
@@ -356,13 +357,22 @@ func (t *Thread) Start(fn uint32, args []uint64) error {
 		}
 	}
 	if s := t.module.program.Module().Start; s != nil && t.starts {
-		return t.call(*s, nil)
+		before = append([]uint32{*s}, before...)
+	}
+	for _, b := range slices.Backward(before) {
+		if err := t.call(b, nil); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// call pushes the entry of a function.
+// call pushes the entry of a function. An import has none: it becomes the
+// pending call, and so must be the first to be called.
 func (t *Thread) call(fn uint32, args []uint64) error {
+	if t.pending != nil {
+		return fmt.Errorf("start: function %s is an import: nothing can be called before it", t.module.FuncName(t.pending.Import))
+	}
 	if int(fn) < t.module.program.NumImports() { // exported, or the start function
 		t.pending = &engine.Pending{Import: fn, Args: append([]uint64{}, args...)}
 		return nil

@@ -153,9 +153,9 @@ type fakeThread struct {
 	unwinds uint64
 }
 
-func (th *fakeThread) Start(uint32, []uint64) error { return nil }
-func (th *fakeThread) Interrupt()                   {}
-func (th *fakeThread) Clear()                       {}
+func (th *fakeThread) Start(uint32, []uint64, ...uint32) error { return nil }
+func (th *fakeThread) Interrupt()                              {}
+func (th *fakeThread) Clear()                                  {}
 
 func (th *fakeThread) Run(context.Context) engine.Event {
 	for {

@@ -1,0 +1,12 @@
+; Two factors of a product of two primes, by bits: a search that takes a while.
+(set-logic QF_BV)
+(set-option :produce-models true)
+(declare-const p (_ BitVec 32))
+(declare-const q (_ BitVec 32))
+(assert (= (bvmul p q) (_ bv1522605027 32)))
+(assert (bvult p #x00010000))
+(assert (bvult q #x00010000))
+(assert (bvult #x00000001 p))
+(assert (bvule p q))
+(check-sat)
+(get-value (p q))
