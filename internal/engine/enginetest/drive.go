@@ -3,6 +3,7 @@
 package enginetest
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -16,11 +17,13 @@ import (
 
 // A Plan says when a guest is stopped. The zero value never does.
 type Plan struct {
-	Every  int32      // unwind at every n-th safepoint; 0 is never
-	Random *rand.Rand // not nil: after each stop, draw when the next one comes, Every on average
-	Save   int        // at every n-th stop, save, drop the thread and go on with one made of the state; 0 is never
-	Calls  bool       // have imports unwind before they are made
-	Look   int        // interrupt the thread in every n-th call of an import; 0 is never
+	Every   int32               // unwind at every n-th safepoint; 0 is never
+	Random  *rand.Rand          // not nil: after each stop, draw when the next one comes, Every on average
+	Save    int                 // at every n-th stop, save, drop the thread and go on with one made of the state; 0 is never
+	Calls   bool                // have imports unwind before they are made
+	Saves   int                 // at most so many; 0 is any number
+	Stopped func(engine.Thread) // is shown the thread at each stop, if not nil
+	Look    int                 // interrupt the thread in every n-th call of an import; 0 is never
 }
 
 // Stops reports whether the plan stops anything.
@@ -142,7 +145,10 @@ func (d *Driver) Run(ctx context.Context, fn uint32, args []uint64) ([]uint64, *
 func (d *Driver) stopped(ctx context.Context) error {
 	d.stops++
 	d.thread.Clear()
-	if d.plan.Save > 0 && d.stops%d.plan.Save == 0 {
+	if d.plan.Stopped != nil {
+		d.plan.Stopped(d.thread)
+	}
+	if d.plan.Save > 0 && d.stops%d.plan.Save == 0 && (d.plan.Saves == 0 || d.saves < d.plan.Saves) {
 		if err := d.replace(ctx); err != nil {
 			return err
 		}
@@ -182,13 +188,24 @@ func (d *Driver) replace(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	copy(next.Memory().Bytes(), d.thread.Memory().Bytes())
+	copyMemory(next.Memory().Bytes(), d.thread.Memory().Bytes())
 	err = d.thread.Close()
 	d.thread = next
 	if d.saves++; d.saves%512 == 0 {
 		runtime.GC() // tests of looping guests run without a collector; none runs now
 	}
 	return err
+}
+
+// copyMemory copies what is not zero; to is all zeros and as long as from.
+// Pages that stay untouched cost nothing.
+func copyMemory(to, from []byte) {
+	var zero [4096]byte
+	for at := 0; at < len(from); at += len(zero) {
+		if p := from[at : at+len(zero)]; !bytes.Equal(p, zero[:]) {
+			copy(to[at:], p)
+		}
+	}
 }
 
 // Thread is the thread at the moment.

@@ -367,7 +367,7 @@ func (e *Engine) instantiateHost(ctx context.Context, b wazero.HostModuleBuilder
 	if err != nil {
 		return hostModule{}, err
 	}
-	i, err := e.runtime.InstantiateModule(ctx, c, wazero.NewModuleConfig().WithName(""))
+	i, err := e.runtime.InstantiateModule(ctx, c, moduleConfig)
 	if err != nil {
 		return hostModule{}, errors.Join(err, c.Close(ctx))
 	}

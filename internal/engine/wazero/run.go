@@ -200,7 +200,7 @@ func (t *Thread) instance(code wazero.CompiledModule) (api.Module, error) {
 	}
 	defer t.instantiating()()
 	ctx := experimental.WithImportResolver(t.ctx.Context, t.resolve)
-	i, err := t.module.engine.runtime.InstantiateModule(ctx, code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	i, err := t.module.engine.runtime.InstantiateModule(ctx, code, moduleConfig)
 	if err != nil {
 		return nil, fmt.Errorf("instantiate continuations: %w", err)
 	}

@@ -2,6 +2,7 @@ package wazero
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -162,7 +163,7 @@ func (t *Thread) instantiate(ctx context.Context) error {
 	defer t.instantiating()()
 	ictx := experimental.WithImportResolver(ctx, t.resolve)
 	ictx = experimental.WithMemoryAllocator(ictx, experimental.MemoryAllocatorFunc(t.allocate))
-	hot, err := t.module.engine.runtime.InstantiateModule(ictx, t.module.hot, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	hot, err := t.module.engine.runtime.InstantiateModule(ictx, t.module.hot, moduleConfig)
 	if err != nil {
 		return fmt.Errorf("instantiate: %w", err)
 	}
@@ -175,6 +176,11 @@ func (t *Thread) instantiate(ctx context.Context) error {
 	t.initShadows()
 	return nil
 }
+
+// moduleConfig has an instance neither a name nor WASI's start functions, nor
+// the random source that it would get otherwise and that takes longer to seed
+// than the rest of it to make.
+var moduleConfig = wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader)
 
 // reserve makes the memory that the instance will be given: the engine has no
 // way to be told that there is no room.
