@@ -13,9 +13,12 @@ type body struct {
 	byType map[valType][]int // locals that random code uses
 	stack  []valType
 	blocks []block
+	labels []int  // of visible
 	keep   int    // operands up to here belong to an instruction in the making
 	budget int    // instructions left; what is open is still closed without any
 	last   uint32 // the instruction written last
+	legacy bool   // exceptions are written in the legacy encoding
+	padded bool   // tries may delegate to the caller
 	trap   bool   // out of fuel, trap instead of return
 }
 
@@ -23,8 +26,11 @@ type body struct {
 type block struct {
 	op      uint32
 	in, out []valType
-	base    int  // height of the stack beneath
-	dead    bool // after a branch: the stack holds what is asked of it
+	base    int    // height of the stack beneath
+	dead    bool   // after a branch: the stack holds what is asked of it
+	hidden  bool   // random branches do not lead there
+	guard   *guard // of its block
+	padFor  int    // the try's block, plus one, that takes delegated exceptions here
 }
 
 // label returns the types that a branch to b takes.
@@ -58,9 +64,19 @@ func (g *gen) writeBody(i int) buf {
 		}
 	}
 	f.trap = g.src.chance(10)
+	f.padded = g.exceptions() && g.src.chance(15)
+	if f.padded {
+		f.openPad()
+	}
 	f.burn(1 + len(f.locals)/8)
+	if g.src.chance(60) { // there is something to stop in
+		f.loop(nil, nil, 4)
+	}
 	f.statements(1<<30, 4)
 	f.finish(0)
+	if f.padded {
+		f.closePad()
+	}
 	return f.seal()
 }
 
@@ -80,6 +96,7 @@ func (g *gen) newBody(i, size int) *body {
 		temps: map[valType]int{}, byType: map[valType][]int{},
 		blocks: []block{{op: opBlock, out: sig.out}},
 	}
+	f.legacy = !g.native && (g.cfg.Encoding == Legacy || g.cfg.Encoding == Mixed && i%2 == 0)
 	for _, t := range sig.in {
 		f.local(t)
 	}
@@ -137,16 +154,23 @@ func (f *body) temp(t valType) int {
 func (f *body) op(code uint32) {
 	f.budget--
 	f.last = code
+	if code != opCatch && code != opCatchAll {
+		f.mark(code)
+	}
+	if f.g.cfg.seen != nil {
+		f.g.cfg.seen[code]++
+	}
+	f.code.op(code)
+}
+
+// mark tells the host that an instruction runs, where Config.mark is set.
+func (f *body) mark(code uint32) {
 	if f.g.cfg.mark {
 		f.code.op(opI32Const)
 		f.code.s(int64(code))
 		f.code.op(opCall)
 		f.code.u(markIndex)
 	}
-	if f.g.cfg.seen != nil {
-		f.g.cfg.seen[code]++
-	}
-	f.code.op(code)
 }
 
 // opU writes an instruction with one index.
@@ -171,6 +195,20 @@ func (f *body) i64Const(x int64) {
 
 // cur is the innermost open block.
 func (f *body) cur() *block { return &f.blocks[len(f.blocks)-1] }
+
+// depth is the label of block i.
+func (f *body) depth(i int) int { return len(f.blocks) - 1 - i }
+
+// visible lists the labels that random branches may take.
+func (f *body) visible() []int {
+	f.labels = f.labels[:0]
+	for i := len(f.blocks) - 1; i >= 0; i-- {
+		if !f.blocks[i].hidden {
+			f.labels = append(f.labels, f.depth(i))
+		}
+	}
+	return f.labels
+}
 
 // height is how many operands of the innermost block are on the stack.
 func (f *body) height() int { return len(f.stack) - f.cur().base }
@@ -221,7 +259,7 @@ func (f *body) open(code uint32, in, out []valType) {
 	f.op(code)
 	f.blockType(in, out)
 	f.pop(len(in))
-	f.blocks = append(f.blocks, block{code, in, out, len(f.stack), false})
+	f.blocks = append(f.blocks, block{op: code, in: in, out: out, base: len(f.stack)})
 	f.push(in...)
 }
 

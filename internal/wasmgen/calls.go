@@ -132,7 +132,7 @@ func (f *body) callFor(t valType, d int) {
 // hostCall calls a function of the host.
 func (f *body) hostCall(d int) {
 	i := f.src.n(len(f.g.imports))
-	if f.g.imports[i] == "mark" {
+	if name := f.g.imports[i]; name == "mark" || name == "uncaught" {
 		i = hostIndex("log")
 	}
 	f.values(f.g.funcs[i].sig.in, d)

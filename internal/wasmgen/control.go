@@ -18,7 +18,7 @@ func (f *body) construct(d int) {
 	if f.src.chance(20) {
 		out = in
 	}
-	if len(f.blocks) > maxNesting {
+	if len(f.visible()) > maxNesting {
 		f.hold(d - 1)
 		return
 	}
@@ -28,6 +28,10 @@ func (f *body) construct(d int) {
 
 // nested writes a block, loop or if; its parameters are on the stack.
 func (f *body) nested(in, out []valType, d int) {
+	if f.g.exceptions() && f.src.chance(25) {
+		f.tryCatch(in, out, d)
+		return
+	}
 	switch f.src.pick(35, 30, 35) {
 	case 0:
 		f.open(opBlock, in, out)
@@ -124,9 +128,10 @@ func (f *body) sinkBeneath() {
 // anyLabel draws a branch's target. Going back for ever only burns fuel, so
 // loops are seldom.
 func (f *body) anyLabel() int {
-	l := f.src.n(len(f.blocks))
+	ls := f.visible()
+	l := one(f.src, ls)
 	if f.blockAt(l).op == opLoop && f.src.chance(70) {
-		l = f.src.n(len(f.blocks))
+		l = one(f.src, ls)
 	}
 	return l
 }
@@ -180,8 +185,12 @@ func (f *body) branchOnRef(d int) {
 // leave writes a branch after which code is dead. It spares the outermost
 // blocks, of whose rest nothing would run.
 func (f *body) leave(d int) {
-	if len(f.blocks) < 3 && !f.src.chance(10) {
+	if len(f.visible()) < 3 && !f.src.chance(10) {
 		f.hold(d)
+		return
+	}
+	if f.g.exceptions() && f.src.chance(f.throwing()) {
+		f.throw(d)
 		return
 	}
 	switch f.src.pick(35, 30, 15, 15, 1) {
@@ -210,7 +219,7 @@ func (f *body) leave(d int) {
 func (f *body) branchTable(d int) {
 	ts := f.blockAt(f.anyLabel()).label()
 	var labels []int
-	for l := range f.blocks {
+	for _, l := range f.visible() {
 		if sameTypes(f.blockAt(l).label(), ts) {
 			labels = append(labels, l)
 		}

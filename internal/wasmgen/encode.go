@@ -15,6 +15,7 @@ const (
 	secCode      = 10
 	secData      = 11
 	secDataCount = 12
+	secTag       = 13
 )
 
 // header begins a module.
@@ -126,8 +127,18 @@ func (g *gen) encode() []byte {
 	}
 	out.section(secTable, len(g.tables), tables)
 	if g.memory {
-		out.section(secMemory, 1, buf{1, byte(g.minPages), byte(g.maxPages)})
+		flags := byte(1)
+		if g.shared {
+			flags = 3
+		}
+		out.section(secMemory, 1, buf{flags, byte(g.minPages), byte(g.maxPages)})
 	}
+	var tags buf
+	for _, t := range g.tagTypes {
+		tags.byte(0)
+		tags.u(uint64(t))
+	}
+	out.section(secTag, len(g.tagTypes), tags)
 	out.section(secGlobal, len(g.globals), g.encodeGlobals())
 	out.section(secExport, len(g.exports), g.encodeExports())
 	if g.start >= 0 {

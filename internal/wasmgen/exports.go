@@ -17,19 +17,26 @@ func (g *gen) writeExports() {
 			g.wrap(fmt.Sprintf("f%d", n), i)
 		}
 	}
+	if g.start >= 0 && g.teller() {
+		g.start = g.tell(g.start)
+	}
 	g.addDump()
 	for i, t := range g.tables {
 		g.addNullProbe(i)
-		if t.elem.kind() != externref {
+		if t.elem != externref && t.elem != exnref {
 			g.addProbe(i)
 		}
-		g.exports = append(g.exports, export{fmt.Sprintf("t%d", i), kindTable, i})
+		if t.elem != exnref {
+			g.exports = append(g.exports, export{fmt.Sprintf("t%d", i), kindTable, i})
+		}
 	}
 	if g.memory {
 		g.exports = append(g.exports, export{"mem", kindMemory, 0})
 	}
-	for i := range g.globals {
-		g.exports = append(g.exports, export{fmt.Sprintf("g%d", i), kindGlobal, i})
+	for i, v := range g.globals {
+		if v.typ != exnref {
+			g.exports = append(g.exports, export{fmt.Sprintf("g%d", i), kindGlobal, i})
+		}
 	}
 }
 
@@ -51,6 +58,14 @@ func (g *gen) exported(name string, sig funcType) *body {
 // close ends a function that exported opened.
 func (g *gen) close(f *body) { g.funcs[f.self].code = f.seal() }
 
+// closeThrowing ends one out of which exceptions may come.
+func (g *gen) closeThrowing(f *body) {
+	g.close(f)
+	if g.teller() {
+		g.exports[len(g.exports)-1].index = g.tell(f.self)
+	}
+}
+
 // refuel fills the tank.
 func (f *body) refuel() {
 	f.i32Const(int32(f.g.cfg.Fuel))
@@ -65,12 +80,12 @@ func (g *gen) wrap(name string, i int) {
 	inner := g.funcs[i].sig
 	var sig funcType
 	for _, t := range inner.in {
-		if !t.typedRef() {
+		if !t.private() {
 			sig.in = append(sig.in, t)
 		}
 	}
 	for _, t := range inner.out {
-		if t.typedRef() {
+		if t.private() {
 			t = i32
 		}
 		sig.out = append(sig.out, t)
@@ -79,7 +94,7 @@ func (g *gen) wrap(name string, i int) {
 	f.refuel()
 	at := 0
 	for _, t := range inner.in {
-		if t.typedRef() {
+		if t.private() {
 			f.zero(t)
 			continue
 		}
@@ -90,7 +105,7 @@ func (g *gen) wrap(name string, i int) {
 	if !sameTypes(inner.out, sig.out) {
 		f.hideTyped(inner.out)
 	}
-	g.close(f)
+	g.closeThrowing(f)
 }
 
 // hideTyped replaces typed references among the results on the stack.
@@ -102,7 +117,7 @@ func (f *body) hideTyped(out []valType) {
 	}
 	for i, t := range out {
 		f.get(locals[i])
-		if t.typedRef() {
+		if t.private() {
 			f.apply(opRefIsNull, 1, i32)
 		}
 	}
@@ -148,5 +163,5 @@ func (g *gen) addProbe(table int) {
 	}
 	f.pop(1)
 	f.push(i32)
-	g.close(f)
+	g.closeThrowing(f)
 }

@@ -133,6 +133,10 @@ func (f *body) instruction(o *op, d int) {
 			f.address(d)
 			continue
 		}
+		if i == 0 && o.imm == immAtomic {
+			f.alignedAddress(o.n, d)
+			continue
+		}
 		if o.traits&trunc != 0 && f.src.chance(90) {
 			f.inRange(t, d)
 			continue
@@ -161,6 +165,13 @@ func (f *body) plain(o *op) {
 		if o.imm == immMemLane {
 			f.code.byte(byte(f.src.n(16 >> o.n)))
 		}
+	case immAtomic:
+		f.code.u(uint64(o.n))
+		off := f.offset()
+		if f.src.chance(97) {
+			off &^= 1<<o.n - 1
+		}
+		f.code.u(off)
 	case immLane:
 		f.code.byte(byte(f.src.n(int(o.n))))
 	case immShuffle:
@@ -181,6 +192,16 @@ func (f *body) address(d int) {
 	if f.src.chance(98) {
 		f.mask(one(f.src, []int32{0xff, 0xfff, 0x7fff, 0xfffc}))
 	}
+}
+
+// alignedAddress leaves an address of a multiple of 1<<log2, nearly always.
+func (f *body) alignedAddress(log2 byte, d int) {
+	f.value(i32, d)
+	m := one(f.src, []int32{0xff, 0xfff, 0x7fff})
+	if f.src.chance(98) {
+		m &^= 1<<log2 - 1
+	}
+	f.mask(m)
 }
 
 // offset draws the static offset of a memory access.
@@ -295,7 +316,7 @@ func (f *body) computeRef(t valType, d int) {
 
 // choose leaves one of two values.
 func (f *body) choose(t valType, d int) {
-	if t.typedRef() { // wazero 1.12 misreads such a select (TestWazeroFaults)
+	if t.private() { // wazero 1.12 misreads or refuses such a select (TestWazeroFaults)
 		f.value(t, d)
 		return
 	}

@@ -1,6 +1,9 @@
 package wasmgen
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
 // A HostFunc is a function that modules import from "env".
 type HostFunc struct {
@@ -32,7 +35,8 @@ var hostFuncs = []HostFunc{
 		d := math.Float64frombits(s[0]) - math.Float64frombits(s[1])
 		s[0] = canonical64(math.Float64bits(d))
 	}},
-	{"mark", "i", "", func(h *Host, s []uint64) { h.marks[uint32(s[0])]++ }}, // with Config.mark only
+	{"uncaught", "i", "", func(h *Host, s []uint64) { h.log('u', uint64(uint32(s[0]))) }}, // not for random code
+	{"mark", "i", "", func(h *Host, s []uint64) { h.marks[uint32(s[0])]++ }},              // with Config.mark only
 }
 
 // markIndex is the import of mark, where it is there.
@@ -106,4 +110,34 @@ func canonical64(bits uint64) uint64 {
 		return 0x7ff8000000000000
 	}
 	return bits
+}
+
+// Uncaught takes down an exception that left an export as modules in the
+// encoding Reference do themselves. kinds has a letter for each value; n is a
+// reference that does not cross to the host, whose word is 0 if it is null.
+func (h *Host) Uncaught(tag uint32, kinds string, words []uint64) {
+	h.log('u', uint64(tag))
+	for _, k := range kinds {
+		w := words[0]
+		words = words[1:]
+		switch k {
+		case 'i':
+			h.log('i', uint64(uint32(w)))
+		case 'j', 'x':
+			h.log(byte(k), w)
+		case 'f':
+			h.log('f', canonical32(w))
+		case 'd':
+			h.log('d', canonical64(w))
+		case 'v':
+			h.log('j', w^bits.RotateLeft64(words[0], 13))
+			words = words[1:]
+		default:
+			null := uint64(0)
+			if w == 0 {
+				null = 1
+			}
+			h.log('j', null)
+		}
+	}
 }

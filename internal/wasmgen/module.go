@@ -15,14 +15,21 @@ type gen struct {
 	leaves  []int // functions that return a number that is theirs alone
 	bodies  []int // functions that writeBodies fills in
 	start   int   // -1 is none
+	planned int   // functions that references may point to: those of writeExports come later
 
 	tables  []table
 	globals []global
+
+	native   bool        // exnref is a type like others, for try_table only
+	tags     [][]valType // what their exceptions carry
+	tagTypes []uint32    // as written
+
 	elems   []elem
 	data    []data
 	exports []export
 
 	memory             bool
+	atomics, shared    bool
 	minPages, maxPages int
 
 	producers map[valType][]*op // rows of opTable by result; 0 is without
@@ -77,6 +84,8 @@ func (g *gen) plan() {
 	g.start = -1
 	g.planImports()
 	g.planTypes()
+	g.native = g.cfg.Without&(Exceptions|ExnRefs) == 0 && g.src.chance(35)
+	g.planTags()
 	g.planFuncs()
 	g.planMemory()
 	g.planTables()
@@ -146,6 +155,9 @@ func (g *gen) plainType() valType {
 
 // anyType draws a type.
 func (g *gen) anyType() valType {
+	if g.native && g.src.chance(8) {
+		return exnref
+	}
 	switch g.src.pick(76, 7, 7, 5, 5) {
 	case 1:
 		return funcref
@@ -201,12 +213,15 @@ func (g *gen) planFuncs() {
 		g.start = g.addFunc(funcType{})
 		g.bodies = append(g.bodies, g.start)
 	}
+	g.planned = len(g.funcs)
 }
 
 func (g *gen) planMemory() {
 	g.memory = !g.src.chance(3)
 	g.minPages = 1 + g.src.n(2)
 	g.maxPages = g.minPages + g.src.n(4)
+	g.atomics = g.cfg.Without&Atomics == 0 && g.src.chance(30)
+	g.shared = g.atomics && g.src.chance(50)
 }
 
 // Tables. The first is for indirect calls and changes little; the others are
@@ -215,7 +230,6 @@ const (
 	tableCalls = iota
 	tableFuncs
 	tableExterns
-	tableTyped // (ref null $t); not always there
 
 	tableSize = 16 // of each, at first
 )
@@ -224,6 +238,9 @@ func (g *gen) planTables() {
 	g.tables = []table{{funcref, tableSize, 20}, {funcref, tableSize, 24}, {externref, tableSize, 24}}
 	if g.cfg.Without&TypedRefs == 0 && g.src.chance(50) {
 		g.tables = append(g.tables, table{nullRefTo(g.targets[0]), tableSize, 24})
+	}
+	if g.native {
+		g.tables = append(g.tables, table{exnref, tableSize, 24})
 	}
 }
 
@@ -288,7 +305,7 @@ func (g *gen) anyRefFunc() int {
 // funcOf draws a defined function of type t. There is one for each of g.targets.
 func (g *gen) funcOf(t uint32) int {
 	var fs []int
-	for i := len(g.imports); i < len(g.funcs); i++ {
+	for i := len(g.imports); i < g.planned; i++ {
 		if g.funcs[i].typ == t {
 			fs = append(fs, i)
 		}
@@ -322,6 +339,9 @@ func (g *gen) anyElem() elem {
 		e.table = tableCalls
 	case e.flags&4 != 0:
 		e.table = tableFuncs + g.src.n(len(g.tables)-tableFuncs)
+		if g.tables[e.table].elem == exnref { // wazero 1.12 refuses such segments
+			e.table = tableFuncs
+		}
 		e.typ = g.tables[e.table].elem
 	}
 	for range g.src.n(6) {
@@ -374,17 +394,20 @@ func (g *gen) planOps() {
 	if g.cfg.Without&SIMD == 0 {
 		which |= 2
 	}
+	if g.memory && g.atomics {
+		which |= 4
+	}
 	g.producers = producers[which]
 }
 
 // producers are the rows of opTable by result: with memory (1), with
-// vectors (2).
-var producers = func() (p [4]map[valType][]*op) {
+// vectors (2), with atomics (4).
+var producers = func() (p [8]map[valType][]*op) {
 	for which := range p {
 		m := map[valType][]*op{}
 		for _, o := range opTable {
 			mem := o.imm == immMem || o.imm == immMemLane
-			if mem && which&1 == 0 || o.code >= simd && which&2 == 0 {
+			if mem && which&1 == 0 || o.code>>16 == simd>>16 && which&2 == 0 || o.imm == immAtomic && which&4 == 0 {
 				continue
 			}
 			m[o.out] = append(m[o.out], o)

@@ -1,5 +1,7 @@
 package wasmgen
 
+import "slices"
+
 // Codes of instructions that the generator treats one by one. A prefixed one
 // is prefix<<16 | code.
 const (
@@ -10,6 +12,14 @@ const (
 	opIf                 = 0x04
 	opElse               = 0x05
 	opEnd                = 0x0b
+	opTry                = 0x06
+	opCatch              = 0x07
+	opThrow              = 0x08
+	opRethrow            = 0x09
+	opThrowRef           = 0x0a
+	opDelegate           = 0x18
+	opCatchAll           = 0x19
+	opTryTable           = 0x1f
 	opBr                 = 0x0c
 	opBrIf               = 0x0d
 	opBrTable            = 0x0e
@@ -79,7 +89,9 @@ const (
 
 	simd            = 0xfd << 16
 	opV128Const     = simd | 12
+	opI64x2Splat    = simd | 18
 	opI64x2Extract  = simd | 29
+	opI64x2Replace  = simd | 30
 	opF32x4Eq       = simd | 65
 	opF64x2Eq       = simd | 71
 	opV128Not       = simd | 77
@@ -96,7 +108,8 @@ var controlOps = []uint32{
 	opI32Const, opI64Const, opF32Const, opF64Const, opV128Const, opRefNull, opRefIsNull,
 	opRefFunc, opRefAsNonNull, opBrOnNull, opBrOnNonNull, opMemoryInit, opDataDrop,
 	opMemoryCopy, opMemoryFill, opTableInit, opElemDrop, opTableCopy, opTableGrow,
-	opTableSize, opTableFill,
+	opTableSize, opTableFill, opTry, opCatch, opThrow, opRethrow, opThrowRef, opDelegate,
+	opCatchAll, opTryTable, opFence,
 }
 
 // An immKind says what follows an instruction's code.
@@ -108,6 +121,7 @@ const (
 	immMemLane         // memarg, lane of 16>>n
 	immLane            // lane; n is how many there are
 	immShuffle         // 16 lanes of 32
+	immAtomic          // memarg, aligned; n is the log2 of the width
 )
 
 // A trait is what the generator has to mind about an instruction.
@@ -137,7 +151,7 @@ type op struct {
 // opTable is all of them, from rows and simdRows.
 var opTable = func() []*op {
 	var t []*op
-	for _, r := range append(rows, simdRows...) {
+	for _, r := range slices.Concat(rows, simdRows, atomicRows) {
 		for c := r.from; c <= r.to; c++ {
 			o := &op{code: c, imm: r.imm, n: r.n, traits: r.traits}
 			half := 0

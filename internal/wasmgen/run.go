@@ -2,8 +2,8 @@ package wasmgen
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 )
@@ -34,8 +34,11 @@ type Trace struct {
 	Host  *Host
 
 	MemorySize int
-	Memory     [sha256.Size]byte // hash
+	Memory     uint64 // hash, good in this process
 }
+
+// memorySeed is of the hashes of memories.
+var memorySeed = maphash.MakeSeed()
 
 // A CallTrace is one call of an export.
 type CallTrace struct {
@@ -46,8 +49,13 @@ type CallTrace struct {
 	LogLen  int      // of the host's log after the call
 }
 
-// probed is how many entries of a table are probed: more than it can have.
-const probed = 26
+// A table has up to tableMax entries, and is asked for the null-ness of
+// asked, and called at probed of them, which the seed chooses.
+const (
+	tableMax = 26 // one beyond
+	asked    = 5
+	probed   = 4
+)
 
 // Execute runs all exports of a module, with arguments that depend on nothing
 // but seed, and returns what it saw.
@@ -62,14 +70,14 @@ func Execute(ctx context.Context, e Engine, wasm []byte, seed uint64) *Trace {
 	x := &execution{inst, t, &source{state: seed, endless: true}}
 	names := exportedFuncs(wasm)
 	for range 2 {
-		x.callAll(ctx, names, "f", 1)
+		x.callAll(ctx, names, "f", 0)
 	}
-	x.callAll(ctx, names, "dump", 1)
-	x.callAll(ctx, names, "null", probed)
+	x.callAll(ctx, names, "dump", 0)
+	x.callAll(ctx, names, "null", asked)
 	x.callAll(ctx, names, "probe", probed)
-	x.callAll(ctx, names, "dump", 1)
+	x.callAll(ctx, names, "dump", 0)
 	mem := inst.Memory()
-	t.MemorySize, t.Memory = len(mem), sha256.Sum256(mem)
+	t.MemorySize, t.Memory = len(mem), maphash.Bytes(memorySeed, mem)
 	return t
 }
 
@@ -80,19 +88,18 @@ type execution struct {
 	src   *source
 }
 
-// callAll calls each export whose name begins so: n times, with 0, 1, … if n
-// is not 1.
+// callAll calls each export whose name begins so: once, or if n is not 0 for n
+// entries of its table.
 func (x *execution) callAll(ctx context.Context, names []string, prefix string, n int) {
 	for _, name := range names {
 		if !strings.HasPrefix(name, prefix) {
 			continue
 		}
-		for i := range n {
-			args := x.args(name)
-			if n > 1 {
-				args = []uint64{uint64(i)}
-			}
-			x.call(ctx, name, args)
+		if n == 0 {
+			x.call(ctx, name, x.args(name))
+		}
+		for range n {
+			x.call(ctx, name, []uint64{uint64(x.src.n(tableMax))})
 		}
 	}
 }
@@ -176,8 +183,11 @@ func canonicalResults(name string, res []uint64) []uint64 {
 var traps = []string{
 	"out of bounds memory access", "invalid table access", "indirect call type mismatch",
 	"integer divide by zero", "integer overflow", "invalid conversion to integer",
-	"unreachable", "null reference", "stack overflow",
+	"unreachable", "null reference", "stack overflow", "unaligned atomic", Uncaught,
 }
+
+// Uncaught is the text of an exception that leaves an export.
+const Uncaught = "uncaught exception"
 
 // trapText is the text of a failure without what depends on the engine.
 func trapText(err error) string {
@@ -221,7 +231,7 @@ func (a *Trace) Diff(b *Trace) string {
 	case a.MemorySize != b.MemorySize:
 		return fmt.Sprintf("memory size: %d, %d", a.MemorySize, b.MemorySize)
 	case a.Memory != b.Memory:
-		return fmt.Sprintf("memory: %x, %x", a.Memory[:4], b.Memory[:4])
+		return fmt.Sprintf("memory: hash %x, %x", a.Memory, b.Memory)
 	}
 	return ""
 }

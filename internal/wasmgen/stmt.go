@@ -22,7 +22,11 @@ func (f *body) statement(d int) {
 		f.op(opNop)
 		return
 	}
-	switch f.src.pick(2, 14, 12, 8, 12, 10, 14, 8, 6, 6, 6, 4) {
+	if f.g.native && f.src.chance(6) && len(f.visible()) < maxNesting {
+		f.catchRaw(d)
+		return
+	}
+	switch f.src.pick(2, 12, 10, 8, 11, 9, 18, 14, 6, 6, 6, 4) {
 	case 0:
 		f.op(opNop)
 	case 1:
@@ -85,6 +89,11 @@ func (f *body) assignGlobal(d int) {
 
 // effect writes an instruction without a result: a store, if there is a memory.
 func (f *body) effect(d int) {
+	if f.g.atomics && f.src.chance(3) {
+		f.op(opFence)
+		f.code.byte(0)
+		return
+	}
 	if ops := f.g.producers[0]; len(ops) > 0 {
 		f.instruction(one(f.src, ops), d)
 		return
@@ -97,8 +106,8 @@ func (f *body) pull(d int) {
 	for range 8 {
 		o := one(f.src, opTable)
 		n := len(o.in)
-		risky := o.imm == immMem || o.imm == immMemLane || o.traits&^(nan32|nan64) != 0
-		if risky || o.code >= simd && f.g.cfg.Without&SIMD != 0 || n > f.free() || !sameTypes(f.stack[len(f.stack)-n:], o.in) {
+		risky := o.imm == immMem || o.imm == immMemLane || o.imm == immAtomic || o.traits&^(nan32|nan64) != 0
+		if risky || o.code>>16 == simd>>16 && f.g.cfg.Without&SIMD != 0 || n > f.free() || !sameTypes(f.stack[len(f.stack)-n:], o.in) {
 			continue
 		}
 		f.plain(o)

@@ -12,6 +12,7 @@ const (
 	v128      valType = 0x7b
 	funcref   valType = 0x70
 	externref valType = 0x6f
+	exnref    valType = 0x69
 
 	refNull valType = 0x63 // (ref null $t)
 	refTo   valType = 0x64 // (ref $t)
@@ -43,7 +44,10 @@ func parseTypes(s string) []valType {
 func (t valType) kind() valType  { return t & 0xff }
 func (t valType) target() uint32 { return uint32(t >> 8) }
 func (t valType) typedRef() bool { return t.kind() == refNull || t.kind() == refTo }
-func (t valType) ref() bool      { return t == funcref || t == externref || t.typedRef() }
+func (t valType) ref() bool      { return t == funcref || t == externref || t == exnref || t.typedRef() }
+
+// private reports whether values of t do not cross to the host.
+func (t valType) private() bool  { return t.typedRef() || t == exnref }
 func (t valType) nullable() bool { return t.kind() != refTo }
 func nullRefTo(n uint32) valType { return refNull | valType(n)<<8 }
 func ref(n uint32) valType       { return refTo | valType(n)<<8 }

@@ -37,6 +37,9 @@ const (
 	TailCalls
 	TypedRefs     // call_ref, br_on_null, …, and types (ref null? $t)
 	ExtendedConst // arithmetic in constant expressions
+	Exceptions    // throw, and what catches
+	ExnRefs       // exnref as the type of locals, globals, tables, parameters
+	Atomics       // atomic instructions, and shared memory
 )
 
 // Config sets up Generate. The zero value works.
@@ -45,7 +48,9 @@ type Config struct {
 	Size    int     // instructions of a function, about; 0 is 60. One in 50 functions is 40 times as large.
 	Funcs   int     // generated functions, at most; 0 is 6
 	Without Feature // families that are left out
-	RawNaN  bool    // let the bits of NaNs show
+
+	Encoding Encoding // of exceptions
+	RawNaN   bool     // let the bits of NaNs show
 
 	mark bool // call env.mark before each instruction with its code
 	seen map[uint32]int
@@ -75,6 +80,22 @@ func Generate(entropy []byte, cfg Config) []byte {
 // GenerateSeed makes the module of a seed.
 func GenerateSeed(seed uint64, cfg Config) []byte {
 	return generate(&source{state: seed, endless: true}, cfg.withDefaults())
+}
+
+// A Choices is what made a module, one number a choice. It makes the same
+// program in any encoding; what is missing of it reads as zeros.
+type Choices []uint32
+
+// NoteSeed returns the choices of a seed.
+func NoteSeed(seed uint64, cfg Config) Choices {
+	src := &source{state: seed, endless: true, note: true}
+	generate(src, cfg.withDefaults())
+	return src.noted
+}
+
+// GenerateChoices makes the module of choices.
+func GenerateChoices(c Choices, cfg Config) []byte {
+	return generate(&source{replayed: true, choices: c}, cfg.withDefaults())
 }
 
 // generate plans a module, writes its bodies and encodes it.
