@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/enginetest"
@@ -26,9 +27,18 @@ type Engine struct {
 	Seed   uint64 // of a random plan, if not 0
 	Limits engine.Limits
 
+	// Stops, if not nil, takes in how often the modules were stopped.
+	Stops *Stops
+
 	// Shared is used for all modules, if not nil, and Pass is not: a new engine
 	// for each module takes as long as a small module itself.
 	Shared *wazero.Engine
+}
+
+// Stops says how often a module was stopped.
+type Stops struct {
+	All, Saves int
+	Own        int // in functions of random code, not in what looks at the state afterwards
 }
 
 // Instantiate implements wasmgen.Engine.
@@ -72,7 +82,7 @@ func (e *Engine) instantiate(ctx context.Context, w *wazero.Engine, b []byte, h 
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	i := &instance{module: m, driver: d, exported: exportsMemory(b)}
+	i := &instance{module: m, driver: d, exported: exportsMemory(b), stops: e.Stops}
 	if _, trap, err := d.Run(ctx, engine.ModuleStart, nil); trap != nil || err != nil {
 		i.Close()
 		if err != nil {
@@ -93,6 +103,7 @@ type instance struct {
 	module   engine.Module
 	driver   *enginetest.Driver
 	exported bool // the memory
+	stops    *Stops
 }
 
 func (i *instance) Call(ctx context.Context, fn string, args []uint64) ([]uint64, error) {
@@ -100,7 +111,11 @@ func (i *instance) Call(ctx context.Context, fn string, args []uint64) ([]uint64
 	if !ok {
 		return nil, fmt.Errorf("no function %q", fn)
 	}
+	before, _ := i.driver.Stops()
 	results, trap, err := i.driver.Run(ctx, n, args)
+	if after, _ := i.driver.Stops(); i.stops != nil && strings.HasPrefix(fn, "f") {
+		i.stops.Own += after - before
+	}
 	if trap != nil && err == nil {
 		err = trap
 	}
@@ -115,6 +130,11 @@ func (i *instance) Memory() []byte {
 }
 
 func (i *instance) Close() error {
+	if i.stops != nil {
+		n, m := i.driver.Stops()
+		i.stops.All += n
+		i.stops.Saves += m
+	}
 	err := errors.Join(i.driver.Close(), i.module.Close())
 	if i.engine != nil {
 		err = errors.Join(err, i.engine.Close())

@@ -22,9 +22,10 @@ import (
 )
 
 var (
-	modules = flag.Int("modules", 150, "how many random modules to compare")
-	first   = flag.Uint64("first", 1, "seed of the first module")
-	keep    = flag.String("keep", "", "directory for modules that differ; without it they are not kept")
+	modules  = flag.Int("modules", 1000, "how many random modules to compare")
+	first    = flag.Uint64("first", 1, "seed of the first module")
+	compiled = flag.Uint64("compiled", 24, "one in how many modules runs on wazero's compiler; the others run on its interpreter")
+	keep     = flag.String("keep", "", "directory for modules that differ; without it they are not kept")
 )
 
 // limits are small enough that runaway recursion ends soon. Generated modules
@@ -39,6 +40,7 @@ var (
 
 // A way is how a module is run through the pass.
 type way struct {
+	name   string
 	pass   instrument.Options
 	interp wazero.Interpret
 	plan   enginetest.Plan
@@ -46,89 +48,182 @@ type way struct {
 }
 
 // ways has that in which programs really run first: stops are asked for from
-// outside of the guest, here in a call of the host. The others are stopped at
-// counted safepoints.
+// outside of the guest, here in calls of the host. The others are stopped at
+// counted safepoints. A program is saved a few times only, but not always at
+// the same stops.
 var ways = []way{
-	{plan: enginetest.Plan{Look: 3, Save: 2}},
-	{pass: counted, interp: wazero.InterpretNone, plan: enginetest.Plan{Every: 1, Calls: true}},
-	{pass: hops, interp: wazero.InterpretAlways, plan: enginetest.Plan{Every: 1, Calls: true, Save: 7}},
-	{pass: counted, interp: wazero.InterpretBriefly, plan: enginetest.Plan{Every: 5, Save: 2}, rand: true},
-	{pass: hops, interp: wazero.InterpretNone, plan: enginetest.Plan{Every: 13, Save: 1}, rand: true},
+	{name: "as programs run", plan: enginetest.Plan{Look: 1, Save: 3, Saves: 3}},
+	{name: "continuations compiled", pass: counted, interp: wazero.InterpretNone, plan: enginetest.Plan{Every: 1, Calls: true}},
+	{name: "frames interpreted", pass: hops, interp: wazero.InterpretAlways, plan: enginetest.Plan{Every: 1, Calls: true, Save: 7, Saves: 4}},
+	{name: "one after the other", pass: counted, interp: wazero.InterpretBriefly, plan: enginetest.Plan{Every: 2, Save: 3, Saves: 4}, rand: true},
+	{name: "hops compiled", pass: hops, interp: wazero.InterpretNone, plan: enginetest.Plan{Every: 3, Calls: true, Save: 2, Saves: 4}, rand: true},
 }
 
-// A comparer compares modules. Its engines are used for all of them.
+// A comparer compares modules. What it runs them on is used for all of them.
+// While it lives Go's collector runs between two modules only: see plain.Engine.
 type comparer struct {
+	t       testing.TB
 	engines map[wazero.Options]*wazero.Engine
-	interp  bool // of wazero
+	plain   [2]*plain.Runtime // compiler, interpreter
+	without wasmgen.Feature   // what the pass does not take
+	cover   *coverage         // may be nil
+	runs    int
 }
 
-func newComparer(ctx context.Context, t testing.TB, interp bool) *comparer {
-	c := &comparer{map[wazero.Options]*wazero.Engine{}, interp}
-	for _, w := range ways {
-		o := wazero.Options{Pass: w.pass, Interpret: w.interp, Interpreter: interp}
-		if c.engines[o] != nil {
-			continue
-		}
-		e, err := wazero.New(ctx, o)
+func newComparer(ctx context.Context, t testing.TB) *comparer {
+	old := debug.SetGCPercent(-1)
+	t.Cleanup(func() { debug.SetGCPercent(old) })
+	c := &comparer{t: t, engines: map[wazero.Options]*wazero.Engine{}}
+	for i := range c.plain {
+		r, err := plain.NewRuntime(ctx, i == 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := e.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		c.engines[o] = e
+		t.Cleanup(func() { closed(t, r.Close()) })
+		c.plain[i] = r
 	}
+	c.without = c.unsupported(ctx)
 	return c
 }
 
-// compare runs a module plain and in one of the ways with counted stops, by
-// turns, and every second one as programs really run, too. It returns the
-// first difference.
-func (c *comparer) compare(ctx context.Context, wasm []byte, seed uint64) string {
-	want := wasmgen.Execute(ctx, plain.Engine{Interpreter: c.interp}, wasm, seed)
+func closed(t testing.TB, err error) {
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// engine is the one for a way, on wazero's compiler or interpreter.
+func (c *comparer) engine(ctx context.Context, w way, interpreter bool) *wazero.Engine {
+	o := wazero.Options{Pass: w.pass, Interpret: w.interp, Interpreter: interpreter}
+	if c.engines[o] == nil {
+		e, err := wazero.New(ctx, o)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.t.Cleanup(func() { closed(c.t, e.Close()) })
+		c.engines[o] = e
+	}
+	return c.engines[o]
+}
+
+// collectEvery is after how many modules the collector runs.
+const collectEvery = 40
+
+// collect runs the collector now and then. Nothing else runs.
+func (c *comparer) collect() {
+	if c.runs++; c.runs%collectEvery == 0 {
+		runtime.GC()
+	}
+}
+
+// A program is one module in all its encodings.
+type program func(wasmgen.Encoding) []byte
+
+// A run says how a program is compared.
+type run struct {
+	seed     uint64
+	way      way
+	encoding wasmgen.Encoding
+	compiler bool // wazero's, for the rewritten one
+}
+
+// runOf is that of a seed: all combinations by turns.
+func runOf(seed uint64) run {
+	n := seed
+	r := run{seed: seed, way: ways[n%uint64(len(ways))]}
+	n /= uint64(len(ways))
+	r.encoding = wasmgen.TryTable + wasmgen.Encoding(n%3)
+	r.compiler = n/3%*compiled == 0
+	return r
+}
+
+func (r run) String() string {
+	return fmt.Sprintf("%s, encoding %d, compiler %v", r.way.name, r.encoding, r.compiler)
+}
+
+// compare runs a program plain on wazero's interpreter, which needs no
+// compiling and shares no code with anything here, and through the pass. It
+// returns the first difference.
+func (c *comparer) compare(ctx context.Context, p program, r run) string {
+	c.collect()
+	want := wasmgen.Execute(ctx, c.plain[1], p(wasmgen.Reference), r.seed)
 	if want.Refused() {
 		return "plain: " + want.Start
 	}
-	n := len(ways) - 1
-	for i, w := range ways {
-		if i == 0 && seed/uint64(n)%2 != 0 || i > 0 && seed%uint64(n) != uint64(i-1) {
-			continue
-		}
-		e := &Engine{Plan: w.plan, Limits: limits, Shared: c.engines[wazero.Options{Pass: w.pass, Interpret: w.interp, Interpreter: c.interp}]}
-		if w.rand {
-			e.Seed = seed | 1<<63
-		}
-		if d := want.Diff(wasmgen.Execute(ctx, e, wasm, seed)); d != "" {
-			return fmt.Sprintf("%+v %+v, interpret %d: plain, rewritten: %s", w.pass, w.plan, w.interp, d)
-		}
+	stops := &Stops{}
+	e := &Engine{Plan: r.way.plan, Limits: limits, Stops: stops, Shared: c.engine(ctx, r.way, !r.compiler)}
+	if r.way.rand {
+		e.Seed = r.seed | 1<<63
 	}
-	return ""
+	b := p(r.encoding)
+	if c.cover != nil && r.seed%sampled == 0 {
+		sm, err := mapSites(b)
+		if err != nil {
+			return err.Error()
+		}
+		e.Plan.Stopped = func(th engine.Thread) { c.cover.stop(c.t, sm, th) }
+	}
+	d := want.Diff(wasmgen.Execute(ctx, e, b, r.seed))
+	if c.cover != nil {
+		c.cover.run(r.way.name, want, stops)
+	}
+	if d != "" {
+		d = fmt.Sprintf("%v: plain, rewritten: %s", r, d)
+	}
+	return d
 }
 
 // blame says whose fault a difference is: wazero's, if its own compiler and
 // interpreter differ about the module, or if the interpreter finds no
 // difference between plain and rewritten.
-func (c *comparer) blame(ctx context.Context, t testing.TB, wasm []byte, seed uint64) (wazeros bool, why string) {
-	a := wasmgen.Execute(ctx, plain.Engine{}, wasm, seed)
-	b := wasmgen.Execute(ctx, plain.Engine{Interpreter: true}, wasm, seed)
-	if d := a.Diff(b); d != "" {
+func (c *comparer) blame(ctx context.Context, p program, r run) (wazeros bool, why string) {
+	c.cover = nil
+	b := p(wasmgen.Reference)
+	x := wasmgen.Execute(ctx, c.plain[0], b, r.seed)
+	if d := x.Diff(wasmgen.Execute(ctx, c.plain[1], b, r.seed)); d != "" {
 		return true, "wazero's compiler and interpreter differ: " + d
 	}
-	if newComparer(ctx, t, true).compare(ctx, wasm, seed) == "" {
-		return true, "on wazero's interpreter there is no difference"
+	if r.compiler {
+		r.compiler = false
+		if c.compare(ctx, p, r) == "" {
+			return true, "on wazero's interpreter there is no difference"
+		}
 	}
 	return false, "a fault of ours"
 }
 
-// shape has one module in eight large, the others small: many stops in many
+// shape has one module in 32 large, the others small: many stops in many
 // modules find more than many stops in few.
-func shape(seed uint64) wasmgen.Config {
-	if seed%8 == 0 {
-		return wasmgen.Config{}
+func (c *comparer) shape(seed uint64) wasmgen.Config {
+	if seed%32 == 31 {
+		return wasmgen.Config{Without: c.without}
 	}
-	return wasmgen.Config{Fuel: 60, Size: 30, Funcs: 3}
+	return wasmgen.Config{Fuel: 80, Size: 50, Funcs: 3, Without: c.without}
+}
+
+// seeded is the program of a seed.
+func (c *comparer) seeded(seed uint64) program {
+	cfg := c.shape(seed)
+	return func(e wasmgen.Encoding) []byte {
+		cfg.Encoding = e
+		return wasmgen.GenerateSeed(seed, cfg)
+	}
+}
+
+// shrink makes the program of a seed smaller as long as it differs.
+func (c *comparer) shrink(ctx context.Context, seed uint64, r run) program {
+	cfg := c.shape(seed)
+	chosen := func(ch wasmgen.Choices) program {
+		return func(e wasmgen.Encoding) []byte {
+			cfg.Encoding = e
+			return wasmgen.GenerateChoices(ch, cfg)
+		}
+	}
+	end := time.Now().Add(time.Minute)
+	small := wasmgen.ShrinkChoices(wasmgen.NoteSeed(seed, cfg), func(ch wasmgen.Choices) bool {
+		return time.Now().Before(end) && c.compare(ctx, chosen(ch), r) != ""
+	})
+	return chosen(small)
 }
 
 // maxDifferences is how many are reported before the test gives up.
@@ -136,40 +231,45 @@ const maxDifferences = 20
 
 // Random modules behave the same rewritten and stopped as they are.
 func TestRandomModules(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	if testing.Short() {
-		*modules = min(*modules, 40)
+		*modules = min(*modules, 300)
 	}
 	ctx := context.Background()
-	c := newComparer(ctx, t, false)
+	c := newComparer(ctx, t)
+	cover := newCoverage()
 	start := time.Now()
 	ours, wazeros := 0, 0
 	for n := range *modules {
 		seed := *first + uint64(n)
-		if n > 0 && n%5000 == 0 {
-			t.Logf("%d modules in %v, %d differ, %d by wazero's fault", n, time.Since(start).Round(time.Second), ours, wazeros)
-			if testing.Verbose() {
-				fmt.Fprintf(os.Stderr, "%d modules, next seed %d, %d differ, %d by wazero's fault\n", n, seed, ours, wazeros)
-			}
+		if n > 0 && n%5000 == 0 && testing.Verbose() {
+			fmt.Fprintf(os.Stderr, "%d modules in %v, next seed %d, %d differ, %d by wazero's fault\n",
+				n, time.Since(start).Round(time.Second), seed, ours, wazeros)
 		}
-		wasm := wasmgen.GenerateSeed(seed, shape(seed))
-		d := c.compare(ctx, wasm, seed)
+		p, r := c.seeded(seed), runOf(seed)
+		c.cover = cover
+		d := c.compare(ctx, p, r)
+		if seed%sampled == 0 {
+			c.look(ctx, seed)
+		}
 		if d == "" {
 			continue
 		}
-		theirs, why := c.blame(ctx, t, wasm, seed)
+		theirs, why := c.blame(ctx, p, r)
 		if theirs {
 			wazeros++
 			t.Logf("seed %d: %s: %s", seed, why, d)
 			continue
 		}
-		small := wasmgen.Shrink(wasm, func(b []byte) bool { return c.compare(ctx, b, seed) != "" })
-		t.Errorf("seed %d: %s\nshrunk to %d bytes%s: %s", seed, d, len(small), kept(t, small, seed), c.compare(ctx, small, seed))
+		small := c.shrink(ctx, seed, r)
+		t.Errorf("seed %d: %s\nshrunk to %d bytes%s: %s", seed, d, len(small(r.encoding)), kept(t, small(r.encoding), seed), c.compare(ctx, small, r))
 		if ours++; ours == maxDifferences {
 			t.Fatalf("%d differences in %d modules: no more are looked for", ours, n+1)
 		}
 	}
-	t.Logf("%d modules, %d differ, %d by a fault of wazero's, in %v", *modules, ours, wazeros, time.Since(start).Round(time.Millisecond))
+	took := time.Since(start)
+	t.Logf("seeds %d to %d: %d differ, %d by a fault of wazero's, in %v: %.0f modules/s\n%v",
+		*first, *first+uint64(*modules)-1, ours, wazeros, took.Round(time.Millisecond), float64(*modules)/took.Seconds(), cover)
+	cover.check(t)
 }
 
 // kept writes a module that differs where -keep says, and tells where.
@@ -194,17 +294,22 @@ func FuzzDifferential(f *testing.F) {
 		f.Add(b, seed)
 	}
 	ctx := context.Background()
-	c := newComparer(ctx, f, false)
+	c := newComparer(ctx, f)
 	f.Fuzz(func(t *testing.T, entropy []byte, seed uint64) {
-		wasm := wasmgen.Generate(entropy, shape(1))
-		d := c.compare(ctx, wasm, seed)
+		p := func(e wasmgen.Encoding) []byte {
+			cfg := c.shape(1)
+			cfg.Encoding = e
+			return wasmgen.Generate(entropy, cfg)
+		}
+		r := runOf(seed)
+		d := c.compare(ctx, p, r)
 		if d == "" {
 			return
 		}
-		if theirs, why := c.blame(ctx, t, wasm, seed); theirs {
+		if theirs, why := c.blame(ctx, p, r); theirs {
 			t.Skip(why, d)
 		}
-		t.Errorf("%x: %s", wasm, d)
+		t.Errorf("%x: %s", p(r.encoding), d)
 	})
 }
 
@@ -216,10 +321,12 @@ func TestNothingLeaks(t *testing.T) {
 		t.Skip("it compiles 120 modules")
 	}
 	ctx := context.Background()
-	c := newComparer(ctx, t, false)
+	c := newComparer(ctx, t)
 	run := func(from, n uint64) {
 		for seed := from; seed < from+n; seed++ {
-			if d := c.compare(ctx, wasmgen.GenerateSeed(seed, shape(1)), seed); d != "" {
+			r := runOf(seed)
+			r.compiler = true
+			if d := c.compare(ctx, c.seeded(seed), r); d != "" {
 				t.Fatalf("seed %d: %s", seed, d)
 			}
 		}
