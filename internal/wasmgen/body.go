@@ -69,8 +69,11 @@ func (g *gen) writeBody(i int) buf {
 		f.openPad()
 	}
 	f.burn(1 + len(f.locals)/8)
-	if g.src.chance(60) { // there is something to stop in
+	switch n := g.src.n(100); { // there is something to stop in, and to catch
+	case n > 65, i == g.bodies[0]: // at least once a module
 		f.loop(nil, nil, 4)
+	case n > 25 && g.exceptions():
+		f.tryCatch(nil, nil, 4)
 	}
 	f.statements(1<<30, 4)
 	f.finish(0)

@@ -28,7 +28,7 @@ func (f *body) construct(d int) {
 
 // nested writes a block, loop or if; its parameters are on the stack.
 func (f *body) nested(in, out []valType, d int) {
-	if f.g.exceptions() && f.src.chance(25) {
+	if f.g.exceptions() && f.src.chance(35) {
 		f.tryCatch(in, out, d)
 		return
 	}

@@ -84,6 +84,9 @@ func (f *body) tryCatch(in, out []valType, d int) {
 	}
 	f.openTry(t, in, out)
 	f.inner(d)
+	if !f.cur().dead && f.src.chance(60) {
+		f.anyCall(min(d, 2))
+	}
 	f.maybeThrow(d)
 	f.finish(d)
 	for i, c := range t.clauses {
@@ -288,27 +291,44 @@ func (f *body) quiet(write func()) {
 	f.budget, f.last = budget, last
 }
 
+// park takes the values on top into locals.
+func (f *body) park(ts []valType) []int {
+	locals := make([]int, len(ts))
+	for i, t := range slices.Backward(ts) {
+		if !t.nullable() { // wazero's validator takes no such local after a try_table (TestWazeroFaults)
+			t = nullRefTo(t.target())
+		}
+		locals[i] = f.hidden(t)
+		f.set(locals[i])
+	}
+	return locals
+}
+
+// fetch pushes what park has taken into a local, of type t.
+func (f *body) fetch(local int, t valType) {
+	f.get(local)
+	if !t.nullable() {
+		f.apply(opRefAsNonNull, 1, t)
+	}
+}
+
 // split writes the vectors among the values on top as two i64 where the
 // encoding wants that. To the generator they stay what they are.
 func (f *body) split(ts []valType) {
-	if len(f.g.carried(ts)) != len(ts) {
-		locals := make([]int, len(ts))
-		for i := len(ts) - 1; i >= 0; i-- {
-			locals[i] = f.hidden(ts[i])
-			f.set(locals[i])
-		}
-		for i, t := range ts {
-			f.get(locals[i])
-			if t == v128 {
-				f.extract(0)
-				f.get(locals[i])
-				f.extract(1)
-			}
-		}
-		f.pop(len(f.g.carried(ts)))
+	if len(f.g.carried(ts)) == len(ts) {
+		f.pop(len(ts))
 		return
 	}
-	f.pop(len(ts))
+	locals := f.park(ts)
+	for i, t := range ts {
+		f.fetch(locals[i], t)
+		if t == v128 {
+			f.extract(0)
+			f.get(locals[i])
+			f.extract(1)
+		}
+	}
+	f.pop(len(f.g.carried(ts)))
 }
 
 // join takes the values that split made from beneath the generator's stack.
@@ -319,14 +339,10 @@ func (f *body) join(ts []valType) {
 		return
 	}
 	f.push(c...)
-	locals := make([]int, len(c))
-	for i := len(c) - 1; i >= 0; i-- {
-		locals[i] = f.hidden(c[i])
-		f.set(locals[i])
-	}
+	locals := f.park(c)
 	at := 0
 	for _, t := range ts {
-		f.get(locals[at])
+		f.fetch(locals[at], c[at])
 		at++
 		if t == v128 {
 			f.apply(opI64x2Splat, 1, v128)

@@ -200,6 +200,9 @@ func trapText(err error) string {
 			return t
 		}
 	}
+	if strings.Contains(s, "null exception reference") {
+		return "null reference"
+	}
 	return s
 }
 

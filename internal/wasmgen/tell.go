@@ -45,15 +45,11 @@ func (f *body) tellOne(tag int) {
 	ts := f.g.tags[tag]
 	f.pop(len(f.g.carried(ts)))
 	f.join(ts)
-	locals := make([]int, len(ts))
-	for i := len(ts) - 1; i >= 0; i-- {
-		locals[i] = f.hidden(ts[i])
-		f.set(locals[i])
-	}
+	locals := f.park(ts)
 	f.i32Const(int32(tag))
 	f.call(hostIndex("uncaught"))
-	for i := range ts {
-		f.get(locals[i])
+	for i, t := range ts {
+		f.fetch(locals[i], t)
 		f.log()
 	}
 	f.get(exn)

@@ -36,7 +36,7 @@ type coverage struct {
 
 // sampled is one in how many modules is looked at closely: that takes longer
 // than to compare it.
-const sampled = 64
+const sampled = 32
 
 func newCoverage() *coverage {
 	return &coverage{
@@ -53,6 +53,7 @@ func (v *coverage) run(way string, want *wasmgen.Trace, s *Stops) {
 	v.saves += s.Saves
 	if s.Own >= 3 {
 		v.stopped3++
+		v.ways[way+", stopped three times or more"]++
 	}
 	if want.Start != "" {
 		v.calls++

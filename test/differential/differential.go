@@ -82,8 +82,9 @@ func (e *Engine) instantiate(ctx context.Context, w *wazero.Engine, b []byte, h 
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	i := &instance{module: m, driver: d, exported: exportsMemory(b), stops: e.Stops}
+	i := &instance{module: m, driver: d, host: h, exported: exportsMemory(b), stops: e.Stops}
 	if _, trap, err := d.Run(ctx, engine.ModuleStart, nil); trap != nil || err != nil {
+		i.tell()
 		i.Close()
 		if err != nil {
 			return nil, err
@@ -102,6 +103,7 @@ type instance struct {
 	engine   *wazero.Engine // closed with the instance; nil if shared
 	module   engine.Module
 	driver   *enginetest.Driver
+	host     *wasmgen.Host
 	exported bool // the memory
 	stops    *Stops
 }
@@ -117,9 +119,42 @@ func (i *instance) Call(ctx context.Context, fn string, args []uint64) ([]uint64
 		i.stops.Own += after - before
 	}
 	if trap != nil && err == nil {
+		i.tell()
 		err = trap
 	}
 	return results, err
+}
+
+// tell tells the host of an exception that nothing has caught, as modules of
+// the reference do themselves.
+func (i *instance) tell() {
+	e := i.driver.Thrown()
+	if e == nil {
+		return
+	}
+	var kinds []byte
+	var words []uint64
+	for _, v := range e.Values {
+		words = append(words, v.Lo)
+		switch v.Type {
+		case wasm.I32:
+			kinds = append(kinds, 'i')
+		case wasm.I64:
+			kinds = append(kinds, 'j')
+		case wasm.F32:
+			kinds = append(kinds, 'f')
+		case wasm.F64:
+			kinds = append(kinds, 'd')
+		case wasm.V128:
+			kinds = append(kinds, 'v')
+			words = append(words, v.Hi)
+		case wasm.ExternRef:
+			kinds = append(kinds, 'x')
+		default:
+			kinds = append(kinds, 'n')
+		}
+	}
+	i.host.Uncaught(e.Tag, string(kinds), words)
 }
 
 func (i *instance) Memory() []byte {

@@ -23,6 +23,7 @@ type Plan struct {
 	Calls   bool                // have imports unwind before they are made
 	Saves   int                 // at most so many; 0 is any number
 	Stopped func(engine.Thread) // is shown the thread at each stop, if not nil
+	Early   bool                // interrupt the thread before it runs the first instruction of a call
 	Look    int                 // interrupt the thread in every n-th call of an import; 0 is never
 }
 
@@ -40,6 +41,7 @@ type Driver struct {
 	calls  int
 	stops  int
 	saves  int
+	thrown *engine.Exception
 }
 
 // Counter is what threads of a module compiled for counting can do.
@@ -124,12 +126,17 @@ func (d *Driver) Run(ctx context.Context, fn uint32, args []uint64) ([]uint64, *
 	if err := d.complete(); err != nil {
 		return nil, nil, err
 	}
+	d.thrown = nil
+	if d.plan.Early {
+		d.thread.Interrupt()
+	}
 	for {
 		ev := d.thread.Run(ctx)
 		switch ev.Kind {
 		case engine.Exited:
 			return slices.Clone(ev.Results), nil, nil
 		case engine.Trapped, engine.Threw:
+			d.thrown = ev.Exception
 			return nil, ev.Trap, nil
 		}
 		if ctx.Err() != nil {
@@ -140,6 +147,9 @@ func (d *Driver) Run(ctx context.Context, fn uint32, args []uint64) ([]uint64, *
 		}
 	}
 }
+
+// Thrown is the exception with which the last Run ended, if it did so.
+func (d *Driver) Thrown() *engine.Exception { return d.thrown }
 
 // stopped does what the plan asks for at a stop, and the pending call.
 func (d *Driver) stopped(ctx context.Context) error {
