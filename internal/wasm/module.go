@@ -51,6 +51,10 @@ type FuncType struct {
 	rec recPlace
 }
 
+// Group tells the type's place in the group of types that it was declared
+// with, from 0, and how many these are. Types of different places differ.
+func (t FuncType) Group() (pos, size int) { return int(t.rec.pos), max(1, int(t.rec.size)) }
+
 // A recPlace says where a type is in its recursion group, the types that may
 // refer to each other. A group's types lie next to each other.
 type recPlace struct {

@@ -211,6 +211,7 @@ var trapTexts = []struct {
 	{"unaligned atomic", []string{"unaligned atomic"}},
 	{"unreachable", []string{"unreachable"}},
 	{"uncaught exception", []string{"uncaught exception"}},
+	{"null exception", []string{"null exception reference", "null reference"}},
 	{"null", []string{"null reference"}},
 	{"call stack exhausted", []string{"stack overflow", "call stack exhausted"}},
 }

@@ -26,6 +26,8 @@ type passHost struct {
 	limits     engine.Limits
 	registered map[string]*passInstance
 	instances  []*passInstance
+	foreign    []thrown // exceptions on their way through instances that do not know their tag
+	dense      bool     // modules get a safepoint before each instruction
 }
 
 func newPassHost(ctx context.Context, o wazero.Options, plan func() enginetest.Plan, limits engine.Limits) (*passHost, error) {
@@ -42,9 +44,24 @@ type passInstance struct {
 	module engine.Module
 	driver *enginetest.Driver
 	decl   *wasm.Module
+	tags   []tag // of the module, imported ones first, and last that of foreign ones
 }
 
 func (h *passHost) Instantiate(ctx context.Context, name string, b []byte) (Instance, error) {
+	decl, err := wasm.Decode(b)
+	if err != nil {
+		return nil, err
+	}
+	if usesTags(decl) {
+		addForeignTag(decl)
+		b = wasm.Encode(decl)
+	}
+	if h.dense && name != "spectest" {
+		if err := addLoops(decl); err != nil {
+			return nil, err
+		}
+		b = wasm.Encode(decl)
+	}
 	m, err := h.engine.Compile(ctx, b)
 	if err != nil {
 		if errors.Is(err, engine.ErrUnsupported) {
@@ -52,15 +69,14 @@ func (h *passHost) Instantiate(ctx context.Context, name string, b []byte) (Inst
 		}
 		return nil, err
 	}
-	decl, err := wasm.Decode(b)
-	if err != nil {
+	i := &passInstance{host: h, module: m, decl: decl}
+	if i.tags, err = h.linkTags(i); err != nil {
 		return nil, err
 	}
-	i := &passInstance{host: h, module: m, decl: decl}
 	imports := m.Imports()
 	targets := make([]func([]uint64) error, len(imports))
 	for k, im := range imports {
-		if targets[k], err = h.link(ctx, decl, im); err != nil {
+		if targets[k], err = h.link(ctx, i, im); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +95,7 @@ func (h *passHost) Instantiate(ctx context.Context, name string, b []byte) (Inst
 }
 
 // link finds the function that an import means.
-func (h *passHost) link(ctx context.Context, into *wasm.Module, im engine.Import) (func([]uint64) error, error) {
+func (h *passHost) link(ctx context.Context, into *passInstance, im engine.Import) (func([]uint64) error, error) {
 	from := h.registered[im.Module]
 	if from == nil {
 		return nil, fmt.Errorf("unknown import %s.%s", im.Module, im.Name)
@@ -88,7 +104,7 @@ func (h *passHost) link(ctx context.Context, into *wasm.Module, im engine.Import
 	if !ok {
 		return nil, fmt.Errorf("unknown import %s.%s", im.Module, im.Name)
 	}
-	if !sameSig(from.decl, t, into, im.Type) {
+	if !sameSig(from.decl, t, into.decl, im.Type) {
 		return nil, fmt.Errorf("incompatible import type %s.%s", im.Module, im.Name)
 	}
 	return func(stack []uint64) error {
@@ -100,6 +116,9 @@ func (h *passHost) link(ctx context.Context, into *wasm.Module, im engine.Import
 			}
 		}
 		res, trap, err := from.driver.Run(ctx, fn, append([]uint64(nil), stack[:n]...))
+		if e := from.driver.Thrown(); e != nil {
+			return into.thrownBy(from, e)
+		}
 		if trap != nil {
 			return trap
 		}
@@ -179,35 +198,52 @@ var stopPlans = []struct {
 	interpret wazero.Interpret
 	limits    engine.Limits
 	plan      func() enginetest.Plan
+	dense     bool
+	suites    []string // nil is allSuites
 	short     []string // suites with -short
 }{
-	{name: "untouched", short: []string{"extended-const", "typed-function-references", "threads"}, plan: func() enginetest.Plan { return enginetest.Plan{} }},
+	{name: "untouched", short: []string{"extended-const", "typed-function-references", "exception-handling", "threads"}, plan: func() enginetest.Plan { return enginetest.Plan{} }},
 	{
-		name: "every", short: []string{"v1", "tail-call", "extended-const", "threads"}, pass: instrument.Options{Counted: true, PeelLimit: -1},
+		name: "every", short: []string{"v1", "tail-call", "extended-const", "exception-handling", "threads"}, pass: instrument.Options{Counted: true, PeelLimit: -1},
 		interpret: wazero.InterpretNone, limits: engine.Limits{Stack: 1 << 20}, plan: stopEvery,
 	},
 	{
-		name: "every, interpreted", short: []string{"v1", "tail-call", "extended-const", "threads"}, pass: instrument.Options{Counted: true},
+		name: "every, interpreted", short: []string{"v1", "tail-call", "extended-const", "exception-handling", "threads"}, pass: instrument.Options{Counted: true},
 		interpret: wazero.InterpretAlways, limits: engine.Limits{Stack: 1 << 20}, plan: stopEvery,
 	},
 	{
-		name: "random", short: []string{"tail-call", "extended-const", "threads"}, pass: instrument.Options{Counted: true},
+		name: "random", short: []string{"tail-call", "extended-const", "exception-handling", "threads"}, pass: instrument.Options{Counted: true},
 		interpret: wazero.InterpretBriefly, limits: engine.Limits{Stack: 256 << 10},
 		plan: func() enginetest.Plan {
 			return enginetest.Plan{Every: 4, Random: rand.New(rand.NewPCG(3, 5)), Save: 3}
 		},
 	},
+	{
+		name: "every instruction", suites: denseSuites, short: denseSuites, dense: true, pass: instrument.Options{Counted: true},
+		interpret: wazero.InterpretNone, limits: engine.Limits{Stack: 256 << 10},
+		plan: func() enginetest.Plan { return enginetest.Plan{Every: 1, Calls: true, Save: 13} },
+	},
+	{
+		name: "every instruction, interpreted", suites: denseSuites, short: denseSuites, dense: true, pass: instrument.Options{Counted: true, PeelLimit: -1},
+		interpret: wazero.InterpretAlways, limits: engine.Limits{Stack: 256 << 10}, plan: stopEvery,
+	},
 }
+
+// denseSuites are those of what is special at each instruction.
+var denseSuites = []string{"exception-handling"}
 
 func stopEvery() enginetest.Plan { return enginetest.Plan{Every: 1, Calls: true} }
 
 // allSuites are those of what the pass can stop.
-var allSuites = []string{"v1", "v2", "tail-call", "extended-const", "typed-function-references", "threads"}
+var allSuites = []string{"v1", "v2", "tail-call", "extended-const", "typed-function-references", "exception-handling", "threads"}
 
 // The specification's tests pass through the pass as they do plain.
 func TestSpecThroughThePass(t *testing.T) {
 	for _, p := range stopPlans {
 		suites, plan := allSuites, p.plan
+		if p.suites != nil {
+			suites = p.suites
+		}
 		if testing.Short() { // fewer suites, and stops
 			suites = p.short
 			plan = func() enginetest.Plan {
@@ -221,7 +257,11 @@ func TestSpecThroughThePass(t *testing.T) {
 				Suites:   suites,
 				Deadline: 5 * time.Minute,
 				New: func(ctx context.Context, suite string) (Host, error) {
-					return newPassHost(ctx, wazero.Options{Pass: p.pass, Interpret: p.interpret}, plan, p.limits)
+					h, err := newPassHost(ctx, wazero.Options{Pass: p.pass, Interpret: p.interpret}, plan, p.limits)
+					if err == nil {
+						h.dense = p.dense
+					}
+					return h, err
 				},
 				Skip: PassRules,
 				Want: map[string]Counts{
@@ -230,6 +270,7 @@ func TestSpecThroughThePass(t *testing.T) {
 					"tail-call":                 {108, 0, 11},
 					"extended-const":            {54, 0, 63},
 					"typed-function-references": {1139, 0, 173},
+					"exception-handling":        {103, 0, 2},
 					"threads":                   {327, 0, 0},
 				},
 			})

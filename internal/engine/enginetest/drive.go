@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -79,7 +80,13 @@ func (d *Driver) Call(fn uint32, stack []uint64) engine.Action {
 	if d.atomic(fn, stack) {
 		return engine.Return
 	}
-	if err := d.answer(fn, stack); err != nil {
+	err := d.answer(fn, stack)
+	if t := (*Throw)(nil); errors.As(err, &t) {
+		if err = d.thread.Throw(&t.Exception); err == nil {
+			return engine.Throw
+		}
+	}
+	if err != nil {
 		panic(err) // to the guest, a trap of the import
 	}
 	return engine.Return
@@ -104,6 +111,11 @@ func (d *Driver) atomic(fn uint32, stack []uint64) bool {
 	stack[0] = res
 	return true
 }
+
+// A Throw is the answer to a call of an import that throws.
+type Throw struct{ Exception engine.Exception }
+
+func (t *Throw) Error() string { return fmt.Sprintf("throws tag %d", t.Exception.Tag) }
 
 // next arms the next stop.
 func (d *Driver) next() {
@@ -180,7 +192,13 @@ func (d *Driver) complete() error {
 	}
 	n := d.words[fn]
 	stack := append(slices.Clone(args), make([]uint64, n)...)
-	if err := d.answer(fn, stack); err != nil {
+	err := d.answer(fn, stack)
+	if t := (*Throw)(nil); errors.As(err, &t) {
+		if err = d.thread.Throw(&t.Exception); err == nil {
+			return nil
+		}
+	}
+	if err != nil {
 		d.thread.(interface{ Reset() }).Reset()
 		return err
 	}
