@@ -11,6 +11,10 @@ func (f *body) bulk(d int) {
 
 // bulkMemory writes memory.fill, copy or init, or data.drop.
 func (f *body) bulkMemory(d int) {
+	if f.g.minPages > 1 && f.src.chance(8) {
+		f.bigRange(d)
+		return
+	}
 	switch f.src.pick(35, 35, 22, 8) {
 	case 0:
 		f.address(d)
@@ -36,6 +40,26 @@ func (f *body) bulkMemory(d int) {
 		}
 		f.opU(opDataDrop, i)
 		return
+	}
+	f.pop(3)
+}
+
+// bigRange writes a memory.fill or copy of more than a page, which the pass
+// stops in the middle of.
+func (f *body) bigRange(d int) {
+	f.value(i32, d)
+	f.mask(0xff)
+	f.value(i32, d)
+	f.mask(0xff)
+	f.value(i32, d)
+	f.mask(0x3fff)
+	f.i32Const(0x10000)
+	f.apply(opI32Or, 2, i32)
+	if f.src.chance(50) {
+		f.opU(opMemoryFill, 0)
+	} else {
+		f.op(opMemoryCopy)
+		f.code.raw([]byte{0, 0})
 	}
 	f.pop(3)
 }

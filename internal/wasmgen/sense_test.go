@@ -49,8 +49,8 @@ func TestTraceSeesFaults(t *testing.T) {
 			continue
 		}
 		tried++
-		a := wasmgen.Execute(t.Context(), plain.Engine{}, b, seed)
-		if a.Diff(wasmgen.Execute(t.Context(), plain.Engine{}, bad, seed)) != "" {
+		a := execute(t.Context(), plain.Engine{}, b, seed)
+		if a.Diff(execute(t.Context(), plain.Engine{}, bad, seed)) != "" {
 			seen++
 		}
 	}

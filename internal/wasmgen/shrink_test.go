@@ -59,7 +59,7 @@ func TestShrinkByRunning(t *testing.T) {
 	for seed := range uint64(60) {
 		b := wasmgen.GenerateSeed(seed, wasmgen.Config{})
 		traps := func(c []byte) bool {
-			for _, call := range wasmgen.Execute(t.Context(), plain.Engine{}, c, seed).Calls {
+			for _, call := range execute(t.Context(), plain.Engine{}, c, seed).Calls {
 				if strings.HasPrefix(call.Func, "f") && call.Trap == "out of bounds memory access" {
 					return true
 				}
