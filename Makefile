@@ -12,6 +12,7 @@ TIMEOUT ?= 9m
 FUZZTIME ?= 5s
 ROUNDS ?= 10
 MODULES ?= 100000
+FIRST ?= 1
 ARCHS ?= amd64,arm64
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -78,6 +79,15 @@ test-long: build ## The long forms: the main job ROUNDS times in a row, MODULES 
 real: ## Real modules of the registries: run, saved in mid-work, woken; writes doc/modules.md (hours; ONLY=php,lua for some)
 	$(GO) test -timeout 8h -v -count 1 ./test/realmodules -run TestRealModules -record $(if $(ONLY),-only $(ONLY),-all)
 	$(GO) generate ./test/realmodules
+
+.PHONY: differential
+differential: ## MODULES random modules plain and stopped at every safepoint, from seed FIRST on; what differs is shrunk into bin/ (make differential MODULES=1000000 FIRST=1)
+	@mkdir -p bin
+	$(GO) test -timeout 0 -v -count 1 ./test/differential -run TestRandomModules -modules $(MODULES) -first $(FIRST) -keep $(CURDIR)/bin
+
+.PHONY: mutation
+mutation: ## Deliberate faults in the pass, the interpreter and the adapter: each is caught by a suite (20 minutes)
+	$(GO) test -timeout 2h -v -count 1 ./test/mutation
 
 .PHONY: bench
 bench: build ## Measure the cost: doc/benchmarks.md's figures

@@ -68,7 +68,11 @@ func (g *gen) writeBody(i int) buf {
 	if f.padded {
 		f.openPad()
 	}
-	f.burn(1 + len(f.locals)/8)
+	fuel := 1 + len(f.locals)/8
+	if g.exceptions() { // wazero's interpreter takes the square of the depth to throw
+		fuel += 3
+	}
+	f.burn(fuel)
 	switch n := g.src.n(100); { // there is something to stop in, and to catch
 	case n > 65, i == g.bodies[0]: // at least once a module
 		f.loop(nil, nil, 4)

@@ -11,7 +11,7 @@ func (f *body) bulk(d int) {
 
 // bulkMemory writes memory.fill, copy or init, or data.drop.
 func (f *body) bulkMemory(d int) {
-	if f.g.minPages > 1 && f.src.chance(8) {
+	if f.g.minPages > 1 && f.src.chance(25) {
 		f.bigRange(d)
 		return
 	}

@@ -193,7 +193,7 @@ func (f *body) leave(d int) {
 		f.throw(d)
 		return
 	}
-	switch f.src.pick(35, 30, 15, 15, 1) {
+	switch f.src.pick(30, 45, 12, 15, 1) {
 	case 0:
 		l := f.anyLabel()
 		f.operands(f.blockAt(l).label(), d)

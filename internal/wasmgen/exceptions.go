@@ -83,8 +83,14 @@ func (f *body) tryCatch(in, out []valType, d int) {
 		t.clauses = append(t.clauses, clause{tag: -1, held: f.src.chance(50)})
 	}
 	f.openTry(t, in, out)
+	for range f.src.n(3) { // for the handlers to read
+		f.assign(min(d, 1))
+	}
 	f.inner(d)
 	if !f.cur().dead && f.src.chance(60) {
+		for range f.src.n(4) {
+			f.hold(min(d, 1))
+		}
 		f.anyCall(min(d, 2))
 	}
 	f.maybeThrow(d)
@@ -92,10 +98,22 @@ func (f *body) tryCatch(in, out []valType, d int) {
 	for i, c := range t.clauses {
 		t.handler, t.held = true, c.held
 		f.openHandler(t, i)
+		f.readLocals(f.src.n(4))
 		f.inner(d)
 		f.finish(d)
 	}
 	f.closeTry(t)
+}
+
+// readLocals takes up to n locals to where they can be seen: handlers have
+// locals live along edges of their own.
+func (f *body) readLocals(n int) {
+	for range n {
+		if ls := f.byType[f.g.localType()]; len(ls) > 0 {
+			f.get(one(f.src, ls))
+			f.mix()
+		}
+	}
 }
 
 // maybeThrow throws, often under a condition.

@@ -26,7 +26,7 @@ func (f *body) statement(d int) {
 		f.catchRaw(d)
 		return
 	}
-	switch f.src.pick(2, 12, 10, 8, 11, 9, 18, 14, 6, 6, 6, 4) {
+	switch f.src.pick(2, 12, 10, 8, 11, 9, 18, 14, 8, 6, 6, 5) {
 	case 0:
 		f.op(opNop)
 	case 1:
