@@ -55,10 +55,12 @@ func (f *body) branches(in, out []valType, d int) {
 	f.value(i32, d-1)
 	f.pop(1)
 	f.open(opIf, in, out)
+	f.readLocals(f.src.n(3)) // each arm keeps something alive
 	f.inner(d)
 	f.finish(d)
 	if !sameTypes(in, out) || f.src.chance(60) {
 		f.otherwise()
+		f.readLocals(f.src.n(3))
 		f.inner(d)
 		f.finish(d)
 	}
@@ -234,4 +236,39 @@ func (f *body) branchTable(d int) {
 	for range n + 1 {
 		f.code.u(uint64(one(f.src, labels)))
 	}
+}
+
+// cases writes a br_table to blocks whose ends read locals of their own, so
+// that each of its edges keeps something alive.
+func (f *body) cases(d int) {
+	n := 2 + f.src.n(4)
+	f.open(opBlock, nil, nil)
+	out := len(f.blocks) - 1
+	for range n {
+		f.open(opBlock, nil, nil)
+	}
+	first := len(f.blocks) - 1
+	for range f.src.n(3) {
+		f.assign(min(d, 1))
+	}
+	if f.src.chance(60) {
+		f.anyCall(min(d, 1))
+	}
+	f.value(i32, min(d, 1))
+	f.mask(7)
+	f.opU(opBrTable, n-1)
+	for k := range n {
+		f.code.u(uint64(f.depth(first - k)))
+	}
+	f.diverge()
+	for range n {
+		f.end()
+		f.readLocals(1 + f.src.n(2))
+		if f.src.chance(70) {
+			f.opU(opBr, f.depth(out))
+			f.diverge()
+		}
+	}
+	f.finish(0)
+	f.end()
 }

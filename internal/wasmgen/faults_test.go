@@ -92,13 +92,18 @@ func TestWazeroFaults(t *testing.T) {
 
 // callF calls export f of a module on wazero's compiler and returns its result
 // or why there is none.
-func callF(ctx context.Context, b []byte, args []uint64) (got string) {
+func callF(ctx context.Context, b []byte, args []uint64) string {
+	return callFOn(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(plain.Features), b, args)
+}
+
+// callFOn is callF with a configuration.
+func callFOn(ctx context.Context, cfg wazero.RuntimeConfig, b []byte, args []uint64) (got string) {
 	defer func() {
 		if r := recover(); r != nil {
 			got = fmt.Sprintf("panic: %v", r)
 		}
 	}()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(plain.Features))
+	r := wazero.NewRuntimeWithConfig(ctx, cfg)
 	defer r.Close(ctx)
 	m, err := r.Instantiate(ctx, b)
 	if err != nil {

@@ -26,6 +26,10 @@ func (f *body) statement(d int) {
 		f.catchRaw(d)
 		return
 	}
+	if f.src.chance(4) && len(f.visible()) < maxNesting/2 {
+		f.cases(d)
+		return
+	}
 	switch f.src.pick(2, 12, 10, 8, 11, 9, 18, 14, 8, 6, 6, 5) {
 	case 0:
 		f.op(opNop)
