@@ -52,15 +52,16 @@ func (f *body) inner(d int) {
 
 // branches writes an if; without an else where its type allows, sometimes.
 func (f *body) branches(in, out []valType, d int) {
+	then, other := f.secret(d), f.secret(d)
 	f.value(i32, d-1)
 	f.pop(1)
 	f.open(opIf, in, out)
-	f.readLocals(f.src.n(3)) // each arm keeps something alive
+	f.reveal(then)
 	f.inner(d)
 	f.finish(d)
 	if !sameTypes(in, out) || f.src.chance(60) {
 		f.otherwise()
-		f.readLocals(f.src.n(3))
+		f.reveal(other)
 		f.inner(d)
 		f.finish(d)
 	}
@@ -244,13 +245,12 @@ func (f *body) cases(d int) {
 	n := 2 + f.src.n(4)
 	f.open(opBlock, nil, nil)
 	out := len(f.blocks) - 1
-	for range n {
+	kept := make([]int, n)
+	for k := range n {
+		kept[k] = f.secret(d)
 		f.open(opBlock, nil, nil)
 	}
 	first := len(f.blocks) - 1
-	for range f.src.n(3) {
-		f.assign(min(d, 1))
-	}
 	if f.src.chance(60) {
 		f.anyCall(min(d, 1))
 	}
@@ -261,9 +261,9 @@ func (f *body) cases(d int) {
 		f.code.u(uint64(f.depth(first - k)))
 	}
 	f.diverge()
-	for range n {
+	for k := range n {
 		f.end()
-		f.readLocals(1 + f.src.n(2))
+		f.reveal(kept[k])
 		if f.src.chance(70) {
 			f.opU(opBr, f.depth(out))
 			f.diverge()

@@ -82,10 +82,8 @@ func (f *body) tryCatch(in, out []valType, d int) {
 	if f.src.chance(50) {
 		t.clauses = append(t.clauses, clause{tag: -1, held: f.src.chance(50)})
 	}
+	kept := f.secret(d)
 	f.openTry(t, in, out)
-	for range f.src.n(3) { // for the handlers to read
-		f.assign(min(d, 1))
-	}
 	f.inner(d)
 	if !f.cur().dead && f.src.chance(60) {
 		for range f.src.n(4) {
@@ -98,21 +96,32 @@ func (f *body) tryCatch(in, out []valType, d int) {
 	for i, c := range t.clauses {
 		t.handler, t.held = true, c.held
 		f.openHandler(t, i)
-		f.readLocals(f.src.n(4))
+		f.reveal(kept)
 		f.inner(d)
 		f.finish(d)
 	}
 	f.closeTry(t)
 }
 
-// readLocals takes up to n locals to where they can be seen: handlers have
-// locals live along edges of their own.
-func (f *body) readLocals(n int) {
-	for range n {
-		if ls := f.byType[f.g.localType()]; len(ls) > 0 {
-			f.get(one(f.src, ls))
-			f.mix()
-		}
+// secret gives a local of its own a value that only the code at the end of one
+// edge will read (reveal): of a branch, an arm or a handler. If the edge is
+// forgotten, so is the value. -1 is none.
+func (f *body) secret(d int) int {
+	if f.cur().dead || f.src.chance(40) {
+		return -1
+	}
+	t := f.g.localType()
+	f.value(t, min(d, 1))
+	x := f.hidden(t)
+	f.set(x)
+	return x
+}
+
+// reveal takes a secret to where it can be seen.
+func (f *body) reveal(x int) {
+	if x >= 0 {
+		f.get(x)
+		f.mix()
 	}
 }
 

@@ -24,14 +24,12 @@ type coverage struct {
 	outcome           map[string]int
 	ways              map[string]int
 
-	looked     int            // modules that were sampled
-	written    map[uint32]int // instructions, by code
-	ran        map[uint32]int
-	sites      map[string]int // innermost frames, by kind of site
-	within     map[string]int // all frames, by the constructs around their site
-	depth      int            // frames of all stops
-	unsampled  uint64
-	exceptions int // modules that have them
+	looked  int            // modules that were sampled
+	written map[uint32]int // instructions, by code
+	ran     map[uint32]int
+	sites   map[string]int // innermost frames, by kind of site
+	within  map[string]int // all frames, by the constructs around their site
+	depth   int            // frames of all stops
 }
 
 // sampled is one in how many modules is looked at closely: that takes longer

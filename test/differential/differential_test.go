@@ -84,6 +84,11 @@ func newComparer(ctx context.Context, t testing.TB) *comparer {
 		t.Cleanup(func() { closed(t, r.Close()) })
 		c.plain[i] = r
 	}
+	t.Cleanup(func() {
+		for _, e := range c.engines {
+			closed(t, e.Close())
+		}
+	})
 	c.without = c.unsupported(ctx)
 	return c
 }
@@ -102,7 +107,6 @@ func (c *comparer) engine(ctx context.Context, w way, interpreter bool) *wazero.
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		c.t.Cleanup(func() { closed(c.t, e.Close()) })
 		c.engines[o] = e
 	}
 	return c.engines[o]
