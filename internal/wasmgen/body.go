@@ -75,7 +75,9 @@ func (g *gen) writeBody(i int) buf {
 	f.burn(fuel)
 	switch n := g.src.n(100); { // there is something to stop in, and to catch
 	case n > 65, i == g.bodies[0]: // at least once a module
-		f.loop(nil, nil, 4)
+		in := g.anyTypes(3)
+		f.operands(in, 1)
+		f.loop(in, nil, 4)
 	case n > 25 && g.exceptions():
 		f.tryCatch(nil, nil, 4)
 	}

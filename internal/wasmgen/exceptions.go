@@ -84,6 +84,9 @@ func (f *body) tryCatch(in, out []valType, d int) {
 	}
 	kept := f.secret(d)
 	f.openTry(t, in, out)
+	if d > 1 && f.src.chance(35) && len(f.visible()) < maxNesting/2 {
+		f.tryCatch(nil, nil, d-1)
+	}
 	f.inner(d)
 	if !f.cur().dead && f.src.chance(60) {
 		for range f.src.n(4) {

@@ -49,18 +49,10 @@ type passInstance struct {
 
 func (h *passHost) Instantiate(ctx context.Context, name string, b []byte) (Instance, error) {
 	decl, err := wasm.Decode(b)
-	if err != nil {
-		return nil, err
-	}
-	if usesTags(decl) {
-		addForeignTag(decl)
-		b = wasm.Encode(decl)
-	}
-	if h.dense && name != "spectest" {
-		if err := addLoops(decl); err != nil {
+	if err == nil { // the engine says what is wrong with others
+		if b, err = h.prepare(name, decl, b); err != nil {
 			return nil, err
 		}
-		b = wasm.Encode(decl)
 	}
 	m, err := h.engine.Compile(ctx, b)
 	if err != nil {
@@ -92,6 +84,21 @@ func (h *passHost) Instantiate(ctx context.Context, name string, b []byte) (Inst
 		err = trap
 	}
 	return i, err
+}
+
+// prepare gives a module what this run wants of it.
+func (h *passHost) prepare(name string, decl *wasm.Module, b []byte) ([]byte, error) {
+	if usesTags(decl) {
+		addForeignTag(decl)
+		b = wasm.Encode(decl)
+	}
+	if h.dense && name != "spectest" {
+		if err := addLoops(decl); err != nil {
+			return nil, err
+		}
+		b = wasm.Encode(decl)
+	}
+	return b, nil
 }
 
 // link finds the function that an import means.

@@ -35,11 +35,13 @@ type suite struct {
 
 // suites by the name that faults.txt uses.
 var suites = map[string]suite{
-	"random":      {"./test/differential", []string{"-test.run=^TestRandomModules$", "-modules=1500", "-stop"}},
-	"exceptions":  {"./test/conformance", []string{"-test.run=^TestSpecThroughThePass$/every_instruction.*/exception-handling"}},
-	"engine":      {"./internal/engine/wazero", []string{"-test.run=."}},
-	"instrument":  {"./internal/instrument", []string{"-test.run=."}},
-	"interpreter": {"./internal/interp", []string{"-test.run=.", "-test.short"}},
+	"random":       {"./test/differential", []string{"-test.run=^TestRandomModules$", "-modules=1500", "-stop"}},
+	"exceptions":   {"./test/conformance", []string{"-test.run=^TestSpecThroughThePass$/every_instruction.*/exception-handling"}},
+	"random, long": {"./test/differential", []string{"-test.run=^TestRandomModules$", "-modules=8000", "-stop"}},
+	"tail calls":   {"./test/conformance", []string{"-test.short", "-test.run=^TestSpecThroughThePass$/^every$/tail-call"}},
+	"engine":       {"./internal/engine/wazero", []string{"-test.run=."}},
+	"instrument":   {"./internal/instrument", []string{"-test.run=."}},
+	"interpreter":  {"./internal/interp", []string{"-test.run=.", "-test.short"}},
 }
 
 // A fault is one entry of faults.txt.
