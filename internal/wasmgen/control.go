@@ -74,7 +74,7 @@ func (f *body) loop(in, out []valType, d int) {
 	counter := -1
 	if f.src.chance(75) {
 		counter = f.hidden(i32)
-		f.i32Const(int32(1 + f.src.n(8)))
+		f.i32Const(int32(2 + f.src.n(7)))
 		f.set(counter)
 	}
 	f.open(opLoop, in, out)
