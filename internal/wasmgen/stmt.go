@@ -134,6 +134,15 @@ func (f *body) sinkOrHold(d int) {
 // sink takes the value on top to where it can be seen.
 func (f *body) sink() {
 	t := f.stack[len(f.stack)-1]
+	if t == exnref && f.src.chance(50) { // tables hold few that are not null otherwise
+		x := f.temp(t)
+		f.set(x)
+		f.i32Const(int32(f.src.n(8)))
+		f.get(x)
+		f.opU(opTableSet, len(f.g.tables)-1)
+		f.pop(2)
+		return
+	}
 	switch f.src.pick(10, 45, 25, 10, 10) {
 	case 1:
 		f.mix()
