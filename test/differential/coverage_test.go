@@ -205,7 +205,7 @@ func (c *comparer) look(ctx context.Context, seed uint64) {
 // check holds the whole run to what makes it worth something.
 func (v *coverage) check(t *testing.T) {
 	trapped := v.calls - v.outcome[""] - v.outcome[wasmgen.Uncaught]
-	want := 94 // the others have too few safepoints, or trap first
+	want := 94            // the others have too few safepoints, or trap first
 	if v.modules < 1000 { // chance has its share
 		want = 92
 	}
