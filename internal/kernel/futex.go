@@ -193,15 +193,16 @@ func (k *Kernel) deadline(timeout int64) int64 {
 	return now + timeout
 }
 
-// atomicCalls are the instructions that wait or wake, as calls: see engine.Wait32.
-var atomicCalls = map[uint32]*Call{
-	engine.Wait32: {Name: "memory.atomic.wait32", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
+// atomicCalls are the instructions that wait or wake, as calls, by
+// engine.AtomicNumber less one.
+var atomicCalls = [...]Call{
+	{Name: "memory.atomic.wait32", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
 		return t.atomicWait(args, func(p unsafe.Pointer) bool { return atomic.LoadUint32((*uint32)(p)) == uint32(args[1]) })
 	}},
-	engine.Wait64: {Name: "memory.atomic.wait64", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
+	{Name: "memory.atomic.wait64", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
 		return t.atomicWait(args, func(p unsafe.Pointer) bool { return atomic.LoadUint64((*uint64)(p)) == args[1] })
 	}},
-	engine.Notify: {Name: "memory.atomic.notify", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
+	{Name: "memory.atomic.notify", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
 		args[0] = uint64(t.FutexWake(args[0], uint32(args[1])))
 		return Done
 	}},

@@ -100,7 +100,7 @@ func (t *CallTable) Check(m *wasm.Module) error {
 		case wasm.ExternTag:
 			err = noTag(im.Module, im.Name)
 		default:
-			err = &ImportError{im.Module, im.Name, fmt.Sprintf("only functions can be imported, not a %v", im.Kind)}
+			err = &ImportError{im.Module, im.Name, fmt.Sprintf("only functions and a shared memory can be imported, not a %v", im.Kind)}
 		}
 		if err != nil {
 			return err
@@ -163,8 +163,8 @@ func (t *Task) Call(fn uint32, stack []uint64) engine.Action {
 
 // call is an import of the module, or an instruction that waits or wakes.
 func (t *Task) call(fn uint32) *Call {
-	if c := atomicCalls[fn]; c != nil {
-		return c
+	if n := engine.AtomicNumber(fn); n > 0 {
+		return &atomicCalls[n-1]
 	}
 	return t.calls[fn]
 }

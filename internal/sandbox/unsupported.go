@@ -12,25 +12,27 @@ import (
 
 // featureRemedies say, of features of WebAssembly that are refused by name, what
 // to do instead.
-var featureRemedies = map[string]string{
-	"components":                "this is a component, not a module: build the program for wasm32-wasip1",
-	"memory64":                  "build the program for wasm32, not wasm64",
-	"table64":                   "build the program for wasm32, not wasm64",
-	"multi-memory":              "build the program with one memory",
-	"garbage collection":        "build the program for linear memory: compilers of Kotlin, Dart or Java need garbage collection",
-	"relaxed SIMD":              "build the program without -mrelaxed-simd; plain SIMD is supported",
-	"wide arithmetic":           "build the program without -mwide-arithmetic",
-	"shared-everything threads": "build the program without threads",
-	"stack switching":           "build the program without it",
-	"custom page sizes":         "build the program with pages of 64 KiB",
+var featureRemedies = [...]struct{ feature, remedy string }{
+	{"components", "this is a component, not a module: build the program for wasm32-wasip1"},
+	{"memory64", "build the program for wasm32, not wasm64"},
+	{"table64", "build the program for wasm32, not wasm64"},
+	{"multi-memory", "build the program with one memory"},
+	{"garbage collection", "build the program for linear memory: compilers of Kotlin, Dart or Java need garbage collection"},
+	{"relaxed SIMD", "build the program without -mrelaxed-simd; plain SIMD is supported"},
+	{"wide arithmetic", "build the program without -mwide-arithmetic"},
+	{"shared-everything threads", "build the program without threads"},
+	{"stack switching", "build the program without it"},
+	{"custom page sizes", "build the program with pages of 64 KiB"},
 }
 
 // featureRemedy is what to do about a feature that is not supported.
 func featureRemedy(err error) string {
 	var e *wasm.Error
 	if errors.As(err, &e) {
-		if r := featureRemedies[e.Feature]; r != "" {
-			return r
+		for _, r := range featureRemedies {
+			if r.feature == e.Feature {
+				return r.remedy
+			}
 		}
 	}
 	return "build the program without it"
@@ -44,7 +46,8 @@ var importRemedies = []struct {
 }{
 	{wasip1.Module + " " + wasip1.ModuleUnstable, "WASI preview 1 has it not, or not so: build the program for wasm32-wasip1"},
 	{"wasi:*", "it is a part of a component: build the program for wasm32-wasip1"},
-	{"wasix_* wasi", "build the program for wasm32-wasip1, without WASIX or threads"},
+	{"wasix_*", "build the program for wasm32-wasip1, without WASIX"},
+	{"wasi", "of wasi-threads there is thread-spawn: build the program for wasm32-wasip1-threads"},
 	{"wbg __wbindgen_* ./* js gojs go rb-js-abi-host canonical_abi asyncify a",
 		"it was built for a JavaScript host: build the program for wasm32-wasip1"},
 	{"GOT.* env", "it was built for a JavaScript host, or some of its code was not linked: build the program for wasm32-wasip1, linked as one module"},
