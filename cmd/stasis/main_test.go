@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs testdata/script. The guests are in $WORK; their sources are
-// next to them in testdata/guests; calc.wasm's, which has DWARF, in package symbols.
+// next to them in testdata/guests; calc.wasm's, which has DWARF, in package symbols, and
+// count.wasm's, which has threads, in test/threads.
 func TestScript(t *testing.T) {
 	cache := t.TempDir() // compiled code, for all scripts
 	guests, err := filepath.Glob("testdata/guests/*.wasm")
@@ -62,12 +63,17 @@ func TestScript(t *testing.T) {
 					return err
 				}
 			}
-			b, err := os.ReadFile("../../internal/symbols/testdata/calc4.wasm")
-			if err == nil {
-				err = os.WriteFile(filepath.Join(e.WorkDir, "calc.wasm"), b, 0o644)
-			}
-			if err != nil {
-				return err
+			for name, from := range map[string]string{
+				"calc.wasm":  "../../internal/symbols/testdata/calc4.wasm",
+				"count.wasm": "../../test/threads/testdata/count.wasm",
+			} {
+				b, err := os.ReadFile(from)
+				if err == nil {
+					err = os.WriteFile(filepath.Join(e.WorkDir, name), b, 0o644)
+				}
+				if err != nil {
+					return err
+				}
 			}
 			return os.MkdirAll(tmp, 0o755)
 		},
@@ -76,6 +82,7 @@ func TestScript(t *testing.T) {
 			"clean":     cmdClean,
 			"waitlog":   cmdWaitLog,
 			"waitstate": cmdWaitState,
+			"waittasks": cmdWaitTasks,
 			"signal":    cmdSignal,
 			"freeport":  cmdFreePort,
 			"dial":      cmdDial,
@@ -194,6 +201,20 @@ func cmdWaitState(ts *testscript.TestScript, _ bool, args []string) {
 		defer cancel()
 		p, err := s.Properties(ctx)
 		return err == nil && (string(p.State) == args[1] || args[1] == "gone" && !p.State.Running())
+	})
+}
+
+// waittasks NAME N waits until a system has so many tasks.
+func cmdWaitTasks(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := system(ts, args[0])
+	ts.Check(err)
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	until(ts, args[0]+" has "+args[1]+" tasks", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		stacks, err := s.Stacks(ctx)
+		return err == nil && len(stacks) == n
 	})
 }
 

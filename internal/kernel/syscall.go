@@ -99,8 +99,12 @@ func (t *CallTable) Check(m *wasm.Module) error {
 			_, err = t.find(im.Module, im.Name, m.Types[im.Type])
 		case wasm.ExternTag:
 			err = noTag(im.Module, im.Name)
+		case wasm.ExternMemory:
+			if !im.Memory.Shared {
+				err = &ImportError{im.Module, im.Name, "only a shared memory can be imported"}
+			}
 		default:
-			err = &ImportError{im.Module, im.Name, fmt.Sprintf("only functions and a shared memory can be imported, not a %v", im.Kind)}
+			err = &ImportError{im.Module, im.Name, fmt.Sprintf("only functions can be imported, not a %v", im.Kind)}
 		}
 		if err != nil {
 			return err
