@@ -59,10 +59,10 @@ func (s *System) checkpoint(ctx context.Context, o CheckpointOptions) (Stats, er
 	err = c.Send(control.Call{Version: control.Version, Op: control.OpCheckpoint, Checkpoint: &control.Checkpoint{
 		Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv, Path: o.Dir, Wait: !o.NoWait,
 	}})
-	var st Stats
-	if err == nil {
-		st, err = t.serve(c)
+	if err != nil { // it is ending
+		return Stats{}, s.noReply(ctx)
 	}
+	st, err := t.serve(c)
 	if err != nil {
 		err = errors.Join(err, t.abort())
 	}

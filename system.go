@@ -166,13 +166,18 @@ func (s *System) callWith(ctx context.Context, call control.Call, files ...*os.F
 			return a, a.Fault.Err()
 		}
 	}
+	return a, s.noReply(ctx)
+}
+
+// noReply says why a system that was asked for something cannot be spoken to.
+func (s *System) noReply(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return a, ctx.Err()
+		return ctx.Err()
 	}
 	if !s.entry.Running() {
-		return a, s.ended()
+		return s.ended()
 	}
-	return a, fault.Advise(fault.UnexpectedExit, errors.New("it has ended before it replied"), "see how with: stasis wait %s", s.Name())
+	return fault.Advise(fault.UnexpectedExit, errors.New("it has ended before it replied"), "see how with: stasis wait %s", s.Name())
 }
 
 // Pause stops all tasks until Resume, and returns when they are at rest. SIGKILL
