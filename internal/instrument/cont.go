@@ -258,10 +258,16 @@ func (e *emitter) unpack(s *Site, wire []Wire) {
 
 // fetch asks the host for one value of the record and keeps it in a local.
 func (e *emitter) fetch(i int, w Wire) uint32 {
-	x := e.temp(scratch-8-int32(i), w.Type)
-	e.i32(int32(i))
-	e.op1(wasm.OpCall, e.env.runtimeFn(runtimeFetch))
-	if w.Type == wasm.I32 {
+	return e.word(runtimeFetch, int32(i), scratch-8-int32(i), w.Type)
+}
+
+// word asks a runtime function for word n of what it has and keeps it in the local
+// of a scratch slot.
+func (e *emitter) word(f runtimeFunc, n, slot int32, typ wasm.ValType) uint32 {
+	x := e.temp(slot, typ)
+	e.i32(n)
+	e.op1(wasm.OpCall, e.env.runtimeFn(f))
+	if typ == wasm.I32 {
 		e.op(wasm.OpI32WrapI64)
 	}
 	e.op1(wasm.OpLocalSet, x)

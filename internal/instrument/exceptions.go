@@ -288,65 +288,49 @@ func (e *emitter) throwValues(tag uint32) {
 		from[k] = e.temp(firstThrown-int32(k), params[k])
 		e.op1(wasm.OpLocalSet, from[k])
 	}
-	for k, t := range params {
-		e.op1(wasm.OpLocalGet, from[k])
-		switch lowered(t) {
-		case wasm.ExternRef:
-			e.op1(wasm.OpCall, e.env.runtimeFn(runtimeRef1))
-			continue
-		case wasm.F32:
-			e.op(wasm.OpI32ReinterpretF32)
-			e.op(wasm.OpI64ExtendI32U)
-		case wasm.I32:
-			e.op(wasm.OpI64ExtendI32U)
-		case wasm.F64:
-			e.op(wasm.OpI64ReinterpretF64)
-		case wasm.V128:
-			e.out = append(wasm.AppendOp(e.out, wasm.OpI64x2ExtractLane), 0)
-			e.op1(wasm.OpCall, e.env.runtimeFn(runtimeWide1))
-			e.op1(wasm.OpLocalGet, from[k])
-			e.out = append(wasm.AppendOp(e.out, wasm.OpI64x2ExtractLane), 1)
+	for k := range params {
+		for _, w := range wireOrder(params[k : k+1]) {
+			e.pushWire(from[k:], params[k:], []Wire{w})
+			f := runtimeWide1
+			switch w.Type {
+			case wasm.ExternRef:
+				f = runtimeRef1
+			case wasm.I32:
+				e.op(wasm.OpI64ExtendI32U)
+			}
+			e.op1(wasm.OpCall, e.env.runtimeFn(f))
 		}
-		e.op1(wasm.OpCall, e.env.runtimeFn(runtimeWide1))
 	}
 }
 
-// firstThrown is the first of the scratch slots for the values of throw.
+// firstThrown is the first of the scratch slots for the values of exceptions.
 const firstThrown = -1 << 24
 
 // caughtValues puts the values of what was caught on the operand stack.
 func (e *emitter) caughtValues(tag uint32) {
 	word := int32(0)
-	next := func() {
-		e.i32(word)
-		e.op1(wasm.OpCall, e.env.runtimeFn(runtimeCaughtWord))
-		word++
-	}
 	for _, t := range e.p.tagParams(tag) {
-		switch lowered(t) {
-		case wasm.ExternRef:
-			e.i32(word)
-			e.op1(wasm.OpCall, e.env.runtimeFn(runtimeCaughtItem))
+		var from []uint32
+		for _, w := range wireOrder([]wasm.ValType{t}) {
+			f := runtimeCaughtWord
+			if w.Type == wasm.ExternRef {
+				f = runtimeCaughtItem
+			}
+			from = append(from, e.word(f, word, firstThrown-word, w.Type))
 			word++
-		case wasm.I32:
-			next()
-			e.op(wasm.OpI32WrapI64)
-		case wasm.F32:
-			next()
-			e.op(wasm.OpI32WrapI64)
-			e.op(wasm.OpF32ReinterpretI32)
-		case wasm.I64:
-			next()
-		case wasm.F64:
-			next()
-			e.op(wasm.OpF64ReinterpretI64)
-		case wasm.V128:
-			next()
-			e.op(wasm.OpI64x2Splat)
-			next()
-			e.out = append(wasm.AppendOp(e.out, wasm.OpI64x2ReplaceLane), 1)
 		}
+		e.pullWire(t, from...)
 	}
+}
+
+// caughtHere ends throwing. What was thrown goes to a local if that is not negative.
+func (e *emitter) caughtHere(local int64) {
+	if local < 0 {
+		e.op1(wasm.OpCall, e.env.runtimeFn(runtimeCaught))
+		return
+	}
+	e.op1(wasm.OpCall, e.env.runtimeFn(runtimeCaughtRef))
+	e.op1(wasm.OpLocalSet, uint32(local))
 }
 
 // isThrown opens what is done for exceptions with a tag.
@@ -394,12 +378,11 @@ func (e *emitter) clause(i int32, x *instr) int32 {
 	if x.op == wasm.OpCatch {
 		e.isThrown(x.a)
 	}
+	exn := int64(-1)
 	if e.b.rethrown[i] {
-		e.op1(wasm.OpCall, e.env.runtimeFn(runtimeCaughtRef))
-		e.op1(wasm.OpLocalSet, e.caughtBy(i))
-	} else {
-		e.op1(wasm.OpCall, e.env.runtimeFn(runtimeCaught))
+		exn = int64(e.caughtBy(i))
 	}
+	e.caughtHere(exn)
 	e.reach = true
 	if x.op == wasm.OpCatch {
 		e.caughtValues(x.a)
@@ -451,19 +434,16 @@ func (e *emitter) tableClauses(x *instr) {
 		if c.Kind.HasTag() {
 			e.isThrown(c.Tag)
 		}
-		exn := uint32(0)
+		exn := int64(-1)
 		if c.Kind.HasRef() {
-			exn = e.temp(scratch, exception)
-			e.op1(wasm.OpCall, e.env.runtimeFn(runtimeCaughtRef))
-			e.op1(wasm.OpLocalSet, exn)
-		} else {
-			e.op1(wasm.OpCall, e.env.runtimeFn(runtimeCaught))
+			exn = int64(e.temp(scratch, exception))
 		}
+		e.caughtHere(exn)
 		if c.Kind.HasTag() {
 			e.caughtValues(c.Tag)
 		}
-		if c.Kind.HasRef() {
-			e.op1(wasm.OpLocalGet, exn)
+		if exn >= 0 {
+			e.op1(wasm.OpLocalGet, uint32(exn))
 		}
 		e.br(wasm.OpBr, e.branch(c.Label))
 		if !c.Kind.HasTag() {

@@ -13,12 +13,10 @@ import (
 // fewExits is how many sites a function has whose cold ends are its own.
 const fewExits = 8
 
-// An exit saves the values of several sites, whose number is on the operand stack.
-type exit struct{ site int32 } // any of them
-
 // exits finds the cold ends that share one: for each of e.colds its exit's number,
-// or -1.
-func (e *emitter) exits() (of []int32, all []exit) {
+// or -1, and for each exit one of its sites. An exit saves what is live there and takes
+// the number of the site in question from the operand stack.
+func (e *emitter) exits() (of, all []int32) {
 	of = make([]int32, len(e.colds))
 	type group struct{ first, exit int32 }
 	groups := make(map[string]group, len(e.colds))
@@ -43,7 +41,7 @@ func (e *emitter) exits() (of []int32, all []exit) {
 		}
 		if g.exit < 0 {
 			g.exit = int32(len(all))
-			all = append(all, exit{k})
+			all = append(all, k)
 			groups[string(key)] = g
 			of[g.first] = g.exit
 		}
@@ -79,9 +77,9 @@ func (e *emitter) finish() {
 		e.siteID(k)
 		e.op1(wasm.OpBr, uint32(n-1-i)+uint32(of[i]))
 	}
-	for _, x := range exits {
+	for _, k := range exits {
 		e.op(wasm.OpEnd)
-		e.leaveWith(x.site, nil)
+		e.leaveWith(k, nil)
 	}
 	e.op(wasm.OpEnd)
 	all := make([]byte, 0, len(e.out)+2*(n+len(exits)))

@@ -121,8 +121,5 @@ func (p *Program) Tag(i uint32) (Tag, bool) {
 	return Tag{ID: uint32(p.tagID(i)), Params: p.tagParams(i)}, true
 }
 
-// Exceptions reports whether the guest can throw, or catch what the host throws.
-func (p *Program) Exceptions() bool { return p.needs[runtimeThrow] || len(p.tagIDs) > 0 }
-
 // IsException reports whether t is a type of references to exceptions.
 func IsException(t wasm.ValType) bool { return isException(t) }

@@ -155,12 +155,8 @@ func (h *hotModule) globalsAndLook() error {
 		}
 	}
 	for _, g := range m.Globals {
-		if isFuncRef(g.Type.Type) {
-			g.Init = loweredInit(g.Init)
-			g.Type.Type = wasm.I32
-		} else if isException(g.Type.Type) {
-			g.Init = loweredException(g.Init)
-			g.Type.Type = wasm.ExternRef
+		if t := g.Type.Type; isFuncRef(t) || isException(t) {
+			g.Init, g.Type.Type = loweredInit(t, g.Init), lowered(t)
 		}
 		h.out.Globals = append(h.out.Globals, g)
 	}
@@ -177,28 +173,21 @@ func (h *hotModule) globalsAndLook() error {
 // zeroInit is the constant expression for the integer 0.
 var zeroInit = []byte{byte(wasm.OpI32Const), 0, byte(wasm.OpEnd)}
 
-// loweredInit is the number for a constant function reference. One that comes
-// from another global of the module is already lowered there.
-func loweredInit(expr []byte) []byte {
+// loweredInit is a constant reference of type t, as it is in lowered code. One that
+// comes from another global of the module is already lowered there.
+func loweredInit(t wasm.ValType, expr []byte) []byte {
 	var in wasm.Instr
 	if wasm.NewReader(expr).Next(&in) == nil && in.Op == wasm.OpGlobalGet {
 		return expr
+	}
+	if !isFuncRef(t) {
+		return nullExtern // no constant is an exception
 	}
 	n := int32(0)
 	if f, ok := refFunc(expr); ok {
 		n = int32(f) + 1
 	}
 	return wasm.AppendOp(wasm.AppendS32(wasm.AppendOp(nil, wasm.OpI32Const), n), wasm.OpEnd)
-}
-
-// loweredException is a constant reference to an exception: null, or that of
-// another global.
-func loweredException(expr []byte) []byte {
-	var in wasm.Instr
-	if wasm.NewReader(expr).Next(&in) == nil && in.Op == wasm.OpGlobalGet {
-		return expr
-	}
-	return nullExtern
 }
 
 // segments makes all active segments passive; the initializers apply them.

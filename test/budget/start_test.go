@@ -6,6 +6,7 @@ package budget
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -18,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write what is measured to testdata")
@@ -80,7 +82,9 @@ func start(t *testing.T, stasis string) map[string]cost {
 func builtStasis(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "stasis")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", out, "github.com/stasis-run/stasis/cmd/stasis")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, "github.com/stasis-run/stasis/cmd/stasis")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, text)

@@ -5,8 +5,6 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -23,18 +21,7 @@ var stasis string // the command, built for these tests
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "stasis-mainjob-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		stasis = filepath.Join(dir, "stasis")
-		if out, err := exec.Command("go", "build", "-o", stasis, "../../cmd/stasis").CombinedOutput(); err != nil {
-			panic(string(out))
-		}
-		return m.Run()
-	}())
+	os.Exit(mainjob.Main(m.Run, &stasis))
 }
 
 // Each program, saved in the middle of its calls and woken elsewhere, prints

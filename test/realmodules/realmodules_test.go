@@ -35,18 +35,7 @@ var stasis string // the command, built for these tests
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "stasis-real-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		stasis = filepath.Join(dir, "stasis")
-		if out, err := exec.Command("go", "build", "-o", stasis, "../../cmd/stasis").CombinedOutput(); err != nil {
-			panic(string(out))
-		}
-		return m.Run()
-	}())
+	os.Exit(mainjob.Main(m.Run, &stasis))
 }
 
 func chosen(name string) bool {

@@ -3,6 +3,7 @@ package threads
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func (s *system) until(t testing.TB, what string, ok func(kernel.Stats) bool) {
 		if time.Now().After(end) {
 			t.Fatalf("never %s: %+v", what, s.k.Stats())
 		}
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 }
 

@@ -35,7 +35,9 @@ otherwise; ` + "`test/unsupported`" + ` has a module for each line.
 func TestUnsupported(t *testing.T) {
 	dir := t.TempDir()
 	stasis := filepath.Join(dir, "stasis")
-	if out, err := exec.Command("go", "build", "-o", stasis, "../../cmd/stasis").CombinedOutput(); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", stasis, "../../cmd/stasis").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	var doc strings.Builder

@@ -208,7 +208,7 @@ func (t *Thread) putBack(s *siteInfo, fr *interp.Frame) {
 // passSafepoint is a look at a loop's head.
 func (t *Thread) passSafepoint() (asked bool) {
 	if t.count == nil {
-		return t.asked.Load()
+		return t.requests.asked.Load()
 	}
 	n := uint32(t.count.Get()) - 1
 	t.count.Set(uint64(n))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -22,8 +21,7 @@ type exception struct {
 	marked bool // collect has come across it
 }
 
-// exceptions are those of a thread. All of it only on the task goroutine, but
-// for what says otherwise.
+// exceptions are those of a thread. All of it only on the task goroutine.
 type exceptions struct {
 	throwing *exception   // looks for its handler
 	trace    engine.Trace // the frames that it has left
@@ -34,8 +32,7 @@ type exceptions struct {
 	byNumber []*exception
 	free     []uint32
 	live     int
-	limit    int         // with so many live, those that nothing refers to are looked for
-	collect  atomic.Bool // that is to be done: the thread has asked itself to unwind
+	limit    int // with so many live, the thread asks itself to unwind and looks for those that nothing refers to
 }
 
 // firstCollect is the least limit.
@@ -47,13 +44,13 @@ func (t *Thread) throw(e *exception) {
 	x := &t.exceptions
 	x.throwing = e
 	x.trace = engine.Trace{Frames: x.trace.Frames[:0]}
-	t.setMode(instrument.ModeThrowing)
+	t.requests.setMode(instrument.ModeThrowing)
 }
 
 // notThrowing ends it.
 func (t *Thread) notThrowing() {
 	t.exceptions.throwing = nil
-	t.setMode(0)
+	t.requests.setMode(0)
 }
 
 // passed notes that what is thrown leaves a function.
@@ -63,10 +60,7 @@ func (t *Thread) passed(fn, pos uint32) {
 
 // passedSite is passed for the site of a call.
 func (t *Thread) passedSite(id instrument.SiteID) {
-	s, err := t.module.site(id)
-	if err != nil {
-		panic(fmt.Sprintf("engine: %v", err)) // a save of our own code
-	}
+	s := t.module.knownSite(id)
 	t.passed(s.fn, s.pos)
 }
 
@@ -177,10 +171,7 @@ func (m *Module) Tags() []engine.Tag {
 // innermost frame that may have a handler, whose continuation looks for it.
 func (t *Thread) throwOn() (ev engine.Event, done bool) {
 	for n := len(t.stack.recs); n > 0; n = len(t.stack.recs) {
-		s, err := t.module.site(t.stack.recs[n-1].site)
-		if err != nil {
-			panic(fmt.Sprintf("engine: %v", err)) // records are checked when they come in
-		}
+		s := t.module.knownSite(t.stack.recs[n-1].site)
 		if s.site.Guarded {
 			t.results = append(t.results[:0], make([]uint64, s.results)...)
 			return t.resumeCompiled(s)
@@ -207,9 +198,8 @@ func (t *Thread) name(e *exception) uint32 {
 		e.number = uint32(len(x.byNumber))
 	}
 	x.live++
-	if x.live > max(x.limit, firstCollect) && !x.collect.Load() {
-		x.collect.Store(true)
-		t.askSelf()
+	if x.live > max(x.limit, firstCollect) && !t.requests.self {
+		t.requests.askSelf()
 	}
 	return e.number
 }
@@ -228,12 +218,8 @@ func (t *Thread) byName(n uint64) *exception {
 // exceptions, where their types tell them.
 func (t *Thread) collectExceptions() {
 	x := &t.exceptions
-	x.collect.Store(false)
 	for _, r := range t.stack.recs {
-		s, err := t.module.site(r.site)
-		if err != nil {
-			panic(fmt.Sprintf("engine: %v", err))
-		}
+		s := t.module.knownSite(r.site)
 		vals := t.stack.values(r)
 		for i, w := range s.wire {
 			if instrument.IsException(s.site.Live[w.Live].Type) {
@@ -242,6 +228,7 @@ func (t *Thread) collectExceptions() {
 		}
 	}
 	t.markResults()
+	t.markPending()
 	t.markGlobals()
 	t.markTables()
 	for i, e := range x.byNumber {
@@ -283,16 +270,30 @@ func (t *Thread) markResults() {
 	if n == 0 || t.pending != nil {
 		return
 	}
-	s, err := t.module.site(t.stack.recs[n-1].site)
-	if err != nil || s.site.Kind != instrument.SiteCall {
-		return
+	if s := t.module.knownSite(t.stack.recs[n-1].site); s.site.Kind == instrument.SiteCall {
+		t.markWords(s.site.Results, t.results)
 	}
-	at := 0
-	for _, typ := range s.site.Results {
-		if instrument.IsException(typ) && at < len(t.results) {
-			t.mark(t.results[at])
+}
+
+// markPending keeps what a call that waits was given.
+func (t *Thread) markPending() {
+	if fn, args, ok := t.Pending(); ok && int(fn) < t.module.program.NumImports() {
+		typ, _ := t.module.program.Module().FuncType(fn)
+		t.markWords(typ.Params, args)
+	}
+}
+
+// markWords keeps the exceptions among values of these types.
+func (t *Thread) markWords(types []wasm.ValType, vals []uint64) {
+	for _, typ := range types {
+		n := words([]wasm.ValType{typ})
+		if len(vals) < n {
+			return
 		}
-		at += words([]wasm.ValType{typ})
+		if instrument.IsException(typ) {
+			t.mark(vals[0])
+		}
+		vals = vals[n:]
 	}
 }
 

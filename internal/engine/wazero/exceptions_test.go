@@ -39,6 +39,7 @@ var exceptionCalls = []struct {
 	{"trytable", "many", 5000, "[12502509] []"},
 	{"trytable", "null", 0, "[] [] trap null exception reference\n   0: null\n"},
 	{"trytable", "uncaught", 3, "[] [] trap uncaught exception: tag 0\n   0: raise\n   1: uncaught\n"},
+	{"trytable", "handed", 5, "[5] []"},
 	{"trytable", "tail", 2, "[1006] []"},
 	{"trytable", "tail", 3, "[3] []"},
 }
@@ -118,10 +119,7 @@ func TestHostThrows(t *testing.T) {
 		m := compileFile(t, "legacy", wazero.Options{Pass: instrument.Options{Counted: true}, Interpret: mode.interpret})
 		for _, later := range []bool{false, true} {
 			h := &thrower{later: later}
-			th, err := m.New(t.Context(), h, engine.Limits{}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			th := newThread(t, m, h)
 			h.thread = th
 			fn, _, _ := m.Export("host")
 			if err := th.Start(fn, []uint64{1}); err != nil {
@@ -138,18 +136,13 @@ func TestHostThrows(t *testing.T) {
 			if ev.Kind != engine.Exited || ev.Results[0] != 75 {
 				t.Errorf("%s: later %v: %+v, want 75", mode.name, later, ev)
 			}
-			th.Close()
 		}
 	}
 }
 
 func TestThrowRefuses(t *testing.T) {
 	m := compileFile(t, "trytable", wazero.Options{})
-	th, err := m.New(t.Context(), new(env), engine.Limits{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer th.Close()
+	th := newThread(t, m, new(env))
 	for _, c := range []struct {
 		e    engine.Exception
 		want string
@@ -169,11 +162,7 @@ func TestThrowRefuses(t *testing.T) {
 // TestExceptionsAreForgotten: what nothing refers to any more is not kept.
 func TestExceptionsAreForgotten(t *testing.T) {
 	m := compileFile(t, "trytable", wazero.Options{})
-	th, err := m.New(t.Context(), new(env), engine.Limits{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer th.Close()
+	th := newThread(t, m, new(env))
 	fn, _, _ := m.Export("many")
 	if err := th.Start(fn, []uint64{100_000}); err != nil {
 		t.Fatal(err)
@@ -202,7 +191,7 @@ func TestExceptionsAreForgotten(t *testing.T) {
 // TestHostileExceptions: a state with exceptions that cannot be is refused.
 func TestHostileExceptions(t *testing.T) {
 	m := compileFile(t, "trytable", wazero.Options{Pass: instrument.Options{Counted: true}})
-	st := keptState(t, m)
+	st := stateOf(t, m, "kept")
 	if len(st.Exceptions) == 0 {
 		t.Fatal("the state has no exceptions")
 	}
@@ -214,7 +203,7 @@ func TestHostileExceptions(t *testing.T) {
 		"has 1 values, not 0":           func(st *engine.State) { st.Exceptions[0].Values = nil },
 		"there is no exception":         func(st *engine.State) { st.Exceptions = nil },
 	} {
-		bad := keptState(t, m)
+		bad := stateOf(t, m, "kept")
 		change(bad)
 		th, err := m.New(t.Context(), new(env), engine.Limits{}, bad)
 		if err == nil {
@@ -226,15 +215,31 @@ func TestHostileExceptions(t *testing.T) {
 	}
 }
 
-// keptState is the state of "kept" in the middle of it.
-func keptState(t *testing.T, m engine.Module) *engine.State {
+// newThread makes a thread that is closed with the test.
+func newThread(t *testing.T, m engine.Module, h engine.Host) engine.Thread {
 	t.Helper()
-	th, err := m.New(t.Context(), &env{unwind: true}, engine.Limits{}, nil)
+	th, err := m.New(t.Context(), h, engine.Limits{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer th.Close()
-	fn, _, _ := m.Export("kept")
+	t.Cleanup(func() { th.Close() })
+	return th
+}
+
+// TestPendingException: what a call that waits was given is kept.
+func TestPendingException(t *testing.T) {
+	m := compileFile(t, "trytable", wazero.Options{Pass: instrument.Options{Counted: true}})
+	st := stateOf(t, m, "handed")
+	if len(st.Exceptions) != 1 || st.Pending == nil || st.Pending.Args[0] != uint64(st.Exceptions[0].Number) {
+		t.Errorf("pending %+v, exceptions %+v: want one, which is the argument", st.Pending, st.Exceptions)
+	}
+}
+
+// stateOf is the state of a function of trytable.wat at its first call of an import.
+func stateOf(t *testing.T, m engine.Module, name string) *engine.State {
+	t.Helper()
+	th := newThread(t, m, &env{unwind: true})
+	fn, _, _ := m.Export(name)
 	if err := th.Start(fn, []uint64{6}); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func threadOf(ctx context.Context) *Thread { return ctx.(*threadContext).t }
 func (t *Thread) beginUnwind() {
 	if !t.unwinding {
 		t.unwinding = true
-		t.setMode(instrument.ModeUnwinding)
+		t.requests.setMode(instrument.ModeUnwinding)
 	}
 }
 

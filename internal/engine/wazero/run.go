@@ -50,10 +50,7 @@ func (t *Thread) Run(ctx context.Context) engine.Event {
 // over.
 func (t *Thread) resume() (ev engine.Event, done bool) {
 	top := t.stack.recs[len(t.stack.recs)-1]
-	s, err := t.module.site(top.site)
-	if err != nil {
-		panic(fmt.Sprintf("engine: %v", err)) // records are checked when they come in
-	}
+	s := t.module.knownSite(top.site)
 	if f := t.interprets(s); f != nil {
 		vals := t.stack.values(top) // stays as it is until something is pushed
 		t.stack.pop()
@@ -73,7 +70,7 @@ func (t *Thread) resumeCompiled(s *siteInfo) (ev engine.Event, done bool) {
 	t.stack.pop()
 	t.used -= s.size
 	t.current, t.currentSite = s.fn, s.id
-	t.enter(f)
+	t.requests.enter(f.flags)
 	if s.entry || s.site.Kind == instrument.SiteLoop {
 		t.countLess()
 	}
@@ -127,7 +124,7 @@ func (t *Thread) function(s *siteInfo) (*resumer, error) {
 	if f := t.funcs[s.id]; f != nil {
 		return f, nil
 	}
-	f := &resumer{flags: t.hotFlags}
+	f := &resumer{flags: t.requests.hot}
 	if s.entry {
 		f.Function = t.hot.ExportedFunction(instrument.ExportFunc(s.fn))
 	} else {
@@ -154,40 +151,6 @@ type resumer struct {
 	flags flags // that its own code reads
 }
 
-// flags are the globals of an instance by which the host talks to its code.
-type flags struct{ look, mode api.MutableGlobal }
-
-func flagsOf(i api.Module) flags {
-	return flags{
-		look: i.ExportedGlobal(instrument.ExportLook).(api.MutableGlobal),
-		mode: i.ExportedGlobal(instrument.ExportMode).(api.MutableGlobal),
-	}
-}
-
-// enter makes the flags of f the ones that count beside those of the hot form,
-// which f calls: it is at the bottom of the engine's stack from now on.
-func (t *Thread) enter(f *resumer) {
-	t.lookMu.Lock()
-	defer t.lookMu.Unlock()
-	t.bottom = f.flags
-	t.bottom.look.Set(t.hotFlags.look.Get())
-	t.bottom.mode.Set(t.hotFlags.mode.Get())
-}
-
-// setMode says in which mode guest code runs. Only on the task goroutine.
-func (t *Thread) setMode(mode uint64) {
-	t.hotFlags.mode.Set(mode)
-	t.bottom.mode.Set(mode)
-}
-
-// setLook writes the look globals of all that may run.
-//
-// Preconditions: t.lookMu is locked.
-func (t *Thread) setLook(v uint64) {
-	t.hotFlags.look.Set(v)
-	t.bottom.look.Set(v)
-}
-
 // maxFuncs bounds how many functions a thread holds ready: each has a stack of
 // its own, of 10 KB at least.
 const maxFuncs = 256
@@ -211,22 +174,19 @@ func (t *Thread) instance(code wazero.CompiledModule) (api.Module, error) {
 // unwound puts the frames that were taken off on top of the others.
 func (t *Thread) unwound() (ev engine.Event, done bool) {
 	t.unwinding = false
-	t.setMode(0)
+	t.requests.setMode(0)
 	t.unwinds++
 	var top *siteInfo
 	for i := len(t.off.recs) - 1; i >= 0; i-- {
 		r := t.off.recs[i]
-		s, err := t.module.site(r.site)
-		if err != nil {
-			panic(fmt.Sprintf("engine: %v", err)) // a save of our own code
-		}
+		s := t.module.knownSite(r.site)
 		t.pushRecord(s, t.off.values(r))
 		top = s
 	}
 	t.off.recs, t.off.vals = t.off.recs[:0], t.off.vals[:0]
-	if t.exceptions.collect.Load() {
+	if t.requests.self {
 		t.collectExceptions()
-		t.askedSelf()
+		t.requests.done()
 	}
 	if t.pending == nil && top != nil && top.site.Kind != instrument.SiteCall && t.used >= t.limits.Stack {
 		clear(t.funcs) // their stacks have grown

@@ -58,6 +58,16 @@ func (m *Module) site(id instrument.SiteID) (*siteInfo, error) {
 	return s, nil
 }
 
+// knownSite is site for one that is in a record: those are checked when they come
+// in, and others are of our own code's making.
+func (m *Module) knownSite(id instrument.SiteID) *siteInfo {
+	s, err := m.site(id)
+	if err != nil {
+		panic(fmt.Sprintf("engine: %v", err))
+	}
+	return s
+}
+
 // A siteName is what a site is called in records that leave the process.
 type siteName struct{ fn, pos uint32 }
 

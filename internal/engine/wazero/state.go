@@ -21,12 +21,7 @@ func (t *Thread) Save() (*engine.State, error) {
 	}
 	st := &engine.State{Fresh: t.fresh, MemorySize: uint64(len(t.Memory().Bytes()))}
 	for _, r := range t.stack.recs {
-		s, err := t.module.site(r.site)
-		if err != nil {
-			return nil, err
-		}
-		f := s.frame(t.stack.values(r))
-		st.Frames = append(st.Frames, f)
+		st.Frames = append(st.Frames, t.module.knownSite(r.site).frame(t.stack.values(r)))
 	}
 	if p := t.pending; p != nil {
 		c := *p

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -65,12 +63,7 @@ type Thread struct {
 	hot      api.Module
 	mem      *memory.Linear
 	shared   *sharedMemory // nil: mem is this thread's alone
-	hotFlags flags         // of the hot form
-	bottom   flags         // of what is at the bottom of the engine's stack, which may be a continuation; which it is is protected by lookMu
-	asked    atomic.Bool   // look is raised, for the interpreter
-
-	lookMu      sync.Mutex
-	interrupted bool // the caller has asked for it, not the thread itself; protected by lookMu
+	requests requests
 
 	count  api.MutableGlobal // Options.Counted only
 	insts  map[wazero.CompiledModule]api.Module
@@ -168,8 +161,7 @@ func (t *Thread) instantiate(ctx context.Context) error {
 		return fmt.Errorf("instantiate: %w", err)
 	}
 	t.hot = hot
-	t.hotFlags = flagsOf(hot)
-	t.bottom = t.hotFlags
+	t.requests.begin(flagsOf(hot))
 	if g := hot.ExportedGlobal(instrument.ExportCount); g != nil {
 		t.count = g.(api.MutableGlobal)
 	}
@@ -279,50 +271,10 @@ type noMemory struct{}
 func (noMemory) Bytes() []byte { return nil }
 
 // Interrupt implements engine.Thread.
-func (t *Thread) Interrupt() {
-	t.lookMu.Lock()
-	defer t.lookMu.Unlock()
-	t.interrupted = true
-	t.raiseLocked()
-}
-
-// Preconditions: t.lookMu is locked.
-func (t *Thread) raiseLocked() {
-	t.asked.Store(true)
-	t.setLook(instrument.LookRaised)
-}
-
-// askSelf is an Interrupt for something that the thread has to do.
-func (t *Thread) askSelf() {
-	t.lookMu.Lock()
-	defer t.lookMu.Unlock()
-	t.raiseLocked()
-}
-
-// askedSelf withdraws it.
-func (t *Thread) askedSelf() {
-	t.lookMu.Lock()
-	defer t.lookMu.Unlock()
-	if !t.interrupted {
-		t.lowerLocked()
-	}
-}
+func (t *Thread) Interrupt() { t.requests.interrupt() }
 
 // Clear implements engine.Thread.
-func (t *Thread) Clear() {
-	t.lookMu.Lock()
-	defer t.lookMu.Unlock()
-	t.interrupted = false
-	if !t.exceptions.collect.Load() {
-		t.lowerLocked()
-	}
-}
-
-// Preconditions: t.lookMu is locked.
-func (t *Thread) lowerLocked() {
-	t.asked.Store(false)
-	t.setLook(0)
-}
+func (t *Thread) Clear() { t.requests.clear() }
 
 // Unwinds implements engine.Thread.
 func (t *Thread) Unwinds() uint64 { return t.unwinds }
@@ -339,9 +291,7 @@ func (t *Thread) Backtrace() engine.Trace {
 			out.Cut = i + 1 - engine.MaxOuter
 			i -= out.Cut
 		}
-		if s, err := t.module.site(recs[i].site); err == nil {
-			out.Append(s.location())
-		}
+		out.Append(t.module.knownSite(recs[i].site).location())
 	}
 	return out
 }

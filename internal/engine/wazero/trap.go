@@ -20,7 +20,7 @@ func (t *Thread) trap(f api.Function, err error) (engine.Event, bool) { return t
 // trapIn is trap where functions are between the engine's stack and the records.
 func (t *Thread) trapIn(f api.Function, err error, between ...engine.Location) engine.Event {
 	t.unwinding = false
-	t.setMode(0)
+	t.requests.setMode(0)
 	t.off.recs, t.off.vals = nil, nil
 	message, rest, _ := strings.Cut(err.Error(), "\n")
 	message = strings.TrimPrefix(message, "wasm error: ")
@@ -66,11 +66,7 @@ func (m *Module) slots(stack *recordStack, below int) []engine.Slot {
 		return nil
 	}
 	r := stack.recs[below]
-	s, err := m.site(r.site)
-	if err != nil {
-		return nil
-	}
-	return s.frame(stack.values(r)).Values
+	return m.knownSite(r.site).frame(stack.values(r)).Values
 }
 
 // Reset drops the stack, as a trap does.

@@ -2,6 +2,7 @@
 (module
   (import "host" "log" (func $log (param i32)))
   (import "host" "triple" (func $triple (param i32) (result i32)))
+  (import "host" "keep" (func $hand (param exnref)))
   (tag $e (param i32))
   (tag $none)
   (tag $boxed (param exnref))
@@ -103,4 +104,11 @@
   (func (export "tail") (param i32) (result i32)
     (block $h (result i32)
       (try_table (result i32) (catch $e $h) (call $tail (local.get 0)))
-      (i32.add (i32.const 1000)))))
+      (i32.add (i32.const 1000))))
+  ;; What nothing but an argument of an import refers to.
+  (func (export "handed") (param i32) (result i32)
+    (block $h (result exnref)
+      (try_table (catch_all_ref $h) (call $raise (local.get 0)))
+      (unreachable))
+    (call $hand)
+    (local.get 0)))
