@@ -255,6 +255,12 @@ type Module struct {
 	colds map[uint32]*coldFunc                        // by function; protected by mu
 
 	coldSize int // instructions of all in colds; protected by mu
+
+	pointer struct { // see stackPointer
+		once   sync.Once
+		export string
+		known  bool
+	}
 }
 
 // Close implements engine.Module.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/ktime"
 	"github.com/stasis-run/stasis/internal/vfs"
@@ -143,8 +144,9 @@ func (m *fakeModule) New(_ context.Context, h engine.Host, _ engine.Limits, _ *e
 	return th, nil
 }
 
-// A fakeThread unwinds in system calls only.
+// A fakeThread unwinds in system calls only. It has one stack.
 type fakeThread struct {
+	enginetest.OneStack
 	host    engine.Host
 	g       *guest
 	next    func() (*request, bool)
