@@ -42,6 +42,6 @@
 // A [Saver] and a [Restorer] carry open files with their sharing; see State.
 // The content of file systems is saved by each of them, next to it.
 //
-// Lock order: FSContext.mu is a leaf; FDTable.mu, OpenFile.offsetMu, then the locks of a File or a
-// FileSystem, then waiter.Queue. Namespace.mu is a leaf.
+// Lock order: FDTable.mu, OpenFile.offsetMu, then the locks of a File or a
+// FileSystem, then waiter.Queue. Namespace.mu and FSContext.mu are leaves.
 package vfs
