@@ -26,7 +26,7 @@ type descriptor struct {
 // Lock order: FDTable.mu is above OpenFile's and all below it. No file is
 // closed with it held.
 type FDTable struct {
-	budget *FDBudget // of the system; nil is none; immutable
+	budget *Budget // of the system, in fds: a table takes as many as its highest fd asks for; immutable
 
 	mu     sync.Mutex
 	limit  int          // new fds get numbers below it; protected by mu
@@ -40,7 +40,7 @@ func NewFDTable(limit int) *FDTable { return NewFDTableIn(nil, limit) }
 
 // NewFDTableIn is NewFDTable for a table that counts against the budget of its
 // system: what does not fit gives ENFILE.
-func NewFDTableIn(b *FDBudget, limit int) *FDTable {
+func NewFDTableIn(b *Budget, limit int) *FDTable {
 	return &FDTable{budget: b, limit: min(max(limit, 0), MaxFDs)}
 }
 
@@ -121,7 +121,7 @@ func (t *FDTable) growLocked(i int) abi.Errno {
 	if more <= 0 {
 		return abi.OK
 	}
-	if !t.budget.take(more) {
+	if !t.budget.Take(more) {
 		return abi.ENFILE
 	}
 	t.fds = append(t.fds, make([]descriptor, more)...)
@@ -254,7 +254,7 @@ func (t *FDTable) CloseAll() {
 	fds := t.fds
 	t.fds, t.lowest = nil, 0
 	t.mu.Unlock()
-	t.budget.give(len(fds))
+	t.budget.Give(len(fds))
 	for _, d := range fds {
 		if d.file != nil {
 			d.file.DecRef()

@@ -1,41 +1,6 @@
 package vfs
 
-import (
-	"sync/atomic"
-
-	"github.com/stasis-run/stasis/internal/abi"
-)
-
-// An FDBudget bounds what the fd tables of all processes of a system take
-// together, counted in fds: a table takes as many as its highest fd asks for.
-// What is beyond gives ENFILE. A nil budget has no bound.
-type FDBudget struct {
-	max  int64 // immutable
-	used atomic.Int64
-}
-
-// NewFDBudget returns a budget of max fds.
-func NewFDBudget(max int) *FDBudget { return &FDBudget{max: int64(max)} }
-
-// Used returns how many fds the tables take.
-func (b *FDBudget) Used() int { return int(b.used.Load()) }
-
-func (b *FDBudget) take(n int) bool {
-	if b == nil {
-		return true
-	}
-	if b.used.Add(int64(n)) > b.max {
-		b.used.Add(-int64(n))
-		return false
-	}
-	return true
-}
-
-func (b *FDBudget) give(n int) {
-	if b != nil {
-		b.used.Add(-int64(n))
-	}
-}
+import "github.com/stasis-run/stasis/internal/abi"
 
 // Clone returns a copy of the table, as fork makes one: the fds are the
 // copy's own, the open files behind them are shared, with their offsets. It
@@ -47,7 +12,7 @@ func (t *FDTable) Clone() (*FDTable, abi.Errno) {
 	for n > 0 && t.fds[n-1].file == nil {
 		n--
 	}
-	if !t.budget.take(n) {
+	if !t.budget.Take(n) {
 		return nil, abi.ENFILE
 	}
 	c := &FDTable{budget: t.budget, limit: t.limit, lowest: min(t.lowest, n), fds: make([]descriptor, n)}

@@ -121,7 +121,7 @@ func TestSetLimit(t *testing.T) {
 
 // What the tables of a system take together is bounded, and given back.
 func TestFDBudget(t *testing.T) {
-	b := vfs.NewFDBudget(30)
+	b := vfs.NewBudget(30)
 	table := vfs.NewFDTableIn(b, 1000)
 	install(t, table, "a")
 	want(t, "one high fd", table.Dup2(0, 9, false), abi.OK)
@@ -240,7 +240,7 @@ func TestRestoreTables(t *testing.T) {
 	fs, ns, parent := newTree(t)
 	fd, errno := parent.PathOpen(ns, 0, 0, "file", abi.OCreat, abi.RightsFile, 0, 0)
 	want(t, "open", errno, abi.OK)
-	r, w := pipefs.New(now, 1)
+	r, w, _ := pipefs.NewSystem(now, nil).New()
 	rfd, _ := parent.InstallAll(r)
 	wfd, _ := parent.InstallAll(w)
 	w.Write([][]byte{[]byte("in the pipe")})
@@ -294,7 +294,7 @@ func TestRestoreTables(t *testing.T) {
 	if err := ns.Mount(vfs.Mount{Guest: "/", FS: fs}); err != nil {
 		t.Fatal(err)
 	}
-	restorer, err := vfs.NewRestorer(&st.VFS, ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.Restore(now)})
+	restorer, err := vfs.NewRestorer(&st.VFS, ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.NewSystem(now, nil).Restore})
 	if err != nil {
 		t.Fatal(err)
 	}

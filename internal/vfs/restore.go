@@ -20,7 +20,7 @@ type Restorer struct {
 	files   []*OpenFile     // by FileID; nil until asked for
 	objects []any           // by ObjectID; nil until asked for
 	opening map[FileID]bool // files that are being opened
-	budget  *FDBudget       // of the tables to come
+	budget  *Budget         // of the tables to come
 }
 
 // NewRestorer returns a Restorer for s over n, where the caller has mounted
@@ -41,7 +41,7 @@ func NewRestorer(s *State, n *Namespace, kinds map[string]RestoreFunc) (*Restore
 		files:   make([]*OpenFile, len(s.Files)),
 		objects: make([]any, len(s.Objects)),
 		opening: make(map[FileID]bool),
-		budget:  NewFDBudget(restoredFDs),
+		budget:  NewBudget(restoredFDs),
 	}, nil
 }
 
@@ -51,7 +51,7 @@ func NewRestorer(s *State, n *Namespace, kinds map[string]RestoreFunc) (*Restore
 const restoredFDs = 4 << 20
 
 // SetBudget makes the tables to come count against b.
-func (r *Restorer) SetBudget(b *FDBudget) { r.budget = b }
+func (r *Restorer) SetBudget(b *Budget) { r.budget = b }
 
 // File returns the open file with this id, with a reference for the caller.
 func (r *Restorer) File(id FileID) (*OpenFile, error) {
