@@ -30,6 +30,7 @@ import (
 	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/protostruct/prototest"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/eventfd"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
@@ -49,6 +50,7 @@ var objects = []struct {
 	{"stdio, listener, connection", hostfile.State{}},
 	{"pipe, in files", pipefs.EndState{}},
 	{"pipe, in objects", pipefs.State{}},
+	{"eventfd", eventfd.State{}},
 	{"terminal, in files", ttyfs.FileState{}},
 	{"terminal, in objects", ttyfs.State{}},
 }

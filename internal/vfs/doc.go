@@ -11,6 +11,8 @@
 //     [Socket] …) say what it can do.
 //   - A [Namespace] holds the mounts and resolves paths. It is the only place
 //     that does: file systems see a directory handle and one plain name.
+//   - An [FSContext] is where a process is: its working directory, and paths as
+//     POSIX has them.
 //   - A [FileSystem] gives directory handles ([Dir]).
 //
 // # Confinement
@@ -20,7 +22,14 @@
 // give EPERM. Since the walk goes one component at a time from handle to
 // handle, and never through the host's own path resolution, neither a symbolic
 // link nor a rename in the middle of a walk can lead out. That WASI forbids
-// what a POSIX program may do here is WASI's choice, not ours.
+// what a POSIX program may do here is WASI's choice, not ours: a program that
+// came with a working directory resolves its paths through an FSContext, for
+// which the root is the only fence. The walk is the same.
+//
+// # Processes
+//
+// Fork clones the fd table and the context: both are the child's own, while the
+// open files behind them are shared. Exec closes what is to be closed.
 //
 // # Blocking
 //
@@ -34,5 +43,5 @@
 // The content of file systems is saved by each of them, next to it.
 //
 // Lock order: FDTable.mu, OpenFile.offsetMu, then the locks of a File or a
-// FileSystem, then waiter.Queue. Namespace.mu is a leaf.
+// FileSystem, then waiter.Queue. Namespace.mu and FSContext.mu are leaves.
 package vfs

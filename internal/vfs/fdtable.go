@@ -26,21 +26,38 @@ type descriptor struct {
 // Lock order: FDTable.mu is above OpenFile's and all below it. No file is
 // closed with it held.
 type FDTable struct {
-	limit int // fds may have numbers below it; immutable
+	budget *Budget // of the system, in fds: a table takes as many as its highest fd asks for; immutable
 
 	mu     sync.Mutex
+	limit  int          // new fds get numbers below it; protected by mu
 	fds    []descriptor // index is the fd; protected by mu
 	lowest int          // no fd below it is free; protected by mu
 }
 
-// NewFDTable returns an empty table. Limit is how many fds it may hold, at
-// most MaxFDs; beyond it, calls give EMFILE.
-func NewFDTable(limit int) *FDTable {
-	return &FDTable{limit: min(max(limit, 0), MaxFDs)}
+// NewFDTable returns an empty table. Limit is RLIMIT_NOFILE, at most MaxFDs;
+// fds get numbers below it, and calls give EMFILE when all are taken.
+func NewFDTable(limit int) *FDTable { return NewFDTableIn(nil, limit) }
+
+// NewFDTableIn is NewFDTable for a table that counts against the budget of its
+// system: what does not fit gives ENFILE.
+func NewFDTableIn(b *Budget, limit int) *FDTable {
+	return &FDTable{budget: b, limit: min(max(limit, 0), MaxFDs)}
 }
 
-// Limit returns how many fds the table may hold.
-func (t *FDTable) Limit() int { return t.limit }
+// Limit returns the number that new fds stay below: RLIMIT_NOFILE.
+func (t *FDTable) Limit() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.limit
+}
+
+// SetLimit is setrlimit with RLIMIT_NOFILE: it is about fds to come. Those that
+// are open stay, also above it.
+func (t *FDTable) SetLimit(limit int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.limit = min(max(limit, 0), MaxFDs)
+}
 
 // Install puts f at the lowest free fd, with these rights cut to those that
 // make sense for it. It takes over the caller's reference, also when it fails.
@@ -79,12 +96,15 @@ func (t *FDTable) install(from FD, d descriptor) (FD, abi.Errno) {
 	for i < len(t.fds) && t.fds[i].file != nil {
 		i++
 	}
-	if i >= t.limit {
+	errno := abi.EMFILE
+	if i < t.limit {
+		errno = t.growLocked(i)
+	}
+	if errno != abi.OK {
 		t.mu.Unlock()
 		d.file.DecRef()
-		return 0, abi.EMFILE
+		return 0, errno
 	}
-	t.growLocked(i)
 	t.fds[i] = d
 	if int(from) <= t.lowest {
 		t.lowest = i + 1
@@ -93,13 +113,19 @@ func (t *FDTable) install(from FD, d descriptor) (FD, abi.Errno) {
 	return FD(i), abi.OK
 }
 
-// growLocked makes t.fds reach to index i.
+// growLocked makes t.fds reach to index i, or returns ENFILE.
 //
 // Preconditions: t.mu is locked.
-func (t *FDTable) growLocked(i int) {
-	for len(t.fds) <= i {
-		t.fds = append(t.fds, descriptor{})
+func (t *FDTable) growLocked(i int) abi.Errno {
+	more := i + 1 - len(t.fds)
+	if more <= 0 {
+		return abi.OK
 	}
+	if !t.budget.Take(more) {
+		return abi.ENFILE
+	}
+	t.fds = append(t.fds, make([]descriptor, more)...)
+	return abi.OK
 }
 
 // lookupLocked returns the descriptor of fd, or EBADF.
@@ -213,8 +239,9 @@ func (t *FDTable) Dup(fd, min FD, cloexec bool) (FD, abi.Errno) {
 	dup := *d
 	dup.preopen, dup.cloexec = "", cloexec
 	dup.file.IncRef()
+	limit := t.limit
 	t.mu.Unlock()
-	if int64(min) >= int64(t.limit) {
+	if int64(min) >= int64(limit) {
 		dup.file.DecRef()
 		return 0, abi.EINVAL
 	}
@@ -227,6 +254,7 @@ func (t *FDTable) CloseAll() {
 	fds := t.fds
 	t.fds, t.lowest = nil, 0
 	t.mu.Unlock()
+	t.budget.Give(len(fds))
 	for _, d := range fds {
 		if d.file != nil {
 			d.file.DecRef()

@@ -72,15 +72,31 @@ func (t *FDTable) SetCloexec(fd FD, on bool) abi.Errno {
 	return errno
 }
 
-// PathOpen does path_open: it opens p below the directory fd, and gives it the
-// lowest free fd, which starts with cloexec false.
+// PathOpen does path_open: PathOpenExt without flags of the fd.
+func (t *FDTable) PathOpen(n Opener, fd FD, lookup abi.LookupFlags, p string, oflags abi.OFlags,
+	base, inheriting abi.Rights, flags abi.FDFlags) (FD, abi.Errno) {
+	return t.PathOpenExt(n, fd, lookup, p, oflags, base, inheriting, flags, 0)
+}
+
+// An Opener opens paths: a Namespace below the directory that is given with
+// them, an FSContext as a process of POSIX does.
+type Opener interface {
+	OpenAt(base *OpenFile, p string, lookup abi.LookupFlags, oflags abi.OFlags,
+		read, write bool, flags abi.FDFlags) (*OpenFile, abi.Errno)
+}
+
+// PathOpenExt does path_open2: it opens p below the directory fd, and gives it
+// the lowest free fd, whose own flags are ext.
 //
 // Rights that the directory cannot pass on are left out rather than refused,
 // since programs ask for more than they need. Whether the file is opened for
 // reading and writing follows from the rights that are left: FD_READ or
 // FD_READDIR, and FD_WRITE.
-func (t *FDTable) PathOpen(n *Namespace, fd FD, lookup abi.LookupFlags, p string, oflags abi.OFlags,
-	base, inheriting abi.Rights, flags abi.FDFlags) (FD, abi.Errno) {
+func (t *FDTable) PathOpenExt(n Opener, fd FD, lookup abi.LookupFlags, p string, oflags abi.OFlags,
+	base, inheriting abi.Rights, flags abi.FDFlags, ext abi.FDFlagsExt) (FD, abi.Errno) {
+	if ext&^abi.FDCloexec != 0 {
+		return 0, abi.EINVAL
+	}
 	need := abi.RightPathOpen
 	if oflags&abi.OCreat != 0 {
 		need |= abi.RightPathCreateFile
@@ -101,5 +117,5 @@ func (t *FDTable) PathOpen(n *Namespace, fd FD, lookup abi.LookupFlags, p string
 	if errno != abi.OK {
 		return 0, errno
 	}
-	return t.Install(f, base, inheriting)
+	return t.InstallFrom(0, f, base, inheriting, ext&abi.FDCloexec != 0)
 }

@@ -21,7 +21,7 @@ func (p *probe) Stat() (abi.Filestat, abi.Errno) {
 	return abi.Filestat{Filetype: abi.FiletypeCharacterDevice}, abi.OK
 }
 
-func (p *probe) Save(*vfs.Saver) (vfs.ObjectState, error) { return vfs.NewObjectState("probe", p.id) }
+func (p *probe) Save(*vfs.Saver) (vfs.ObjectState, error) { return vfs.ObjectState{Kind: "probe"}, nil }
 
 func (p *probe) Read([][]byte) (int, abi.Errno)  { return 0, abi.OK }
 func (p *probe) Write([][]byte) (int, abi.Errno) { return 0, abi.OK }

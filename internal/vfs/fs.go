@@ -74,6 +74,14 @@ type Dir interface {
 	Close()
 }
 
+// A Locator is a Dir that knows where it is, also after renames. One that is not
+// is taken to stay where it was opened.
+type Locator interface {
+	// Where returns the path below the file system's root, "" for the root. It
+	// fails with ENOENT if the directory has been removed.
+	Where() (string, abi.Errno)
+}
+
 // OpenOptions say how a file is opened.
 type OpenOptions struct {
 	Read  bool

@@ -22,7 +22,11 @@ type Mount struct {
 // Mounts are named by guest path. They are made before the guest runs and
 // stay; a directory that one lies on, or below, can therefore not be renamed
 // or removed (EBUSY), which keeps their paths true.
+//
+// Its own calls on paths are confined below the directory that is given with
+// them, as WASI has it; an FSContext's are those of POSIX.
 type Namespace struct {
+	Resolver
 	now func() int64 // wall time in ns; immutable
 
 	mu     sync.RWMutex
@@ -32,7 +36,9 @@ type Namespace struct {
 // NewNamespace returns a Namespace without mounts. Now tells the wall time in
 // ns since 1970.
 func NewNamespace(now func() int64) *Namespace {
-	return &Namespace{now: now, mounts: make(map[string]*Mount)}
+	n := &Namespace{now: now, mounts: make(map[string]*Mount)}
+	n.ns = n
+	return n
 }
 
 // Mount puts a file system at m.Guest. If the file system below is the

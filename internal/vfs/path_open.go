@@ -5,14 +5,14 @@ import "github.com/stasis-run/stasis/internal/abi"
 // OpenAt opens p below the directory base. Read and write say what the open
 // file can be used for; neither is allowed, such a file can only be asked
 // about. OCreat makes a regular file. The caller owns the result.
-func (n *Namespace) OpenAt(base *OpenFile, p string, lookup abi.LookupFlags, oflags abi.OFlags,
+func (r *Resolver) OpenAt(base *OpenFile, p string, lookup abi.LookupFlags, oflags abi.OFlags,
 	read, write bool, flags abi.FDFlags) (*OpenFile, abi.Errno) {
 	if oflags&^abi.OFlagsAll != 0 || flags&^abi.FDFlagsAll != 0 ||
 		oflags&abi.OCreat != 0 && oflags&abi.ODirectory != 0 {
 		return nil, abi.EINVAL
 	}
 	exclusive := oflags&abi.OCreat != 0 && oflags&abi.OExcl != 0
-	t, errno := n.walk(base, p, lookup&abi.SymlinkFollow != 0 && !exclusive)
+	t, errno := r.walk(base, p, lookup&abi.SymlinkFollow != 0 && !exclusive)
 	if errno != abi.OK {
 		return nil, errno
 	}
@@ -31,7 +31,7 @@ func (n *Namespace) OpenAt(base *OpenFile, p string, lookup abi.LookupFlags, ofl
 			return nil, errno
 		}
 		of := NewOpenFile(f, read, write, flags)
-		of.ns, of.mount, of.path = n, t.mount, t.guest()
+		of.ns, of.mount, of.path = r.ns, t.mount, t.guest()
 		return of, abi.OK
 	}
 }

@@ -15,8 +15,8 @@ func follow(lookup abi.LookupFlags, p string) bool {
 
 // existing walks to something that has to be there, over a mount that lies on
 // it.
-func (n *Namespace) existing(base *OpenFile, p string, lookup abi.LookupFlags) (*target, abi.Errno) {
-	t, errno := n.walk(base, p, follow(lookup, p))
+func (r *Resolver) existing(base *OpenFile, p string, lookup abi.LookupFlags) (*target, abi.Errno) {
+	t, errno := r.walk(base, p, follow(lookup, p))
 	if errno != abi.OK {
 		return nil, errno
 	}
@@ -38,8 +38,8 @@ func (n *Namespace) existing(base *OpenFile, p string, lookup abi.LookupFlags) (
 }
 
 // StatAt returns what p is.
-func (n *Namespace) StatAt(base *OpenFile, p string, lookup abi.LookupFlags) (abi.Filestat, abi.Errno) {
-	t, errno := n.existing(base, p, lookup)
+func (r *Resolver) StatAt(base *OpenFile, p string, lookup abi.LookupFlags) (abi.Filestat, abi.Errno) {
+	t, errno := r.existing(base, p, lookup)
 	if errno != abi.OK {
 		return abi.Filestat{}, errno
 	}
@@ -49,13 +49,13 @@ func (n *Namespace) StatAt(base *OpenFile, p string, lookup abi.LookupFlags) (ab
 
 // SetTimesAt sets the times of p. Atim and mtim are in ns since 1970; flags
 // say which of them count.
-func (n *Namespace) SetTimesAt(base *OpenFile, p string, lookup abi.LookupFlags,
+func (r *Resolver) SetTimesAt(base *OpenFile, p string, lookup abi.LookupFlags,
 	atim, mtim uint64, flags abi.FstFlags) abi.Errno {
-	times, errno := resolveTimes(n.now(), atim, mtim, flags)
+	times, errno := resolveTimes(r.ns.now(), atim, mtim, flags)
 	if errno != abi.OK {
 		return errno
 	}
-	t, errno := n.existing(base, p, lookup)
+	t, errno := r.existing(base, p, lookup)
 	if errno != abi.OK {
 		return errno
 	}
@@ -94,8 +94,8 @@ func resolveTimes(now int64, atim, mtim uint64, flags abi.FstFlags) (Times, abi.
 }
 
 // ReadlinkAt returns the target of the symbolic link p, or EINVAL.
-func (n *Namespace) ReadlinkAt(base *OpenFile, p string) (string, abi.Errno) {
-	t, errno := n.existing(base, p, 0)
+func (r *Resolver) ReadlinkAt(base *OpenFile, p string) (string, abi.Errno) {
+	t, errno := r.existing(base, p, 0)
 	if errno != abi.OK {
 		return "", errno
 	}
@@ -105,12 +105,12 @@ func (n *Namespace) ReadlinkAt(base *OpenFile, p string) (string, abi.Errno) {
 
 // fresh walks to a name that is to be made. It fails with EEXIST if something
 // is there, and with EROFS if nothing can be made.
-func (n *Namespace) fresh(base *OpenFile, p string) (*target, abi.Errno) {
-	t, errno := n.walk(base, p, false)
+func (r *Resolver) fresh(base *OpenFile, p string) (*target, abi.Errno) {
+	t, errno := r.walk(base, p, false)
 	if errno != abi.OK {
 		return nil, errno
 	}
-	if t.name == "." || n.MountAt(t.guest()) != nil {
+	if t.name == "." || r.ns.MountAt(t.guest()) != nil {
 		errno = abi.EEXIST
 	} else if t.mount.ReadOnly {
 		if _, errno = t.dir.Stat(t.name); errno == abi.OK {
@@ -128,8 +128,8 @@ func (n *Namespace) fresh(base *OpenFile, p string) (*target, abi.Errno) {
 
 // freshFile is fresh for what is not a directory: a slash after the name is
 // wrong whether something is there (EEXIST) or not (ENOENT).
-func (n *Namespace) freshFile(base *OpenFile, p string) (*target, abi.Errno) {
-	t, errno := n.fresh(base, p)
+func (r *Resolver) freshFile(base *OpenFile, p string) (*target, abi.Errno) {
+	t, errno := r.fresh(base, p)
 	if errno != abi.OK || !t.slash {
 		return t, errno
 	}
@@ -141,8 +141,8 @@ func (n *Namespace) freshFile(base *OpenFile, p string) (*target, abi.Errno) {
 }
 
 // MkdirAt makes the directory p.
-func (n *Namespace) MkdirAt(base *OpenFile, p string) abi.Errno {
-	t, errno := n.fresh(base, p)
+func (r *Resolver) MkdirAt(base *OpenFile, p string) abi.Errno {
+	t, errno := r.fresh(base, p)
 	if errno != abi.OK {
 		return errno
 	}
@@ -150,9 +150,9 @@ func (n *Namespace) MkdirAt(base *OpenFile, p string) abi.Errno {
 	return t.dir.Mkdir(t.name)
 }
 
-// SymlinkAt makes p a symbolic link to link. An absolute link could never be
-// followed, and gives EPERM.
-func (n *Namespace) SymlinkAt(link string, base *OpenFile, p string) abi.Errno {
+// SymlinkAt makes p a symbolic link to link. Below a directory that confines, an
+// absolute link could never be followed, and gives EPERM.
+func (r *Resolver) SymlinkAt(link string, base *OpenFile, p string) abi.Errno {
 	switch {
 	case link == "":
 		return abi.ENOENT
@@ -162,10 +162,10 @@ func (n *Namespace) SymlinkAt(link string, base *OpenFile, p string) abi.Errno {
 		return abi.EINVAL
 	case !utf8.ValidString(link):
 		return abi.EILSEQ
-	case link[0] == '/':
+	case link[0] == '/' && r.ctx == nil:
 		return abi.EPERM
 	}
-	t, errno := n.freshFile(base, p)
+	t, errno := r.freshFile(base, p)
 	if errno != abi.OK {
 		return errno
 	}
@@ -174,9 +174,9 @@ func (n *Namespace) SymlinkAt(link string, base *OpenFile, p string) abi.Errno {
 }
 
 // LinkAt makes newPath another name of oldPath. Lookup is about oldPath.
-func (n *Namespace) LinkAt(oldBase *OpenFile, oldPath string, lookup abi.LookupFlags,
+func (r *Resolver) LinkAt(oldBase *OpenFile, oldPath string, lookup abi.LookupFlags,
 	newBase *OpenFile, newPath string) abi.Errno {
-	from, errno := n.existing(oldBase, oldPath, lookup)
+	from, errno := r.existing(oldBase, oldPath, lookup)
 	if errno != abi.OK {
 		return errno
 	}
@@ -186,7 +186,7 @@ func (n *Namespace) LinkAt(oldBase *OpenFile, oldPath string, lookup abi.LookupF
 			return errno
 		}
 	}
-	to, errno := n.freshFile(newBase, newPath)
+	to, errno := r.freshFile(newBase, newPath)
 	if errno != abi.OK {
 		return errno
 	}

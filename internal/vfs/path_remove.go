@@ -4,8 +4,8 @@ import "github.com/stasis-run/stasis/internal/abi"
 
 // UnlinkAt removes the name p, which is not a directory. What is open stays
 // usable.
-func (n *Namespace) UnlinkAt(base *OpenFile, p string) abi.Errno {
-	t, errno := n.walk(base, p, false)
+func (r *Resolver) UnlinkAt(base *OpenFile, p string) abi.Errno {
+	t, errno := r.walk(base, p, false)
 	if errno != abi.OK {
 		return errno
 	}
@@ -13,7 +13,7 @@ func (n *Namespace) UnlinkAt(base *OpenFile, p string) abi.Errno {
 	if t.name == "." {
 		return abi.EISDIR
 	}
-	if n.MountAt(t.guest()) != nil {
+	if r.ns.MountAt(t.guest()) != nil {
 		return abi.EISDIR
 	}
 	if t.slash || t.mount.ReadOnly {
@@ -32,8 +32,8 @@ func (n *Namespace) UnlinkAt(base *OpenFile, p string) abi.Errno {
 }
 
 // RmdirAt removes the empty directory p.
-func (n *Namespace) RmdirAt(base *OpenFile, p string) abi.Errno {
-	t, errno := n.walk(base, p, false)
+func (r *Resolver) RmdirAt(base *OpenFile, p string) abi.Errno {
+	t, errno := r.walk(base, p, false)
 	if errno != abi.OK {
 		return errno
 	}
@@ -43,7 +43,7 @@ func (n *Namespace) RmdirAt(base *OpenFile, p string) abi.Errno {
 		return abi.ENOTEMPTY
 	case t.name == ".":
 		return abi.EINVAL
-	case n.holdsMount(t.guest()):
+	case r.ns.holdsMount(t.guest()):
 		return abi.EBUSY
 	case t.mount.ReadOnly:
 		st, errno := t.dir.Stat(t.name)
@@ -59,13 +59,13 @@ func (n *Namespace) RmdirAt(base *OpenFile, p string) abi.Errno {
 }
 
 // RenameAt moves oldPath to newPath, over what is there if the kinds allow it.
-func (n *Namespace) RenameAt(oldBase *OpenFile, oldPath string, newBase *OpenFile, newPath string) abi.Errno {
-	from, errno := n.walk(oldBase, oldPath, false)
+func (r *Resolver) RenameAt(oldBase *OpenFile, oldPath string, newBase *OpenFile, newPath string) abi.Errno {
+	from, errno := r.walk(oldBase, oldPath, false)
 	if errno != abi.OK {
 		return errno
 	}
 	defer from.close()
-	to, errno := n.walk(newBase, newPath, false)
+	to, errno := r.walk(newBase, newPath, false)
 	if errno != abi.OK {
 		return errno
 	}
@@ -73,7 +73,7 @@ func (n *Namespace) RenameAt(oldBase *OpenFile, oldPath string, newBase *OpenFil
 	switch {
 	case from.name == "." || to.name == ".":
 		return abi.EBUSY
-	case n.MountAt(from.guest()) != nil || n.MountAt(to.guest()) != nil:
+	case r.ns.MountAt(from.guest()) != nil || r.ns.MountAt(to.guest()) != nil:
 		return abi.EBUSY
 	case from.mount != to.mount:
 		return abi.EXDEV
@@ -88,7 +88,7 @@ func (n *Namespace) RenameAt(oldBase *OpenFile, oldPath string, newBase *OpenFil
 		return abi.ENOTDIR
 	case from.mount.ReadOnly:
 		return abi.EROFS
-	case isDir && n.holdsMount(from.guest()):
+	case isDir && r.ns.holdsMount(from.guest()):
 		return abi.EBUSY
 	}
 	return from.dir.Rename(from.name, to.dir, to.name)

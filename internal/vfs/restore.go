@@ -17,8 +17,10 @@ type Restorer struct {
 	state   *State
 	ns      *Namespace
 	kinds   map[string]RestoreFunc
-	files   []*OpenFile // by FileID; nil until asked for
-	objects []any       // by ObjectID; nil until asked for
+	files   []*OpenFile     // by FileID; nil until asked for
+	objects []any           // by ObjectID; nil until asked for
+	opening map[FileID]bool // files that are being opened
+	budget  *Budget         // of the tables to come
 }
 
 // NewRestorer returns a Restorer for s over n, where the caller has mounted
@@ -38,8 +40,18 @@ func NewRestorer(s *State, n *Namespace, kinds map[string]RestoreFunc) (*Restore
 		state: s, ns: n, kinds: kinds,
 		files:   make([]*OpenFile, len(s.Files)),
 		objects: make([]any, len(s.Objects)),
+		opening: make(map[FileID]bool),
+		budget:  NewBudget(restoredFDs),
 	}, nil
 }
+
+// restoredFDs bounds what the fd tables of one system take, if the caller
+// brings no budget: a table that is a few bytes long in a state can have an fd
+// with a high number.
+const restoredFDs = 4 << 20
+
+// SetBudget makes the tables to come count against b.
+func (r *Restorer) SetBudget(b *Budget) { r.budget = b }
 
 // File returns the open file with this id, with a reference for the caller.
 func (r *Restorer) File(id FileID) (*OpenFile, error) {
@@ -47,7 +59,12 @@ func (r *Restorer) File(id FileID) (*OpenFile, error) {
 		return nil, fmt.Errorf("open file %d: there are %d: %w", id, len(r.files), errBadState)
 	}
 	if r.files[id] == nil {
+		if r.opening[id] {
+			return nil, fmt.Errorf("open file %d: it takes itself to open it: %w", id, errBadState)
+		}
+		r.opening[id] = true
 		f, err := r.open(&r.state.Files[id])
+		delete(r.opening, id)
 		if err != nil {
 			return nil, fmt.Errorf("open file %d%s: %w", id, of(r.state.Files[id].Path), err)
 		}
@@ -164,13 +181,13 @@ func RestoreFDTable(st *FDTableState, r *Restorer) (*FDTable, error) {
 	if st.Limit < 0 || st.Limit > MaxFDs {
 		return nil, fmt.Errorf("fd table: limit %d: %w", st.Limit, errBadState)
 	}
-	t := NewFDTable(st.Limit)
+	t := NewFDTableIn(r.budget, st.Limit)
 	next := 0
 	for i := range st.FDs {
 		d := &st.FDs[i]
-		if int64(d.FD) < int64(next) || int64(d.FD) >= int64(st.Limit) {
+		if int64(d.FD) < int64(next) || int64(d.FD) >= MaxFDs { // the limit may have been lowered since
 			t.CloseAll()
-			return nil, fmt.Errorf("fd %d: out of order, or not below the limit of %d: %w", d.FD, st.Limit, errBadState)
+			return nil, fmt.Errorf("fd %d: out of order, or not below %d: %w", d.FD, MaxFDs, errBadState)
 		}
 		if err := t.restoreFD(d, r); err != nil {
 			t.CloseAll()
@@ -200,7 +217,10 @@ func (t *FDTable) restoreFD(d *FDState, r *Restorer) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.growLocked(int(d.FD))
+	if errno := t.growLocked(int(d.FD)); errno != abi.OK {
+		f.DecRef()
+		return errno
+	}
 	t.fds[d.FD] = descriptor{f, d.Base, d.Inheriting, d.Preopen, d.Cloexec}
 	return nil
 }

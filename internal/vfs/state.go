@@ -53,7 +53,7 @@ type ObjectState struct {
 
 // FDTableState is an FDTable.
 type FDTableState struct {
-	Limit int       `pb:"1"` // how many fds there may be
+	Limit int       `pb:"1"` // new fds get numbers below it
 	FDs   []FDState `pb:"2"` // in order of FD
 }
 

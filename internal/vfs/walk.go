@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"path"
 	"strings"
 	"unicode/utf8"
 
@@ -46,9 +47,12 @@ func (t *target) guest() string {
 // what "..", "/" and symbolic links mean.
 type walker struct {
 	ns    *Namespace
-	stack []place // from the start on; the first is not ours to close
-	rest  string  // what is still to be walked
-	links int     // symbolic links followed so far
+	free  bool      // not confined: below the first place there is the root
+	stack []place   // from the start on
+	lent  int       // how many places, 0 or 1, at the start of stack are not ours to close
+	cwd   *OpenFile // counted; where the walk started, if it is the working directory
+	rest  string    // what is still to be walked
+	links int       // symbolic links followed so far
 }
 
 // checkPath returns the errno for a path that no file system is asked about.
@@ -66,20 +70,15 @@ func checkPath(p string) abi.Errno {
 	return abi.OK
 }
 
-// walk resolves p below base. Follow says whether a symbolic link in the last
-// place is followed. The caller closes the walker of the target.
-func (n *Namespace) walk(base *OpenFile, p string, follow bool) (*target, abi.Errno) {
-	d, ok := base.file.(Directory)
-	if !ok {
-		return nil, abi.ENOTDIR
-	}
-	if errno := checkPath(p); errno != abi.OK {
+// walk resolves p below base; in a context a nil base is the working directory.
+// Follow says whether a symbolic link in the last place is followed. The caller
+// closes the walker of the target.
+func (r *Resolver) walk(base *OpenFile, p string, follow bool) (*target, abi.Errno) {
+	w := &walker{ns: r.ns, free: r.ctx != nil, rest: p}
+	if errno := w.start(r.ctx, base, p); errno != abi.OK {
+		w.close()
 		return nil, errno
 	}
-	if p[0] == '/' {
-		return nil, abi.EPERM
-	}
-	w := &walker{ns: n, rest: p, stack: []place{{d.Dir(), base.mount, base.path}}}
 	t, errno := w.run(follow)
 	if errno != abi.OK {
 		w.close()
@@ -88,11 +87,64 @@ func (n *Namespace) walk(base *OpenFile, p string, follow bool) (*target, abi.Er
 	return t, abi.OK
 }
 
+// start puts the directory on the stack that the walk of p starts at.
+func (w *walker) start(ctx *FSContext, base *OpenFile, p string) abi.Errno {
+	if ctx != nil {
+		if errno := checkPath(p); errno != abi.OK {
+			return errno
+		}
+		if p[0] == '/' {
+			return w.toRoot()
+		}
+		if base == nil {
+			w.cwd = ctx.CWD()
+			base = w.cwd
+		}
+	}
+	d, ok := base.file.(Directory)
+	if !ok {
+		return abi.ENOTDIR
+	}
+	if errno := checkPath(p); errno != abi.OK {
+		return errno
+	}
+	if p[0] == '/' {
+		return abi.EPERM
+	}
+	w.stack, w.lent = []place{{d.Dir(), base.mount, base.path}}, 1
+	return abi.OK
+}
+
+// toRoot makes the root the only place of the walk.
+func (w *walker) toRoot() abi.Errno {
+	m := w.ns.MountAt("/")
+	if m == nil {
+		return abi.ENOENT
+	}
+	d, errno := m.FS.Root()
+	if errno != abi.OK {
+		return errno
+	}
+	w.clear()
+	w.stack, w.lent = append(w.stack, place{d, m, "/"}), 0
+	return abi.OK
+}
+
 // close gives back the handles that the walk took.
 func (w *walker) close() {
-	for len(w.stack) > 1 {
+	w.clear()
+	if w.cwd != nil {
+		w.cwd.DecRef()
+		w.cwd = nil
+	}
+}
+
+// clear empties the stack.
+func (w *walker) clear() {
+	for len(w.stack) > w.lent {
 		w.pop()
 	}
+	w.stack, w.lent = w.stack[:0], 0
 }
 
 func (t *target) close() { t.w.close() }
@@ -124,10 +176,9 @@ func (w *walker) run(follow bool) (*target, abi.Errno) {
 				return &target{place: w.top(), name: ".", slash: true, w: w}, abi.OK
 			}
 		case name == "..":
-			if len(w.stack) == 1 {
-				return nil, abi.EPERM
+			if errno = w.up(); errno != abi.OK {
+				return nil, errno
 			}
-			w.pop()
 			if last {
 				return &target{place: w.top(), name: ".", slash: true, up: true, w: w}, abi.OK
 			}
@@ -145,6 +196,49 @@ func (w *walker) run(follow bool) (*target, abi.Errno) {
 			return nil, errno
 		}
 	}
+}
+
+// up goes to the directory above. Above where a confined walk started there is
+// nothing; above the root there is the root.
+func (w *walker) up() abi.Errno {
+	if len(w.stack) > 1 {
+		w.pop()
+		return abi.OK
+	}
+	if !w.free {
+		return abi.EPERM
+	}
+	guest, errno := w.top().guestNow()
+	if errno != abi.OK || guest == "/" {
+		return errno
+	}
+	if errno := w.toRoot(); errno != abi.OK {
+		return errno
+	}
+	// From the root down, so that each handle above is there for the next "..".
+	if parent := strings.Trim(path.Dir(guest), "/"); parent != "" {
+		for name := range strings.SplitSeq(parent, "/") {
+			if errno := w.enter(name); errno != abi.OK {
+				return errno
+			}
+		}
+	}
+	return abi.OK
+}
+
+// guestNow returns where a directory is in the guest's tree by now, which its
+// path does not tell when one above it was renamed since. ENOENT if it has been
+// removed.
+func (p place) guestNow() (string, abi.Errno) {
+	l, ok := p.dir.(Locator)
+	if !ok || p.mount == nil {
+		return p.path, abi.OK
+	}
+	below, errno := l.Where()
+	if errno != abi.OK || below == "" {
+		return p.mount.Guest, errno
+	}
+	return joinGuest(p.mount.Guest, below), abi.OK
 }
 
 // enter goes into the directory name, or puts the target of the symbolic link
@@ -203,7 +297,12 @@ func (w *walker) expand(link string, slash bool) abi.Errno {
 		return errno
 	}
 	if link[0] == '/' {
-		return abi.EPERM
+		if !w.free {
+			return abi.EPERM
+		}
+		if errno := w.toRoot(); errno != abi.OK {
+			return errno
+		}
 	}
 	if slash {
 		link += "/"

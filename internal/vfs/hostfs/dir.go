@@ -29,6 +29,23 @@ func (d *dir) Stat(name string) (abi.Filestat, abi.Errno) {
 	return filestat(&st), abi.OK
 }
 
+// Where tells where the directory is, as far as we have seen.
+func (d *dir) Where() (string, abi.Errno) {
+	st, err := d.h.self()
+	if err != nil {
+		return "", errno(err)
+	}
+	if st.Nlink == 0 {
+		return "", abi.ENOENT
+	}
+	d.h.fs.mu.Lock()
+	defer d.h.fs.mu.Unlock()
+	if p := d.h.pathLocked(); p != "." {
+		return p, abi.OK
+	}
+	return "", abi.OK
+}
+
 // OpenDir returns a new handle on the directory name.
 func (d *dir) OpenDir(name string) (vfs.Dir, abi.Errno) {
 	h, err := d.h.openDir(name)

@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/stasis-run/stasis/internal/abi"
@@ -135,6 +136,21 @@ func (fs *FS) openLocked(n *node, opts vfs.OpenOptions) (vfs.File, abi.Errno) {
 	}
 	n.opens++
 	return &file{fs: fs, node: n}, abi.OK
+}
+
+// Where is vfs.Locator's.
+func (d *dir) Where() (string, abi.Errno) {
+	d.fs.mu.Lock()
+	defer d.fs.mu.Unlock()
+	var names []string
+	for n := d.node; n != d.fs.root; n = n.parent {
+		if n.parent == nil {
+			return "", abi.ENOENT
+		}
+		names = append(names, n.name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/"), abi.OK
 }
 
 // Readlink is vfs.Dir's.

@@ -54,6 +54,7 @@ func (l *listing) add(name string, n *node) {
 	l.byName[e.name] = e
 	l.bySeq = append(l.bySeq, e)
 	l.count(n, 1)
+	n.named(e.name)
 }
 
 // replace makes an existing name that of n, in its place in the list.
@@ -62,6 +63,14 @@ func (l *listing) replace(name string, n *node) {
 	l.count(e.node, -1)
 	e.node = n
 	l.count(n, 1)
+	n.named(e.name)
+}
+
+// named notes the name of a directory, which has one.
+func (n *node) named(name string) {
+	if n.kind == abi.FiletypeDirectory {
+		n.name = name
+	}
 }
 
 // remove takes an existing name away.

@@ -100,6 +100,7 @@ type node struct {
 	target string  // of a symbolic link; immutable
 	list   listing // of a directory
 	parent *node   // of a directory; nil when it has been removed
+	name   string  // of a directory: its one name; empty for the root
 }
 
 // newNodeLocked makes a node without a name, or returns ENOSPC.

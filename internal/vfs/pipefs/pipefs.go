@@ -7,6 +7,7 @@ package pipefs
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/vfs"
@@ -17,22 +18,42 @@ const (
 	// Capacity is how many bytes a pipe holds: Linux's default.
 	Capacity = 64 << 10
 
+	// SmallCapacity is what a pipe holds that is made when pipes take much
+	// already. Linux does the same.
+	SmallCapacity = 8 << 10
+
 	// Atomic is how long a write may be to be written whole or not at all
 	// (PIPE_BUF), so that the lines of several writers do not mix.
 	Atomic = 4096
 )
 
+// A System makes the pipes of a system, and bounds what they hold together. It
+// may be used by many tasks.
+type System struct {
+	now     func() int64 // wall time in ns; immutable
+	budget  *vfs.Budget  // in bytes of capacity; immutable
+	lastIno atomic.Uint64
+}
+
+// NewSystem returns a System that counts the capacity of pipes against budget:
+// half of it is for pipes of the full Capacity, then there are small ones, then
+// none (ENFILE). A write never fails for it. Now tells the wall time in ns.
+func NewSystem(now func() int64, budget *vfs.Budget) *System {
+	return &System{now: now, budget: budget}
+}
+
 // pipe is what the two ends share.
 type pipe struct {
-	now   func() int64 // wall time in ns; immutable
-	ino   uint64       // immutable
-	queue waiter.Queue // both ends wait here
+	system   *System
+	ino      uint64       // immutable
+	capacity int          // bytes; immutable
+	queue    waiter.Queue // both ends wait here
 
 	mu      sync.Mutex
-	buf     []byte // what was written and not yet read, at most Capacity; protected by mu
-	readers int    // open files that read; protected by mu
-	writers int    // protected by mu
-	mtim    int64  // when something was last written or read, in ns; protected by mu
+	data    ring  // what was written and not yet read, at most capacity; protected by mu
+	readers int   // open files that read; protected by mu
+	writers int   // protected by mu
+	mtim    int64 // when something was last written or read, in ns; protected by mu
 }
 
 // end is one open end. Each has one reference to its side of the pipe.
@@ -43,11 +64,24 @@ type end struct {
 
 var _ vfs.Stream = (*end)(nil)
 
-// New returns the two ends of a new pipe. Ino is what stat tells, and Now the
-// wall time in ns.
-func New(now func() int64, ino uint64) (r, w *vfs.OpenFile) {
-	p := &pipe{now: now, ino: ino, mtim: now()}
-	return vfs.NewOpenFile(p.open(false), true, false, 0), vfs.NewOpenFile(p.open(true), false, true, 0)
+// New returns the two ends of a new pipe, or ENFILE.
+func (s *System) New() (r, w *vfs.OpenFile, errno abi.Errno) {
+	capacity, ok := s.reserve()
+	if !ok {
+		return nil, nil, abi.ENFILE
+	}
+	p := &pipe{system: s, ino: s.lastIno.Add(1), capacity: capacity, mtim: s.now()}
+	return vfs.NewOpenFile(p.open(false), true, false, 0), vfs.NewOpenFile(p.open(true), false, true, 0), abi.OK
+}
+
+// reserve takes the capacity of a new pipe.
+func (s *System) reserve() (capacity int, ok bool) {
+	if s.budget == nil || s.budget.Used()+Capacity <= s.budget.Max()/2 {
+		if s.budget.Take(Capacity) {
+			return Capacity, true
+		}
+	}
+	return SmallCapacity, s.budget.Take(SmallCapacity)
 }
 
 // open returns a new end.
@@ -85,8 +119,7 @@ func (e *end) Read(bufs [][]byte) (int, abi.Errno) {
 	n, room := 0, false
 	for _, b := range bufs {
 		room = room || len(b) > 0
-		k := copy(b, p.buf[n:])
-		n += k
+		n += p.data.read(b)
 	}
 	if n == 0 {
 		if room && p.writers > 0 {
@@ -94,8 +127,7 @@ func (e *end) Read(bufs [][]byte) (int, abi.Errno) {
 		}
 		return 0, abi.OK
 	}
-	p.buf = append(p.buf[:0], p.buf[n:]...)
-	p.mtim = p.now()
+	p.mtim = p.system.now()
 	p.queue.Notify(waiter.Out)
 	return n, abi.OK
 }
@@ -113,22 +145,22 @@ func (e *end) Write(bufs [][]byte) (int, abi.Errno) {
 	for _, b := range bufs {
 		total += len(b)
 	}
-	room := Capacity - len(p.buf)
+	room := p.capacity - p.data.n
 	switch {
+	case total == 0:
+		return 0, abi.OK // before all else, as on Linux
 	case p.readers == 0:
 		return 0, abi.EPIPE
-	case total == 0:
-		return 0, abi.OK
 	case room == 0 || total <= Atomic && total > room:
 		return 0, abi.EAGAIN
 	}
 	n := 0
 	for _, b := range bufs {
 		b = b[:min(len(b), room-n)]
-		p.buf = append(p.buf, b...)
+		p.data.write(b)
 		n += len(b)
 	}
-	p.mtim = p.now()
+	p.mtim = p.system.now()
 	p.queue.Notify(waiter.In)
 	return n, abi.OK
 }
@@ -142,9 +174,9 @@ func (e *end) Readiness(mask waiter.EventMask) waiter.EventMask {
 	switch {
 	case e.writer && p.readers == 0:
 		got = waiter.Err | waiter.Out
-	case e.writer && Capacity-len(p.buf) >= Atomic:
+	case e.writer && p.capacity-p.data.n >= Atomic:
 		got = waiter.Out
-	case !e.writer && len(p.buf) > 0:
+	case !e.writer && p.data.n > 0:
 		got = waiter.In
 	}
 	if !e.writer && p.writers == 0 {
@@ -168,10 +200,13 @@ func (e *end) Close() {
 	if *n--; *n > 0 {
 		return
 	}
+	if p.readers+p.writers == 0 {
+		p.system.budget.Give(p.capacity)
+	}
 	if e.writer {
 		p.queue.Notify(waiter.In | waiter.Hup)
 	} else {
-		p.buf = nil
+		p.data = ring{}
 		p.queue.Notify(waiter.Out | waiter.Err)
 	}
 }
@@ -185,5 +220,5 @@ func Buffered(f vfs.File) (int, bool) {
 	}
 	e.pipe.mu.Lock()
 	defer e.pipe.mu.Unlock()
-	return len(e.pipe.buf), true
+	return e.pipe.data.n, true
 }

@@ -14,6 +14,15 @@ import (
 
 func now() int64 { return 1_700_000_000e9 }
 
+func newPipe(t testing.TB) (r, w *vfs.OpenFile) {
+	t.Helper()
+	r, w, errno := pipefs.NewSystem(now, nil).New()
+	if errno != abi.OK {
+		t.Fatal(errno)
+	}
+	return r, w
+}
+
 func read(t *testing.T, f *vfs.OpenFile, n int) (string, abi.Errno) {
 	t.Helper()
 	b := make([]byte, n)
@@ -30,10 +39,14 @@ func want(t *testing.T, what string, got, want any) {
 	}
 }
 
-const all = waiter.In | waiter.Out
+const (
+	all     = waiter.In | waiter.Out
+	waitIn  = waiter.In
+	waitOut = waiter.Out
+)
 
 func TestPipe(t *testing.T) {
-	r, w := pipefs.New(now, 5)
+	r, w := newPipe(t)
 	want(t, "empty", r.Readiness(all), waiter.EventMask(0))
 	want(t, "room", w.Readiness(all), waiter.Out)
 	_, errno := read(t, r, 4)
@@ -63,7 +76,7 @@ func TestPipe(t *testing.T) {
 }
 
 func TestFull(t *testing.T) {
-	r, w := pipefs.New(now, 5)
+	r, w := newPipe(t)
 	defer w.DecRef()
 	big := make([]byte, pipefs.Capacity-100)
 	n, errno := w.Write([][]byte{big})
@@ -98,7 +111,7 @@ func block(f *vfs.OpenFile, mask waiter.EventMask, try func() abi.Errno) abi.Err
 
 // All bytes arrive in order, however reading and writing fall.
 func TestTransfer(t *testing.T) {
-	r, w := pipefs.New(now, 5)
+	r, w := newPipe(t)
 	sent := make([]byte, 1<<20)
 	for i := range sent {
 		sent[i] = byte(i * 7 >> 3)
@@ -146,7 +159,7 @@ func TestTransfer(t *testing.T) {
 func TestRestore(t *testing.T) {
 	ns := vfs.NewNamespace(now)
 	one, two := vfs.NewFDTable(8), vfs.NewFDTable(8)
-	r, w := pipefs.New(now, 5)
+	r, w := newPipe(t)
 	write(w, "in it")
 	w.IncRef()
 	one.InstallAll(r)
@@ -169,7 +182,7 @@ func TestRestore(t *testing.T) {
 	}
 	want(t, "files", len(s.Files), 2)
 	want(t, "objects", len(s.Objects), 1)
-	res, err := vfs.NewRestorer(&s, ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.Restore(now)})
+	res, err := vfs.NewRestorer(&s, ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.NewSystem(now, nil).Restore})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +214,7 @@ func TestRestore(t *testing.T) {
 func TestRestoreTwice(t *testing.T) {
 	ns := vfs.NewNamespace(now)
 	table := vfs.NewFDTable(8)
-	r, w := pipefs.New(now, 5)
+	r, w := newPipe(t)
 	write(w, "in it")
 	table.InstallAll(r)
 	table.InstallAll(w)
@@ -212,7 +225,7 @@ func TestRestoreTwice(t *testing.T) {
 	}
 	table.CloseAll()
 	for range 2 {
-		res, err := vfs.NewRestorer(saver.State(), ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.Restore(now)})
+		res, err := vfs.NewRestorer(saver.State(), ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.NewSystem(now, nil).Restore})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,10 +262,16 @@ func TestRestoreHostile(t *testing.T) {
 			Objects: []vfs.ObjectState{{Kind: "x"}}},
 		"too much": {Files: []vfs.FileState{{Object: end}},
 			Objects: []vfs.ObjectState{object("pipe", pipefs.State{Data: make([]byte, pipefs.Capacity+1)})}},
+		"capacity": {Files: []vfs.FileState{{Object: end}},
+			Objects: []vfs.ObjectState{object("pipe", pipefs.State{Capacity: 1 << 40})}},
+		"too much for a small one": {Files: []vfs.FileState{{Object: end}},
+			Objects: []vfs.ObjectState{object("pipe", pipefs.State{Capacity: pipefs.SmallCapacity, Data: make([]byte, pipefs.SmallCapacity+1)})}},
+		"inode": {Files: []vfs.FileState{{Object: end}},
+			Objects: []vfs.ObjectState{object("pipe", pipefs.State{Ino: 1 << 63})}},
 		"offset": {Files: []vfs.FileState{{Offset: 3, Object: end}},
 			Objects: []vfs.ObjectState{{Kind: "pipe"}}},
 	} {
-		r, err := vfs.NewRestorer(&s, ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.Restore(now)})
+		r, err := vfs.NewRestorer(&s, ns, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.NewSystem(now, nil).Restore})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package pipefs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -18,6 +17,8 @@ type State struct {
 	Ino  uint64 `pb:"1"`
 	Mtim int64  `pb:"2"` // ns
 	Data []byte `pb:"3"` // what has not been read
+
+	Capacity int `pb:"4"` // bytes; 0 is Capacity
 }
 
 // EndState is one end: a file of vfs.State.
@@ -34,7 +35,7 @@ func (e *end) Save(s *vfs.Saver) (vfs.ObjectState, error) {
 		p := e.pipe
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return vfs.NewObjectState(Kind, State{Ino: p.ino, Mtim: p.mtim, Data: p.buf})
+		return vfs.NewObjectState(Kind, State{Ino: p.ino, Mtim: p.mtim, Data: p.data.bytes(), Capacity: p.capacity})
 	})
 	if err != nil {
 		return vfs.ObjectState{}, err
@@ -42,29 +43,47 @@ func (e *end) Save(s *vfs.Saver) (vfs.ObjectState, error) {
 	return vfs.NewObjectState(Kind, EndState{Pipe: id, Writer: e.writer})
 }
 
-// Restore returns the vfs.RestoreFunc of pipes, whose times come from now. A
-// side that nobody restores is closed, as it was when it was saved.
-func Restore(now func() int64) vfs.RestoreFunc {
-	return func(r *vfs.Restorer, data []byte) (vfs.File, error) {
-		var s EndState
-		if err := protostruct.Unmarshal(data, &s); err != nil {
-			return nil, fmt.Errorf("pipe: %w", err)
-		}
-		p, err := r.Object(s.Pipe, Kind, func(data []byte) (any, error) { return restorePipe(now, data) })
-		if err != nil {
-			return nil, err
-		}
-		return p.(*pipe).open(s.Writer), nil
-	}
-}
-
-func restorePipe(now func() int64, data []byte) (*pipe, error) {
-	var s State
-	if err := protostruct.Unmarshal(data, &s); err != nil {
+// Restore is the vfs.RestoreFunc of pipes. A side that nobody restores is
+// closed, as it was when it was saved.
+func (s *System) Restore(r *vfs.Restorer, data []byte) (vfs.File, error) {
+	var st EndState
+	if err := protostruct.Unmarshal(data, &st); err != nil {
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
-	if len(s.Data) > Capacity || s.Mtim < 0 {
-		return nil, fmt.Errorf("pipe: %d bytes in it, time %d: %w", len(s.Data), s.Mtim, errBadState)
+	p, err := r.Object(st.Pipe, Kind, func(data []byte) (any, error) { return s.restorePipe(data) })
+	if err != nil {
+		return nil, err
 	}
-	return &pipe{now: now, ino: s.Ino, mtim: s.Mtim, buf: bytes.Clone(s.Data)}, nil
+	return p.(*pipe).open(st.Writer), nil
+}
+
+func (s *System) restorePipe(data []byte) (*pipe, error) {
+	var st State
+	if err := protostruct.Unmarshal(data, &st); err != nil {
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
+	if st.Capacity == 0 {
+		st.Capacity = Capacity
+	}
+	if st.Capacity != Capacity && st.Capacity != SmallCapacity || len(st.Data) > st.Capacity || st.Mtim < 0 || st.Ino > maxIno {
+		return nil, fmt.Errorf("pipe %d: %d bytes of %d in it, time %d: %w", st.Ino, len(st.Data), st.Capacity, st.Mtim, errBadState)
+	}
+	if !s.budget.Take(st.Capacity) {
+		return nil, fmt.Errorf("pipe %d: pipes take more than %d bytes together: raise the limit of pipe bytes", st.Ino, s.budget.Max())
+	}
+	p := &pipe{system: s, ino: st.Ino, capacity: st.Capacity, mtim: st.Mtim}
+	p.data.write(st.Data)
+	s.noteIno(st.Ino)
+	return p, nil
+}
+
+// maxIno bounds inode numbers, which only ever grow, far away from where they
+// would wrap.
+const maxIno = 1 << 62
+
+// noteIno makes new pipes get numbers above ino.
+func (s *System) noteIno(ino uint64) {
+	for last := s.lastIno.Load(); ino > last && !s.lastIno.CompareAndSwap(last, ino); {
+		last = s.lastIno.Load()
+	}
 }

@@ -67,6 +67,7 @@ var tests = []struct {
 	{"readdir while changing", testReaddirChanging},
 	{"read-only", testReadOnly},
 	{"mounts", testMounts},
+	{"working directory", testWorkingDirectory},
 	{"concurrent use", testConcurrent},
 	{"swapped while walking", testSwapped},
 	{"restore offsets and sharing", testRestoreOffsets},
