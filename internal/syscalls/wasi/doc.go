@@ -1,4 +1,4 @@
-// Package wasip1 is the system calls of WASI preview 1: the import modules
+// Package wasi is the system calls of WASI preview 1: the import modules
 // wasi_snapshot_preview1 and wasi_unstable (snapshot 0).
 //
 // Each call is a function over a call value, which has the arguments and the
@@ -20,4 +20,4 @@
 //
 // Pointers are checked before anything is done, so that a wrong one (EFAULT)
 // loses no data. Buffers are read and written in place.
-package wasip1
+package wasi

@@ -1,10 +1,11 @@
-package wasip1
+package wasi
 
 import (
 	"io"
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/kernel"
+	"github.com/stasis-run/stasis/internal/vfs/pipefs"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
@@ -16,7 +17,9 @@ const (
 
 // Options set up the calls. The zero value works.
 type Options struct {
-	Random io.Reader // what random_get reads; nil is the kernel's
+	Random      io.Reader      // what random_get reads; nil is the kernel's
+	Pipes       *pipefs.System // makes pipes; nil: there are none
+	Parallelism int            // of the CPUs, for guests that ask; 0 is 1
 }
 
 // An entry describes a call. Params has a letter for each parameter, i for i32
