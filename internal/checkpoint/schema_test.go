@@ -30,6 +30,7 @@ import (
 	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/protostruct/prototest"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/epoll"
 	"github.com/stasis-run/stasis/internal/vfs/eventfd"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
@@ -51,6 +52,7 @@ var objects = []struct {
 	{"pipe, in files", pipefs.EndState{}},
 	{"pipe, in objects", pipefs.State{}},
 	{"eventfd", eventfd.State{}},
+	{"epoll", epoll.State{}},
 	{"terminal, in files", ttyfs.FileState{}},
 	{"terminal, in objects", ttyfs.State{}},
 }

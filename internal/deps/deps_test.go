@@ -59,6 +59,7 @@ var rules = map[string]string{
 	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/ttyfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/eventfd":  "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/epoll":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/archive":      "internal/abi internal/vfs golang.org/x/sys/unix",
 
 	// The kernel knows engines as an interface only, and no system call.
