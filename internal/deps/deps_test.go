@@ -53,7 +53,9 @@ var rules = map[string]string{
 	// Files.
 	"internal/vfs":          "internal/abi internal/protostruct internal/waiter",
 	"internal/vfs/memfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
-	"internal/vfs/pipefs":   "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/pipefs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/ring",
+	"internal/vfs/ring":     "",
+	"internal/vfs/unixsock": "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/ring",
 	"internal/vfs/hostfile": "internal/abi internal/protostruct internal/waiter internal/vfs golang.org/x/sys/unix",
 	"internal/vfs/hostfs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
 	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
