@@ -53,12 +53,15 @@ var rules = map[string]string{
 	// Files.
 	"internal/vfs":          "internal/abi internal/protostruct internal/waiter",
 	"internal/vfs/memfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
-	"internal/vfs/pipefs":   "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/pipefs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/ring",
+	"internal/vfs/ring":     "",
+	"internal/vfs/unixsock": "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/ring",
 	"internal/vfs/hostfile": "internal/abi internal/protostruct internal/waiter internal/vfs golang.org/x/sys/unix",
 	"internal/vfs/hostfs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
 	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/ttyfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/eventfd":  "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/epoll":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/archive":      "internal/abi internal/vfs golang.org/x/sys/unix",
 
 	// The kernel knows engines as an interface only, and no system call.
