@@ -3,6 +3,7 @@ package kernel
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // family is where a process stands in the tree of processes. Protected by
@@ -199,7 +200,7 @@ func (st *ExitStatus) EndedBy() int32 {
 	case "unaligned atomic":
 		return SIGBUS
 	}
-	if len(st.Trap.Message) >= 8 && st.Trap.Message[:8] == "uncaught" {
+	if strings.HasPrefix(st.Trap.Message, "uncaught exception") { // std::terminate
 		return SIGABRT
 	}
 	return SIGSEGV

@@ -138,6 +138,9 @@ func (r *restorer) process(ctx context.Context, p *ProcessState, first bool) (*T
 	if err := g.restoreSignals(p); err != nil {
 		return nil, err
 	}
+	if err := r.k.intervals.restore(g, p.Intervals); err != nil {
+		return nil, err
+	}
 	for i := range p.Tasks {
 		if err := r.task(ctx, g, &p.Tasks[i]); err != nil {
 			return nil, fmt.Errorf("task %d: %w", p.Tasks[i].ID, err)
@@ -242,7 +245,10 @@ func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 		}
 		t.below = append(t.below, u)
 	}
-	return nil
+	if err := t.marks.restore(th, ts.Marks, ts.LastMark); err != nil {
+		return err
+	}
+	return t.fibers.restore(th, ts.Fibers, ts.Fiber, ts.LastFiber)
 }
 
 // lend has a task of a restored process run on the thread of another one's.
@@ -250,7 +256,7 @@ func (r *restorer) lend(borrower *Task, l *lent) error {
 	if borrower.thread == nil {
 		return errors.New("the child has no thread")
 	}
-	if err := borrower.borrow(l.to, l.st.Thread); err != nil {
+	if err := borrower.borrow(l.to, l.st.Thread, l.st.Through); err != nil {
 		return err
 	}
 	return l.to.restoreStacks(borrower.thread, l.st)

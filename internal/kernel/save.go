@@ -71,6 +71,7 @@ func (v *saver) process(g *ThreadGroup) (*ProcessState, error) {
 	v.program(exe.program)
 	p.Module = exe.program.Module.Digest()
 	g.signals.save(p)
+	p.Intervals = g.k.intervals.save(g)
 	for _, t := range g.tasks {
 		ts, mem, err := t.saveLocked()
 		if err != nil {
@@ -130,6 +131,7 @@ func (t *Task) saveLocked() (*TaskState, engine.Memory, error) {
 	if v, ok := t.internal.(VforkStop); ok {
 		borrower := t.k.tasks.groups[v.Child].leader
 		st.VforkChild, st.Thread, mem = v.Child, borrower.loan.saved(), borrower.thread.Memory()
+		st.Through = borrower.loan.through
 	} else {
 		var err error
 		if st.Thread, err = t.thread.Save(); err != nil {
@@ -140,6 +142,8 @@ func (t *Task) saveLocked() (*TaskState, engine.Memory, error) {
 	for i := range t.below {
 		st.Below = append(st.Below, t.below[i].save())
 	}
+	st.Marks, st.LastMark = t.marks.save(), t.marks.last
+	st.Fibers, st.Fiber, st.LastFiber = t.fibers.save(), t.fibers.current, t.fibers.last
 	s := &t.group.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,21 +32,22 @@ type ProcessState struct {
 
 	GoneCPU int64 `pb:"8"` // CPU time of tasks that have ended, in ns
 
-	ID        TaskID        `pb:"9"`  // pid; 0 is that of the leader
-	Parent    TaskID        `pb:"10"` // 0: none
-	Group     TaskID        `pb:"11"` // process group; 0 is its own
-	Session   TaskID        `pb:"12"` // 0 is its own
-	Ended     *EndState     `pb:"13"` // it has ended and waits to be waited for
-	Executed  bool          `pb:"14"` // a program, since it was forked
-	Actions   []ActionState `pb:"15"` // those that are not the default
-	Handler   string        `pb:"16"` // export that is called for signals, or ""
-	Held      bool          `pb:"17"` // all signals that can be are blocked
-	Queue     []SigInfo     `pb:"18"` // those of Pending, in their order; those that are missing came from nobody
-	StopTold  bool          `pb:"19"` // the parent knows that it is stopped
-	StopSeen  bool          `pb:"20"` // and has waited for that
-	Continued bool          `pb:"21"` // it went on, and nobody has waited for that
-	ReapedCPU int64         `pb:"22"` // CPU time of descendants that were waited for, in ns
-	CWD       uint32        `pb:"23"` // index plus one of its working directory in what the vfs package saves; 0 is none
+	ID        TaskID          `pb:"9"`  // pid; 0 is that of the leader
+	Parent    TaskID          `pb:"10"` // 0: none
+	Group     TaskID          `pb:"11"` // process group; 0 is its own
+	Session   TaskID          `pb:"12"` // 0 is its own
+	Ended     *EndState       `pb:"13"` // it has ended and waits to be waited for
+	Executed  bool            `pb:"14"` // a program, since it was forked
+	Actions   []ActionState   `pb:"15"` // those that are not the default
+	Handler   string          `pb:"16"` // export that is called for signals, or ""
+	Held      bool            `pb:"17"` // all signals that can be are blocked
+	Queue     []SigInfo       `pb:"18"` // those of Pending, in their order; those that are missing came from nobody
+	StopTold  bool            `pb:"19"` // the parent knows that it is stopped
+	StopSeen  bool            `pb:"20"` // and has waited for that
+	Continued bool            `pb:"21"` // it went on, and nobody has waited for that
+	ReapedCPU int64           `pb:"22"` // CPU time of descendants that were waited for, in ns
+	Intervals []IntervalState `pb:"24"`
+	CWD       uint32          `pb:"23"` // index plus one of its working directory in what the vfs package saves; 0 is none
 }
 
 // EndState is how a process has ended, for those that wait for it.
@@ -77,6 +78,13 @@ type TaskState struct {
 	// VforkChild is the process that runs on this task's thread, or 0. Thread has
 	// the task's own stack and globals then.
 	VforkChild TaskID `pb:"10"`
+	Through    bool   `pb:"11"` // it goes on from where the child is then
+
+	Marks     []MarkState  `pb:"12"`
+	LastMark  uint64       `pb:"13"`
+	Fibers    []FiberState `pb:"14"` // but the one that runs
+	Fiber     uint64       `pb:"15"` // which runs
+	LastFiber uint64       `pb:"16"`
 }
 
 // SuspendedState is a stack that a handler has interrupted.

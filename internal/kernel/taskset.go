@@ -95,6 +95,13 @@ func (s *TaskSet) Get(id TaskID) (*Task, bool) {
 	return t, ok
 }
 
+// Given reports whether a task has had a number.
+func (s *TaskSet) Given(id TaskID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return id > 0 && id <= s.lastID
+}
+
 // startAll gives each task its goroutine.
 func (s *TaskSet) startAll() error {
 	s.mu.Lock()
@@ -180,6 +187,7 @@ func (e *ExternalStop) End() {
 		}
 		s.stops--
 		s.k.clocks.Thaw()
+		s.k.intervals.thawed()
 		s.resumeLocked()
 	})
 }

@@ -172,6 +172,12 @@ func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
 // newCallTable has all that guests can import.
 func newCallTable(o wasi.Options) *kernel.CallTable { return kernel.NewCallTable(wasi.Calls(o)) }
 
+// callOptions are what calls make things of.
+func (s *System) callOptions() wasi.Options {
+	w := s.world
+	return wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Sockets: w.sockets, Parallelism: s.parallelism()}
+}
+
 // load compiles a module that a process executes.
 func (s *System) load(ctx context.Context, source []byte) (engine.Module, error) {
 	return s.engine.Compile(ctx, source)
@@ -191,7 +197,7 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
 	return kernel.Options{
-		Calls:   newCallTable(wasi.Options{Pipes: s.world.pipes, Parallelism: s.parallelism()}),
+		Calls:   newCallTable(s.callOptions()),
 		Load:    s.load,
 		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
 		CPUTime: s.opts.Spec.CPUTime,
@@ -224,7 +230,13 @@ func (s *System) wall() int64 {
 func (s *System) stress() kernel.Stress {
 	st := kernel.Stress{Every: s.opts.Spec.Stress()}
 	if s.opts.Spec.StressCheckpoint > 0 {
-		st.Stopped = func(stop *kernel.ExternalStop) { s.stops <- stop }
+		st.Stopped = func(stop *kernel.ExternalStop) {
+			select {
+			case s.stops <- stop:
+			default: // another task was as quick: to wait for that would keep it from being saved
+				stop.End()
+			}
+		}
 	}
 	return st
 }
