@@ -292,7 +292,7 @@ func (e *emitter) reopen(i int32, s *Site, results uint32) {
 	}
 	for _, o := range around {
 		x := &b.instrs[o.opener]
-		push(b.heights[o.opener])
+		push(x.base)
 		params, results := e.p.mod.BlockSig(x.block)
 		if isTry(x.op) && o.arm == 0 {
 			e.openTry(o.opener, nil, results)

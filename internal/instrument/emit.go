@@ -424,11 +424,11 @@ func (e *emitter) ownDepth() {
 // keep copies the values that instruction i has left on the operand stack, and
 // that some site needs, into their locals.
 func (e *emitter) keep(i int32) {
-	t := e.b.teesOf(i)
-	if len(t) == 0 {
+	x := &e.b.instrs[i]
+	if !x.kept {
 		return
 	}
-	x := &e.b.instrs[i]
+	t := e.b.teesOf(i)
 	left := e.left(x)
 	if len(left) <= 1 {
 		e.op1(wasm.OpLocalTee, e.temp(t[0].slot, t[0].typ))

@@ -88,8 +88,7 @@ func (p *Program) join(s *Program) {
 // not depend on how many workers there are.
 type hotWorker struct {
 	*hotModule
-	walker  *wasm.Walker
-	reader  *reader
+	reader  reader
 	body    body
 	missing []func() // additions to the module
 }
@@ -134,9 +133,9 @@ func (h *hotModule) emitAll() error {
 		h.values.Store(0)
 		missing := make([][]func(), len(todo))
 		err := forEach(h.p.opts.Workers, len(todo), func() *hotWorker {
-			return &hotWorker{hotModule: h, walker: h.p.walker.Fork(), reader: &reader{p: h.p}}
+			return &hotWorker{hotModule: h, reader: reader{p: h.p}}
 		}, func(w *hotWorker, k int) error {
-			if err := w.reader.analyse(w.walker, uint32(todo[k]), &w.body); err != nil {
+			if err := w.reader.analyse(uint32(todo[k]), &w.body); err != nil {
 				return err
 			}
 			if h.values.Add(int64(w.body.countValues())) > maxProgramValues {

@@ -49,6 +49,7 @@ type Program struct {
 	segments  bool             // some instruction reads a data segment
 	funcTable bool             // some instruction turns a number into a function reference
 
+	marked []bool   // per type: it needs markers (markerTypes)
 	tagIDs []uint32 // per imported tag: the first of that name
 
 	spaces *wasm.Spaces
@@ -129,6 +130,10 @@ func newProgram(m *wasm.Module, walker *wasm.Walker, digest [32]byte, opts Optio
 		recent:  make(map[uint32]*body),
 	}
 	p.findTags()
+	p.marked = make([]bool, len(m.Types))
+	for i := range m.Types {
+		p.marked[i] = needsMarkers(&m.Types[i])
+	}
 	return p
 }
 
@@ -191,8 +196,11 @@ func (p *Program) body(defined uint32) (*body, error) {
 	if b != nil {
 		return b, nil
 	}
+	if err := p.walker.Fork().Walk(int(defined), nil); err != nil { // NewFrom has not looked at it
+		return nil, err
+	}
 	b = new(body)
-	if err := (&reader{p: p}).analyse(p.walker.Fork(), defined, b); err != nil {
+	if err := (&reader{p: p}).analyse(defined, b); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
