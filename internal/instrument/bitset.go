@@ -62,11 +62,13 @@ func (s bitset) count() int {
 
 func (s bitset) equal(t bitset) bool { return slices.Equal(s, t) }
 
-// each calls f for each member, ascending.
-func (s bitset) each(f func(i int)) {
+// members is the sequence of all members, ascending.
+func (s bitset) members(yield func(i int) bool) {
 	for k, w := range s {
 		for ; w != 0; w &= w - 1 {
-			f(k<<6 + bits.TrailingZeros64(w))
+			if !yield(k<<6 + bits.TrailingZeros64(w)) {
+				return
+			}
 		}
 	}
 }

@@ -121,9 +121,9 @@ func (b *body) site(p *Program, k int) Site {
 		}
 		return s
 	}
-	b.live[k].each(func(i int) {
+	for i := range b.live[k].members {
 		s.Live = append(s.Live, Slot{Index: uint32(i), Type: b.locals[i]})
-	})
+	}
 	for i, t := range x.operand {
 		s.Live = append(s.Live, Slot{Operand: true, Index: uint32(i), Type: t})
 	}

@@ -90,6 +90,7 @@ type hotWorker struct {
 	*hotModule
 	reader  reader
 	body    body
+	emitter emitter
 	missing []func() // additions to the module
 }
 
@@ -142,7 +143,7 @@ func (h *hotModule) emitAll() error {
 				return fmt.Errorf("more than %d values live at the calls and loops of the module, all counted: %w", maxProgramValues, ErrUnsupported)
 			}
 			w.missing = nil
-			h.out.Code[todo[k]] = h.emit(w, &w.body)
+			h.out.Code[todo[k]] = h.emit(&w.emitter, w, &w.body)
 			missing[k] = w.missing
 			return nil
 		})
