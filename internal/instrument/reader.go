@@ -117,11 +117,11 @@ func (b *body) sortTees() {
 func (r *reader) visit(in *wasm.Instr) {
 	b, top := r.b, &r.open[len(r.open)-1]
 	i := int32(len(b.instrs))
-	b.instrs = append(b.instrs, instr{
-		op: in.Op, pos: uint32(in.Pos), end: uint32(in.End), a: uint32(in.A), b: uint32(in.B),
-		block: in.Block, dead: top.dead || top.done, copied: isCommon(in.Op, copied), site: -1, match: -1,
-	})
+	b.instrs = append(b.instrs, instr{})
 	x := &b.instrs[i]
+	x.op, x.pos, x.end, x.a, x.b = in.Op, uint32(in.Pos), uint32(in.End), uint32(in.A), uint32(in.B)
+	x.site, x.match, x.block = -1, -1, in.Block
+	x.dead, x.copied = top.dead || top.done, isCommon(in.Op, copied)
 	switch in.Op {
 	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf, wasm.OpTry, wasm.OpTryTable:
 		r.enter(i, x, in)

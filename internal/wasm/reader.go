@@ -33,8 +33,55 @@ func (r *Reader) Next(in *Instr) error {
 	return nil
 }
 
+// shortest reads an instruction whose code and immediates take one byte each, and
+// says so; if the next one is not like that, it reads nothing. It is what next
+// would do, and exists because it is several times as fast.
+func (r *Reader) shortest(in *Instr) bool {
+	pos := r.c.pos
+	b := r.c.b[pos:]
+	if len(b) < 3 { // at the end of a body, or after an error
+		return false
+	}
+	info, size := &ops0[b[0]], 2
+	switch info.short {
+	case shortNone:
+		size = 1
+	case shortIndex:
+		in.A = uint64(b[1])
+		if b[1] >= 0x80 {
+			if b[2] >= 0x80 {
+				return false
+			}
+			in.A, size = uint64(b[1]&0x7f)|uint64(b[2])<<7, 3
+		}
+	case shortConst:
+		if b[1] >= 0x80 {
+			return false
+		}
+		in.A = uint64(int8(b[1]<<1) >> 1)
+	case shortMemarg:
+		if b[1] >= 32 || b[2] >= 0x80 { // 32 is no alignment
+			return false
+		}
+		in.A, in.B, size = uint64(b[1]), uint64(b[2]), 3
+	case shortBlock:
+		if b[1] != codeEmptyBlock {
+			return false
+		}
+		in.Block = BlockType{Index: -1}
+	default:
+		return false
+	}
+	in.Op, in.Pos, in.End, in.info = Opcode(b[0]), pos, pos+size, info
+	r.c.pos = pos + size
+	return true
+}
+
 // next is Next without the check for the end.
 func (r *Reader) next(in *Instr) bool {
+	if r.shortest(in) {
+		return true
+	}
 	c := &r.c
 	pos := c.pos
 	b := c.byte()
