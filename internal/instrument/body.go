@@ -33,6 +33,7 @@ type instr struct {
 	op       wasm.Opcode
 	pos, end uint32 // bytes of the body
 	a, b     uint32 // indices; br_table, try_table: its part of targets, clauses
+	prev     int32  // the instruction before that is not copied, or -1
 	match    int32  // block, loop, if, try: the first else or catch, or the end; else, catch: the next catch or the end; end, delegate: its opener (-1: the function's)
 	block    wasm.BlockType
 	ref      wasm.ValType // selects and reference instructions: the type they are about

@@ -176,15 +176,12 @@ func (e *emitter) appendBlockType(out []byte, params, results []wasm.ValType) []
 // that label number floor stands for.
 func (e *emitter) code(i int32, floor int) int32 {
 	for ; ; i++ {
+		i = e.copy(i)
 		x := &e.b.instrs[i]
 		if e.b.marks != nil {
 			e.b.mark(len(e.out), i)
 		}
 		switch {
-		case x.copied && !x.kept:
-			if e.reach {
-				e.out = append(e.out, e.b.code[x.pos:x.end]...)
-			}
 		case isEnd(x.op):
 			done := len(e.labels)-1 == floor
 			e.closeBlock(i, x)
@@ -213,6 +210,27 @@ func (e *emitter) code(i int32, floor int) int32 {
 			e.instr(i, x)
 		}
 	}
+}
+
+// copy emits the instructions from the i-th on that are as they were, if they are
+// reached, and returns the number of the first that is not.
+func (e *emitter) copy(i int32) int32 {
+	b := e.b
+	from := b.instrs[i].pos
+	for x := &b.instrs[i]; x.copied && !x.kept; x = &b.instrs[i] {
+		if b.marks != nil {
+			at := len(e.out)
+			if e.reach {
+				at += int(x.pos - from)
+			}
+			b.mark(at, i)
+		}
+		i++
+	}
+	if e.reach {
+		e.out = append(e.out, b.code[from:b.instrs[i].pos]...)
+	}
+	return i
 }
 
 func (e *emitter) openBlock(i int32, x *instr) {

@@ -93,28 +93,30 @@ func (l *liver) run() {
 		}
 		return
 	}
-	for i := len(b.instrs) - 1; i >= 0; i-- {
+	for i := int32(len(b.instrs) - 1); i >= 0; {
 		x := &b.instrs[i]
-		switch {
-		case x.copied:
-		case isEnd(x.op):
-			if x.dead && x.match >= 0 { // of the whole block nothing is reached
-				i = int(x.match)
+		if x.dead && x.match >= 0 && isEnd(x.op) { // of the whole block nothing is reached
+			i = b.instrs[x.match].prev
+			continue
+		}
+		switch x.op {
+		case wasm.OpEnd, wasm.OpDelegate:
+			l.end(x)
+		case wasm.OpElse:
+			l.turn()
+		case wasm.OpCatch, wasm.OpCatchAll:
+			l.catch(i, x)
+		case wasm.OpBlock, wasm.OpLoop, wasm.OpIf, wasm.OpTry, wasm.OpTryTable:
+			if l.open(x) {
+				i = b.endOf(i)
 				continue
 			}
-			l.end(x)
-		case x.dead:
-		case x.op == wasm.OpElse:
-			l.turn()
-		case isCatch(x.op):
-			l.catch(int32(i), x)
-		case isBlock(x.op):
-			if l.open(x) {
-				i = int(l.b.endOf(int32(i))) + 1
-			}
 		default:
-			l.step(x)
+			if !x.dead {
+				l.step(x)
+			}
 		}
+		i = x.prev
 	}
 }
 

@@ -20,7 +20,7 @@ type reader struct {
 	open  []opener
 	stack []operand
 	kept  int             // so many of stack, from below, are kept in locals
-	small bool            // the instruction before is a small constant
+	last  int32           // the last instruction that is not copied, or -1
 	one   [1]wasm.ValType // of effect
 	liver liver
 }
@@ -68,7 +68,7 @@ func (r *reader) analyse(defined uint32, b *body) error {
 func (r *reader) read(defined uint32, b *body) error {
 	code := &r.p.mod.Code[defined]
 	b.reset(r.p, defined)
-	r.b, r.stack, r.kept, r.small = b, r.stack[:0], 0, false
+	r.b, r.stack, r.kept, r.last = b, r.stack[:0], 0, -1
 	r.open = append(r.open[:0], opener{index: -1})
 	if r.p.traits[defined].entrySite() {
 		b.sites = append(b.sites, site{kind: SiteEntry})
@@ -120,8 +120,16 @@ func (r *reader) visit(in *wasm.Instr) {
 	b.instrs = append(b.instrs, instr{})
 	x := &b.instrs[i]
 	x.op, x.pos, x.end, x.a, x.b = in.Op, uint32(in.Pos), uint32(in.End), uint32(in.A), uint32(in.B)
-	x.site, x.match, x.block = -1, -1, in.Block
-	x.dead, x.copied = top.dead || top.done, isCommon(in.Op, copied)
+	x.site, x.match, x.prev = -1, -1, r.last
+	x.dead = top.dead || top.done
+	if isCommon(in.Op, copied) {
+		x.copied = true
+		if !x.dead {
+			r.copied(i, in)
+		}
+		return
+	}
+	r.last = i
 	switch in.Op {
 	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf, wasm.OpTry, wasm.OpTryTable:
 		r.enter(i, x, in)
@@ -140,29 +148,37 @@ func (r *reader) visit(in *wasm.Instr) {
 			r.operate(i, x, in)
 		}
 	}
-	r.small = isSmall(in)
 }
 
-// operate does to the operand stack what an instruction does that is no block and
-// is reached.
+// copied does to the operand stack what an instruction does that is reached and
+// copied.
+func (r *reader) copied(i int32, in *wasm.Instr) {
+	pops, push, ok := in.Arity()
+	if !ok { // drop
+		pops = 1
+	}
+	r.pop(pops)
+	if push != wasm.Unknown {
+		r.stack = append(r.stack, operand{push, i})
+	}
+}
+
+// operate does to the operand stack what an instruction does that is reached and
+// neither copied nor a block.
 func (r *reader) operate(i int32, x *instr, in *wasm.Instr) {
 	switch in.Op { // the most common ones
 	case wasm.OpLocalGet:
 		r.stack = append(r.stack, operand{r.b.locals[in.A], i})
 		return
-	case wasm.OpLocalSet, wasm.OpDrop:
+	case wasm.OpLocalSet:
 		r.pop(1)
 		return
-	}
-	if x.copied {
-		pops, push, _ := in.Arity()
-		r.pop(pops)
-		if push != wasm.Unknown {
-			r.stack = append(r.stack, operand{push, i})
-		}
+	case wasm.OpLocalTee:
+		r.pop(1)
+		r.stack = append(r.stack, operand{r.b.locals[in.A], i})
 		return
 	}
-	x.sliced = isSliced(in.Op, r.small)
+	x.sliced = isSliced(in.Op, r.small(i))
 	x.ref = r.refType(in)
 	pops, pushes := r.effect(in)
 	r.site(i, in, len(r.stack)-pops)
@@ -170,6 +186,15 @@ func (r *reader) operate(i int32, x *instr, in *wasm.Instr) {
 	x.base = int32(len(r.stack))
 	r.branch(in)
 	r.push(i, pushes)
+}
+
+// small reports whether a small constant comes before instruction i.
+func (r *reader) small(i int32) bool {
+	if i == 0 {
+		return false
+	}
+	x := &r.b.instrs[i-1]
+	return x.op == wasm.OpI32Const && x.a <= sliceSize
 }
 
 func (r *reader) pop(n int) {
@@ -227,6 +252,7 @@ func (r *reader) label(depth uint64) []wasm.ValType {
 func (r *reader) enter(i int32, x *instr, in *wasm.Instr) {
 	b := r.b
 	b.tries = b.tries || isTry(in.Op)
+	x.block = in.Block
 	if in.Op == wasm.OpTryTable {
 		x.a, x.b = uint32(len(b.clauses)), uint32(len(in.Catches))
 		b.clauses = append(b.clauses, in.Catches...)
@@ -383,8 +409,6 @@ func (r *reader) oneResult(in *wasm.Instr) (pops int, push []wasm.ValType) {
 		return 0, r.single(wasm.RefTo(wasm.HeapType(r.p.typeOf(uint32(in.A)))))
 	case wasm.OpTableSize:
 		return 0, r.single(wasm.I32)
-	case wasm.OpLocalTee:
-		return 1, r.single(r.b.locals[in.A])
 	case wasm.OpRefIsNull:
 		return 1, r.single(wasm.I32)
 	case wasm.OpRefAsNonNull, wasm.OpBrOnNull:

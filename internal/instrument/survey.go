@@ -86,10 +86,10 @@ func (p *Program) surveyOne(w *wasm.Walker, defined uint32, s *surveyed) error {
 		if len(st.Ctrls) > maxNesting {
 			return fmt.Errorf("function %d: blocks nested deeper than %d: %w", fn, maxNesting, ErrUnsupported)
 		}
-		if s.size == 0 {
-			p.needTypes(st.Locals)
-		}
 		if !s.led {
+			if s.size == 0 {
+				p.needTypes(st.Locals)
+			}
 			s.lead(in)
 		}
 		s.size++

@@ -74,7 +74,7 @@ type opInfo struct {
 }
 
 // A short says how an instruction is read whose code is one byte and whose
-// immediates are of the shortest form, as nearly all are (Reader.shortest).
+// immediates are of the shortest form, as nearly all are (Reader.next).
 type short byte
 
 const (

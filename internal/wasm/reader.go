@@ -33,15 +33,14 @@ func (r *Reader) Next(in *Instr) error {
 	return nil
 }
 
-// shortest reads an instruction whose code and immediates take one byte each, and
-// says so; if the next one is not like that, it reads nothing. It is what next
-// would do, and exists because it is several times as fast.
-func (r *Reader) shortest(in *Instr) bool {
-	pos := r.c.pos
-	b := r.c.b[pos:]
-	if len(b) < 3 { // at the end of a body, or after an error
-		return false
+// next is Next without the check for the end. An instruction whose code and
+// immediates are of the shortest form, as nearly all are, is read here.
+func (r *Reader) next(in *Instr) bool {
+	pos, b := r.c.pos, r.c.b
+	if len(b)-pos < 3 { // at the end of a body, or after an error
+		return r.long(in)
 	}
+	b = b[pos : pos+3 : pos+3]
 	info, size := &ops0[b[0]], 2
 	switch info.short {
 	case shortNone:
@@ -50,55 +49,45 @@ func (r *Reader) shortest(in *Instr) bool {
 		in.A = uint64(b[1])
 		if b[1] >= 0x80 {
 			if b[2] >= 0x80 {
-				return false
+				return r.long(in)
 			}
 			in.A, size = uint64(b[1]&0x7f)|uint64(b[2])<<7, 3
 		}
 	case shortConst:
 		if b[1] >= 0x80 {
-			return false
+			return r.long(in)
 		}
 		in.A = uint64(int8(b[1]<<1) >> 1)
 	case shortMemarg:
 		if b[1] >= 32 || b[2] >= 0x80 { // 32 is no alignment
-			return false
+			return r.long(in)
 		}
 		in.A, in.B, size = uint64(b[1]), uint64(b[2]), 3
 	case shortBlock:
 		if b[1] != codeEmptyBlock {
-			return false
+			return r.long(in)
 		}
 		in.Block = BlockType{Index: -1}
 	default:
-		return false
+		return r.long(in)
 	}
 	in.Op, in.Pos, in.End, in.info = Opcode(b[0]), pos, pos+size, info
 	r.c.pos = pos + size
 	return true
 }
 
-// next is Next without the check for the end.
-func (r *Reader) next(in *Instr) bool {
-	if r.shortest(in) {
-		return true
-	}
+// long is next for any instruction.
+func (r *Reader) long(in *Instr) bool {
 	c := &r.c
 	pos := c.pos
 	b := c.byte()
 	in.Pos, in.Op = pos, Opcode(b)
 	info := &ops0[b]
 	in.info = info
-	switch {
-	case info.name == "":
-		if !r.prefixed(in) {
-			return false
-		}
-		r.immediates(in)
-	case info.imm.isIndex():
-		in.A = uint64(c.u32())
-	case info.imm != ImmNone:
-		r.immediates(in)
+	if info.name == "" && !r.prefixed(in) {
+		return false
 	}
+	r.immediates(in)
 	in.End = c.pos
 	return c.err == nil
 }
