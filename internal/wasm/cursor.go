@@ -143,8 +143,8 @@ const noLimit = 1<<31 - 1
 
 // reserve is the capacity that lists of n things begin with where left bytes are
 // to be read. A list that turns out to be cut short has then cost little memory,
-// or about as much as those bytes: few things take more than 100.
-func reserve(n, left int) int { return min(n, max(1<<12, left/100)) }
+// or two to five times as much as those bytes.
+func reserve(n, left int) int { return min(n, max(1<<12, left/32)) }
 
 // list reads a vector with item.
 func list[T any](c *cursor, what string, limit, minSize int, item func(c *cursor) T) []T {

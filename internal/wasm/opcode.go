@@ -74,15 +74,15 @@ type opInfo struct {
 }
 
 // A short says how an instruction is read whose code is one byte and whose
-// immediates are of the shortest form, as nearly all are (Reader.next).
+// immediates are short, as nearly all are (Reader.next).
 type short byte
 
 const (
 	shortNot    short = iota // not at all
 	shortNone                // no immediates
-	shortIndex               // A, one or two bytes
-	shortConst               // A, sign-extended
-	shortMemarg              // A, B
+	shortIndex               // A: one or two bytes
+	shortConst               // A: one or two bytes, sign-extended
+	shortMemarg              // A: one byte; B: one or two
 	shortBlock               // Block
 )
 

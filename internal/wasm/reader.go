@@ -33,14 +33,14 @@ func (r *Reader) Next(in *Instr) error {
 	return nil
 }
 
-// next is Next without the check for the end. An instruction whose code and
-// immediates are of the shortest form, as nearly all are, is read here.
+// next is Next without the check for the end. An instruction with a short code
+// and short immediates, as nearly all are, is read here.
 func (r *Reader) next(in *Instr) bool {
 	pos, b := r.c.pos, r.c.b
-	if len(b)-pos < 3 { // at the end of a body, or after an error
+	if len(b)-pos < 4 { // at the end of a body, or after an error
 		return r.long(in)
 	}
-	b = b[pos : pos+3 : pos+3]
+	b = b[pos : pos+4 : pos+4]
 	info, size := &ops0[b[0]], 2
 	switch info.short {
 	case shortNone:
@@ -54,15 +54,24 @@ func (r *Reader) next(in *Instr) bool {
 			in.A, size = uint64(b[1]&0x7f)|uint64(b[2])<<7, 3
 		}
 	case shortConst:
-		if b[1] >= 0x80 {
-			return r.long(in)
-		}
 		in.A = uint64(int8(b[1]<<1) >> 1)
+		if b[1] >= 0x80 {
+			if b[2] >= 0x80 {
+				return r.long(in)
+			}
+			in.A, size = uint64(b[1]&0x7f)|uint64(int8(b[2]<<1)>>1)<<7, 3
+		}
 	case shortMemarg:
-		if b[1] >= 32 || b[2] >= 0x80 { // 32 is no alignment
+		if b[1] >= 32 { // no alignment
 			return r.long(in)
 		}
 		in.A, in.B, size = uint64(b[1]), uint64(b[2]), 3
+		if b[2] >= 0x80 {
+			if b[3] >= 0x80 {
+				return r.long(in)
+			}
+			in.B, size = uint64(b[2]&0x7f)|uint64(b[3])<<7, 4
+		}
 	case shortBlock:
 		if b[1] != codeEmptyBlock {
 			return r.long(in)
