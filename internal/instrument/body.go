@@ -33,12 +33,12 @@ type instr struct {
 	op       wasm.Opcode
 	pos, end uint32 // bytes of the body
 	a, b     uint32 // indices; br_table, try_table: its part of targets, clauses
-	prev     int32  // the instruction before that is not copied, or -1
+	prev     int32  // an instruction before, between which and this one all are of no concern to liveness, or -1
 	match    int32  // block, loop, if, try: the first else or catch, or the end; else, catch: the next catch or the end; end, delegate: its opener (-1: the function's)
 	block    wasm.BlockType
 	ref      wasm.ValType // selects and reference instructions: the type they are about
 	base     int32        // operands below what it leaves; block, loop, if, try: below its parameters
-	copied   bool         // emitted as it is (common.go)
+	copied   bool         // emitted as it is, whatever is around it (common.go)
 	kept     bool         // some of what it leaves is kept in locals: tees
 	dead     bool         // cannot be reached; of an else or end: its whole block cannot
 	sliced   bool         // bulk operation that is run by a helper

@@ -215,22 +215,29 @@ func (e *emitter) code(i int32, floor int) int32 {
 // copy emits the instructions from the i-th on that are as they were, if they are
 // reached, and returns the number of the first that is not.
 func (e *emitter) copy(i int32) int32 {
-	b := e.b
-	from := b.instrs[i].pos
-	for x := &b.instrs[i]; x.copied && !x.kept; x = &b.instrs[i] {
-		if b.marks != nil {
-			at := len(e.out)
-			if e.reach {
-				at += int(x.pos - from)
-			}
-			b.mark(at, i)
+	b, n := e.b, i
+	rest := b.instrs[i:]
+	for k := range rest {
+		if !rest[k].copied {
+			n += int32(k)
+			break
 		}
-		i++
+	}
+	if n == i {
+		return i
+	}
+	from := rest[0].pos
+	for k := i; k < n && b.marks != nil; k++ {
+		at := len(e.out)
+		if e.reach {
+			at += int(b.instrs[k].pos - from)
+		}
+		b.mark(at, k)
 	}
 	if e.reach {
-		e.out = append(e.out, b.code[from:b.instrs[i].pos]...)
+		e.out = append(e.out, b.code[from:b.instrs[n].pos]...)
 	}
-	return i
+	return n
 }
 
 func (e *emitter) openBlock(i int32, x *instr) {

@@ -100,6 +100,10 @@ func (l *liver) run() {
 			continue
 		}
 		switch x.op {
+		case wasm.OpLocalGet, wasm.OpLocalSet, wasm.OpLocalTee:
+			if !x.dead {
+				l.local(x)
+			}
 		case wasm.OpEnd, wasm.OpDelegate:
 			l.end(x)
 		case wasm.OpElse:
@@ -212,7 +216,23 @@ func (l *liver) open(x *instr) (again bool) {
 	return false
 }
 
-// step goes backwards over a plain instruction.
+// local goes backwards over an access to a local.
+func (l *liver) local(x *instr) {
+	switch x.op {
+	case wasm.OpLocalGet:
+		if !l.live.has(x.a) {
+			l.own()
+			l.live.add(x.a)
+		}
+	default:
+		if l.live.has(x.a) {
+			l.own()
+			l.live.remove(x.a)
+		}
+	}
+}
+
+// step goes backwards over any other instruction that is no block.
 func (l *liver) step(x *instr) {
 	throws := l.ends[len(l.ends)-1].throws
 	if x.site >= 0 { // a call: what is live after it, returned or thrown
@@ -222,16 +242,6 @@ func (l *liver) step(x *instr) {
 		l.b.live[x.site] = l.snapshot()
 	}
 	switch x.op {
-	case wasm.OpLocalGet:
-		if !l.live.has(x.a) {
-			l.own()
-			l.live.add(x.a)
-		}
-	case wasm.OpLocalSet, wasm.OpLocalTee:
-		if l.live.has(x.a) {
-			l.own()
-			l.live.remove(x.a)
-		}
 	case wasm.OpBr:
 		l.set(l.label(x.a))
 	case wasm.OpBrIf, wasm.OpBrOnNull, wasm.OpBrOnNonNull:

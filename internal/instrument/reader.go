@@ -102,15 +102,16 @@ func (b *body) reset(p *Program, defined uint32) {
 	}
 }
 
-// sortTees puts them in order and tells their instructions. The parameters of an
-// if can be among them twice, for each of its arms.
+// sortTees puts them in order and tells their instructions, which are copied no
+// more. The parameters of an if can be among them twice, for each of its arms.
 func (b *body) sortTees() {
 	slices.SortStableFunc(b.tees, func(x, y tee) int {
 		return cmp.Or(cmp.Compare(x.instr, y.instr), cmp.Compare(x.slot, y.slot))
 	})
 	b.tees = slices.CompactFunc(b.tees, func(x, y tee) bool { return x.instr == y.instr && x.slot == y.slot })
 	for _, t := range b.tees {
-		b.instrs[t.instr].kept = true
+		x := &b.instrs[t.instr]
+		x.kept, x.copied = true, false
 	}
 }
 
