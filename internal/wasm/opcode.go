@@ -70,6 +70,7 @@ type opInfo struct {
 	imm    Imm
 	width  byte
 	simple bool // in and out say all that the instruction does to the stack
+	check  bool // simple: its immediates have to be checked
 	short  short
 }
 
@@ -128,6 +129,11 @@ func (row *opRow) info() opInfo {
 		return info
 	}
 	info.simple = true
+	switch row.imm {
+	case ImmNone, ImmI32, ImmI64, ImmF32, ImmF64, ImmV128:
+	default:
+		info.check = true
+	}
 	i := 0
 	for ; row.sig[i] != ':'; i++ {
 		info.in[i] = sigTypes[row.sig[i]]

@@ -31,7 +31,7 @@ func (w *Walker) step(in *Instr) *Error {
 // stepSimple does what in's signature says.
 func (w *Walker) stepSimple(in *Instr) *Error {
 	info := in.info
-	if info.imm != ImmNone {
+	if info.check {
 		if err := w.checkSimple(in); err != nil {
 			return err
 		}
