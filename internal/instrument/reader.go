@@ -87,8 +87,8 @@ func (r *reader) read(defined uint32, b *body) error {
 func (b *body) reset(p *Program, defined uint32) {
 	fn := uint32(p.imports) + defined
 	code := &p.mod.Code[defined]
-	if b.instrs == nil {
-		b.instrs = make([]instr, 0, len(code.Body)/2)
+	if n := len(code.Body) / 2; cap(b.instrs) < n { // they take two bytes each, or somewhat more
+		b.instrs = make([]instr, 0, n)
 	}
 	*b = body{
 		fn: fn, typ: p.funcType(fn), code: code.Body, locals: b.locals[:0], instrs: b.instrs[:0], targets: b.targets[:0],
