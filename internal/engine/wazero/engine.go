@@ -158,7 +158,7 @@ func (e *Engine) load(ctx context.Context, b []byte) (*instrument.Program, wazer
 			}
 		}
 	}
-	p, hot, err := e.rewrite(b, key)
+	p, hot, err := e.rewrite(b, digest, key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -195,9 +195,9 @@ func (e *Engine) codeOf(ctx context.Context, hot []byte) (wazero.CompiledModule,
 }
 
 // rewrite makes the hot form of a module, and keeps it.
-func (e *Engine) rewrite(b []byte, key string) (*instrument.Program, []byte, error) {
+func (e *Engine) rewrite(b []byte, digest [sha256.Size]byte, key string) (*instrument.Program, []byte, error) {
 	e.stage("rewriting")
-	p, err := instrument.New(b, e.opts.Pass)
+	p, err := instrument.NewNamed(b, digest, e.opts.Pass)
 	if err != nil {
 		return nil, nil, err
 	}
