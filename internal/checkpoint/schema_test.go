@@ -241,7 +241,7 @@ func TestObjects(t *testing.T) {
 		known[filepath.Base(typ.PkgPath())+"."+typ.Name()] = true
 	}
 	// Where the argument is a variable or a call, it is a state of these types.
-	variables := map[string]string{"hostfs.s": "hostfs.State", "hostfs.st": "hostfs.State", "ttyfs.state()": "ttyfs.State"}
+	variables := map[string]string{"epoll.st": "epoll.State", "memfs.s": "memfs.FileState", "hostfs.s": "hostfs.State", "hostfs.st": "hostfs.State", "ttyfs.state()": "ttyfs.State"}
 	calls := 0
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
