@@ -36,6 +36,7 @@ import (
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 	"github.com/stasis-run/stasis/internal/vfs/pipefs"
+	"github.com/stasis-run/stasis/internal/vfs/pseudofs"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 	"github.com/stasis-run/stasis/internal/vfs/unixsock"
 )
@@ -56,7 +57,8 @@ var objects = []struct {
 	{"socketpair, in objects", unixsock.State{}},
 	{"eventfd", eventfd.State{}},
 	{"epoll", epoll.State{}},
-	{"terminal, in files", ttyfs.FileState{}},
+	{"devfs, procfs", pseudofs.State{}},
+	{"terminal, pty, in files", ttyfs.FileState{}},
 	{"terminal, in objects", ttyfs.State{}},
 }
 

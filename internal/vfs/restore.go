@@ -113,7 +113,10 @@ func (r *Restorer) open(st *FileState) (*OpenFile, error) {
 	f := NewOpenFile(file, st.Read, st.Write, st.Flags)
 	f.offset = st.Offset
 	if m != nil {
-		f.ns, f.mount, f.path = r.ns, m, st.Path
+		f.ns, f.mount = r.ns, m
+	}
+	if len(st.Path) <= MaxPath {
+		f.path = st.Path
 	}
 	return f, nil
 }
