@@ -177,6 +177,12 @@ type Buffered interface {
 	Buffered() int
 }
 
+// Described is a File that has no path, and says what it is as /proc/self/fd
+// does: "pipe:[7]".
+type Described interface {
+	Describe() string
+}
+
 // Seeker is a Stream that has a position of its own, which it shares with
 // others: a host file that was handed in as stdin or stdout.
 type Seeker interface {

@@ -116,7 +116,7 @@ func TestTree(t *testing.T) {
 	defer master.Close()
 	ptys := ttyfs.NewPtys(ttyfs.PtyOptions{})
 	vfstest.TestTree(t, vfstest.Tree{
-		FS: w.dev, Again: func() vfs.FileSystem { return w.newDev() }, Guest: "/", Caller: 7,
+		FS: w.dev, Again: func() vfs.FileSystem { return w.newDev() }, Caller: 7,
 		Kinds: w.kinds(ptys, ttyfs.New(ttyfs.Options{Name: "tty"})),
 	})
 }

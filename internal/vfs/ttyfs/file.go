@@ -34,6 +34,14 @@ func Of(f vfs.File) (*Terminal, bool) {
 	return nil, false
 }
 
+// Describe is vfs.Described's.
+func (f *file) Describe() string {
+	if f.t.pty != nil {
+		return "/dev/" + f.t.name
+	}
+	return "/dev/console"
+}
+
 // Unmounted is vfs.Unmounted's: a terminal that was opened as /dev/tty is the
 // terminal.
 func (f *file) Unmounted() {}
