@@ -61,6 +61,9 @@ var rules = map[string]string{
 	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/ttyfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/eventfd":  "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/pseudofs": "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/devfs":    "internal/abi internal/waiter internal/vfs internal/vfs/pseudofs internal/vfs/ttyfs",
+	"internal/vfs/procfs":   "internal/abi internal/vfs internal/vfs/pseudofs",
 	"internal/vfs/epoll":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/archive":      "internal/abi internal/vfs golang.org/x/sys/unix",
 

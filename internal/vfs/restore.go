@@ -113,7 +113,10 @@ func (r *Restorer) open(st *FileState) (*OpenFile, error) {
 	f := NewOpenFile(file, st.Read, st.Write, st.Flags)
 	f.offset = st.Offset
 	if m != nil {
-		f.ns, f.mount, f.path = r.ns, m, st.Path
+		f.ns, f.mount = r.ns, m
+	}
+	if len(st.Path) <= MaxPath {
+		f.path = st.Path
 	}
 	return f, nil
 }
@@ -191,7 +194,7 @@ func RestoreFDTable(st *FDTableState, r *Restorer) (*FDTable, error) {
 		d := &st.FDs[i]
 		if int64(d.FD) < int64(next) || int64(d.FD) >= MaxFDs { // the limit may have been lowered since
 			t.CloseAll()
-			return nil, fmt.Errorf("fd %d: out of order, or not below %d: %w", d.FD, MaxFDs, errBadState)
+			return nil, fmt.Errorf("fd %d: out of order, or beyond the limit of %d fds: %w", d.FD, MaxFDs, errBadState)
 		}
 		if err := t.restoreFD(d, r); err != nil {
 			t.CloseAll()

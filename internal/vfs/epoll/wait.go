@@ -105,6 +105,9 @@ func (e *Set) Stat() (abi.Filestat, abi.Errno) {
 	return abi.Filestat{Filetype: abi.FiletypeUnknown, Nlink: 1}, abi.OK
 }
 
+// Describe is vfs.Described's.
+func (e *Set) Describe() string { return "anon_inode:[eventpoll]" }
+
 // Close is vfs.File's.
 func (e *Set) Close() {
 	e.mu.Lock()
