@@ -102,7 +102,10 @@ func (g *guest) boot(t testing.TB, opts func(*kernel.Options), stress kernel.Str
 		t.Fatal(err)
 	}
 	fds := vfs.NewFDTable(16)
-	r, w := pipefs.New(ktime.Host.Wall, 1)
+	r, w, errno := pipefs.NewSystem(ktime.Host.Wall, nil).New()
+	if errno != abi.OK {
+		t.Fatal(errno)
+	}
 	root := must(s.world.Namespace.OpenRoot("/"))(t)
 	out, errno := s.world.Namespace.OpenAt(root, "out", 0, abi.OCreat, true, true, 0)
 	if errno != abi.OK {
@@ -250,7 +253,7 @@ func (g *guest) wake(t testing.TB, dir string, opts func(*kernel.Options)) (*sys
 		t.Fatal(err)
 	}
 	kinds := hostfile.Restorers(nil, nil)
-	maps.Copy(kinds, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.Restore(ktime.Host.Wall)})
+	maps.Copy(kinds, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.NewSystem(ktime.Host.Wall, nil).Restore})
 	var err error
 	n.k, err = checkpoint.Restore(context.Background(), im, st, checkpoint.Restoring{
 		Kernel: n.options(), World: n.world, Kinds: kinds, Module: g.module,
