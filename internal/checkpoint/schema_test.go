@@ -30,12 +30,14 @@ import (
 	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/protostruct/prototest"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/epoll"
 	"github.com/stasis-run/stasis/internal/vfs/eventfd"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 	"github.com/stasis-run/stasis/internal/vfs/pipefs"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
+	"github.com/stasis-run/stasis/internal/vfs/unixsock"
 )
 
 var update = flag.Bool("update", false, "write doc/state.proto, and what is new to testdata/fields.txt")
@@ -50,7 +52,10 @@ var objects = []struct {
 	{"stdio, listener, connection", hostfile.State{}},
 	{"pipe, in files", pipefs.EndState{}},
 	{"pipe, in objects", pipefs.State{}},
+	{"socketpair, in files", unixsock.SocketState{}},
+	{"socketpair, in objects", unixsock.State{}},
 	{"eventfd", eventfd.State{}},
+	{"epoll", epoll.State{}},
 	{"terminal, in files", ttyfs.FileState{}},
 	{"terminal, in objects", ttyfs.State{}},
 }

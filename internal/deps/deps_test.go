@@ -53,18 +53,21 @@ var rules = map[string]string{
 	// Files.
 	"internal/vfs":          "internal/abi internal/protostruct internal/waiter",
 	"internal/vfs/memfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
-	"internal/vfs/pipefs":   "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/pipefs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/ring",
+	"internal/vfs/ring":     "",
+	"internal/vfs/unixsock": "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/ring",
 	"internal/vfs/hostfile": "internal/abi internal/protostruct internal/waiter internal/vfs golang.org/x/sys/unix",
 	"internal/vfs/hostfs":   "internal/abi internal/protostruct internal/waiter internal/vfs internal/vfs/hostfile golang.org/x/sys/unix",
 	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/ttyfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/eventfd":  "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/epoll":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/archive":      "internal/abi internal/vfs golang.org/x/sys/unix",
 
 	// The kernel knows engines as an interface only, and no system call.
-	"internal/kernel":          "internal/abi internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
-	"internal/syscalls/wasip1": "internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
-	"internal/checkpoint":      "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
+	"internal/kernel":        "internal/abi internal/memory internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
+	"internal/syscalls/wasi": "internal/vfs/... internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
+	"internal/checkpoint":    "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
 
 	// Systems: what is said to them, where they are kept, and their processes.
 	"internal/control": "internal/fault internal/protostruct internal/symbols golang.org/x/sys/unix",

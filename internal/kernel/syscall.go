@@ -18,8 +18,21 @@ const (
 	// Again: the call was interrupted in its wait. It is made again after what
 	// interrupted it, with the same arguments and the task's Restart block.
 	Again
-	// Gone: the call does not come back; the task exits.
+	// Gone: the call does not come back: the task exits, or something else is in
+	// the place of what has made the call.
 	Gone
+)
+
+// A HandlerRule says what becomes of a call that waits when a handler is to run
+// (signal(7), "Interruption of system calls and library functions by signal
+// handlers").
+type HandlerRule int
+
+// Rules.
+const (
+	EndsOrRestarts HandlerRule = iota // it ends with EINTR, or is made again if the signal has SARestart
+	AlwaysEnds                        // with EINTR
+	NeverEnds                         // it goes on after the handler
 )
 
 // A Call is one system call.
@@ -35,6 +48,9 @@ type Call struct {
 	// A module that imports the call must export it, as (i32, i32) -> (), and
 	// have a shared memory.
 	Threads string
+
+	// Handlers says what becomes of the call if it waits and a handler is to run.
+	Handlers HandlerRule
 
 	// Note says how complete the call is, for people: "" is full.
 	Note string
@@ -178,6 +194,8 @@ func (t *Task) callAgain(fn uint32, args []uint64) {
 	c := t.call(fn)
 	stack := make([]uint64, max(len(args), len(c.Results)))
 	copy(stack, args)
+	t.again = true
+	defer func() { t.again = false }()
 	if c.Fn(t, stack) == Done {
 		t.restart = Restart{}
 		t.thread.Complete(stack[:len(c.Results)])

@@ -112,6 +112,6 @@ func newStressFiles(s *spec.Spec) (memoryFiles, error) {
 	return m, nil
 }
 
-// maxStressFiles is how many files an image of one process has: config, digest,
-// state, module, pages, page map.
-const maxStressFiles = 6
+// maxStressFiles is how many files an image of --stress can have: config, digest,
+// state, and of 32 processes module, pages and page map.
+const maxStressFiles = 3 + 3*32

@@ -25,7 +25,7 @@ import (
 	"github.com/stasis-run/stasis/internal/ktime"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/symbols"
-	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
+	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -165,12 +165,17 @@ func (s *System) openEngine(ctx context.Context) (err error) {
 // EngineOptions are those that modules of a system are compiled with.
 func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
 	return wazero.Options{
-		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0}, Check: newCallTable(),
+		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0}, Check: newCallTable(wasi.Options{}),
 	}
 }
 
 // newCallTable has all that guests can import.
-func newCallTable() *kernel.CallTable { return kernel.NewCallTable(wasip1.Calls(wasip1.Options{})) }
+func newCallTable(o wasi.Options) *kernel.CallTable { return kernel.NewCallTable(wasi.Calls(o)) }
+
+// load compiles a module that a process executes.
+func (s *System) load(ctx context.Context, source []byte) (engine.Module, error) {
+	return s.engine.Compile(ctx, source)
+}
 
 // compile makes the code of s.module.
 func (s *System) compile(ctx context.Context) (err error) {
@@ -186,7 +191,8 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
 	return kernel.Options{
-		Calls:   newCallTable(),
+		Calls:   newCallTable(wasi.Options{Pipes: s.world.pipes, Parallelism: s.parallelism()}),
+		Load:    s.load,
 		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
 		CPUTime: s.opts.Spec.CPUTime,
 		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
@@ -232,9 +238,23 @@ func (s *System) bootModule(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	entry, params, err := s.entry()
+	cwd, err := s.world.newContext()
 	if err != nil {
 		fds.CloseAll()
+		return err
+	}
+	if err = s.newProcess(ctx, fds, cwd); err != nil {
+		fds.CloseAll()
+		cwd.Close()
+	}
+	return err
+}
+
+// newProcess makes the kernel and its first process. It closes nothing if it fails.
+func (s *System) newProcess(ctx context.Context, fds *vfs.FDTable, cwd *vfs.FSContext) error {
+	sp := &s.opts.Spec
+	entry, params, err := s.entry()
+	if err != nil {
 		return err
 	}
 	env := sp.Env
@@ -243,18 +263,23 @@ func (s *System) bootModule(ctx context.Context) (err error) {
 	}
 	ko, err := s.kernelOptions()
 	if err != nil {
-		fds.CloseAll()
 		return err
 	}
 	k := kernel.New(ko)
 	s.kernel.Store(k)
 	_, err = k.CreateProcess(ctx, s.code, kernel.ProcessOptions{
-		Args: sp.Args, Env: env, Files: fds, Entry: entry, EntryArgs: params, Before: s.initializer(entry), Stress: s.stress(),
+		Args: sp.Args, Env: env, Files: fds, CWD: cwd, Source: s.module, Entry: entry, EntryArgs: params, Before: s.initializer(entry), Stress: s.stress(),
 	})
-	if err != nil {
-		fds.CloseAll()
-	}
 	return err
+}
+
+// parallelism is how many tasks may run at a time, for guests that ask.
+func (s *System) parallelism() int {
+	n := runtime.NumCPU()
+	if c := s.opts.Spec.CPUs; c > 0 {
+		n = min(n, int((c+999)/1000))
+	}
+	return n
 }
 
 // entry is the function to call and its arguments.
@@ -356,7 +381,7 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 		return err
 	}
 	k, err := checkpoint.Restore(ctx, im, st, checkpoint.Restoring{
-		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Stress: s.stress(),
+		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Source: s.module, Stress: s.stress(),
 	})
 	if err == nil {
 		s.kernel.Store(k)

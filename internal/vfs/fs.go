@@ -145,6 +145,11 @@ type Stream interface {
 	Write(bufs [][]byte) (int, abi.Errno)
 }
 
+// Buffered is a Stream that knows how many bytes wait to be read (FIONREAD).
+type Buffered interface {
+	Buffered() int
+}
+
 // Seeker is a Stream that has a position of its own, which it shares with
 // others: a host file that was handed in as stdin or stdout.
 type Seeker interface {

@@ -23,7 +23,9 @@ type OpenFile struct {
 	mount *Mount
 	path  string
 
-	refs  atomic.Int64
+	refs     atomic.Int64
+	watchers closeWatchers
+
 	flags atomic.Uint32 // abi.FDFlags
 
 	// offsetMu is held over a read or a write at the offset, so that two of
@@ -70,6 +72,7 @@ func (f *OpenFile) IncRef() {
 func (f *OpenFile) DecRef() {
 	switch n := f.refs.Add(-1); {
 	case n == 0:
+		f.watchers.tell(f)
 		f.file.Close()
 	case n < 0:
 		panic("vfs: open file closed twice")

@@ -158,6 +158,15 @@ func (f *OpenFile) Socket() (Socket, abi.Errno) {
 	return nil, abi.ENOTSOCK
 }
 
+// Buffered returns how many bytes wait to be read, for FIONREAD and
+// poll_oneoff; false if the file does not know.
+func (f *OpenFile) Buffered() (int, bool) {
+	if b, ok := f.file.(Buffered); ok {
+		return b.Buffered(), true
+	}
+	return 0, false
+}
+
 // Rights returns the rights that an fd on f can have, by what it is. A stream
 // has those of its directions.
 func (f *OpenFile) Rights() (base, inheriting abi.Rights) {

@@ -50,6 +50,10 @@ func NewRestorer(s *State, n *Namespace, kinds map[string]RestoreFunc) (*Restore
 // with a high number.
 const restoredFDs = 4 << 20
 
+// maxOpening is how deep files may need each other: sets of epoll do, and are
+// nested five deep at most.
+const maxOpening = 8
+
 // SetBudget makes the tables to come count against b.
 func (r *Restorer) SetBudget(b *Budget) { r.budget = b }
 
@@ -59,8 +63,8 @@ func (r *Restorer) File(id FileID) (*OpenFile, error) {
 		return nil, fmt.Errorf("open file %d: there are %d: %w", id, len(r.files), errBadState)
 	}
 	if r.files[id] == nil {
-		if r.opening[id] {
-			return nil, fmt.Errorf("open file %d: it takes itself to open it: %w", id, errBadState)
+		if r.opening[id] || len(r.opening) == maxOpening {
+			return nil, fmt.Errorf("open file %d: it takes itself, or too many others, to open it: %w", id, errBadState)
 		}
 		r.opening[id] = true
 		f, err := r.open(&r.state.Files[id])

@@ -13,10 +13,11 @@ type EventMask uint8
 
 // The events.
 const (
-	In  EventMask = 1 << iota // a read would not block
-	Out                       // a write would not block
-	Err                       // an error is pending
-	Hup                       // the other side has gone
+	In    EventMask = 1 << iota // a read would not block
+	Out                         // a write would not block
+	Err                         // an error is pending
+	Hup                         // the other side has gone
+	RdHup                       // the other side writes no more
 
 	// Always are told whether they were asked for or not, as poll(2) does.
 	Always = Err | Hup

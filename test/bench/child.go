@@ -28,7 +28,7 @@ import (
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/ktime"
 	"github.com/stasis-run/stasis/internal/memory"
-	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
+	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
@@ -279,7 +279,7 @@ func (s *childSpec) runOurs(r *childResult) error {
 	if err != nil {
 		return err
 	}
-	k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))})
+	k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{}))})
 	if _, err := k.CreateProcess(ctx, w, kernel.ProcessOptions{Args: s.Args, Env: s.Env, Files: fds, Entry: "_start", Stress: kernel.Stress{Every: s.Count}}); err != nil {
 		return err
 	}

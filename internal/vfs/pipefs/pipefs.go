@@ -11,6 +11,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/ring"
 	"github.com/stasis-run/stasis/internal/waiter"
 )
 
@@ -50,10 +51,10 @@ type pipe struct {
 	queue    waiter.Queue // both ends wait here
 
 	mu      sync.Mutex
-	data    ring  // what was written and not yet read, at most capacity; protected by mu
-	readers int   // open files that read; protected by mu
-	writers int   // protected by mu
-	mtim    int64 // when something was last written or read, in ns; protected by mu
+	data    ring.Ring // what was written and not yet read, at most capacity; protected by mu
+	readers int       // open files that read; protected by mu
+	writers int       // protected by mu
+	mtim    int64     // when something was last written or read, in ns; protected by mu
 }
 
 // end is one open end. Each has one reference to its side of the pipe.
@@ -119,7 +120,7 @@ func (e *end) Read(bufs [][]byte) (int, abi.Errno) {
 	n, room := 0, false
 	for _, b := range bufs {
 		room = room || len(b) > 0
-		n += p.data.read(b)
+		n += p.data.Read(b)
 	}
 	if n == 0 {
 		if room && p.writers > 0 {
@@ -145,7 +146,7 @@ func (e *end) Write(bufs [][]byte) (int, abi.Errno) {
 	for _, b := range bufs {
 		total += len(b)
 	}
-	room := p.capacity - p.data.n
+	room := p.capacity - p.data.Len()
 	switch {
 	case total == 0:
 		return 0, abi.OK // before all else, as on Linux
@@ -157,7 +158,7 @@ func (e *end) Write(bufs [][]byte) (int, abi.Errno) {
 	n := 0
 	for _, b := range bufs {
 		b = b[:min(len(b), room-n)]
-		p.data.write(b)
+		p.data.Write(b)
 		n += len(b)
 	}
 	p.mtim = p.system.now()
@@ -174,9 +175,9 @@ func (e *end) Readiness(mask waiter.EventMask) waiter.EventMask {
 	switch {
 	case e.writer && p.readers == 0:
 		got = waiter.Err | waiter.Out
-	case e.writer && p.capacity-p.data.n >= Atomic:
+	case e.writer && p.capacity-p.data.Len() >= Atomic:
 		got = waiter.Out
-	case !e.writer && p.data.n > 0:
+	case !e.writer && p.data.Len() > 0:
 		got = waiter.In
 	}
 	if !e.writer && p.writers == 0 {
@@ -206,19 +207,14 @@ func (e *end) Close() {
 	if e.writer {
 		p.queue.Notify(waiter.In | waiter.Hup)
 	} else {
-		p.data = ring{}
+		p.data = ring.Ring{}
 		p.queue.Notify(waiter.Out | waiter.Err)
 	}
 }
 
-// Buffered returns how many bytes wait in the pipe behind f, for FIONREAD and
-// poll_oneoff; false if f is no pipe.
-func Buffered(f vfs.File) (int, bool) {
-	e, ok := f.(*end)
-	if !ok {
-		return 0, false
-	}
+// Buffered is vfs.Buffered's.
+func (e *end) Buffered() int {
 	e.pipe.mu.Lock()
 	defer e.pipe.mu.Unlock()
-	return e.pipe.data.n, true
+	return e.pipe.data.Len()
 }

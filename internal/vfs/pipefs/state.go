@@ -35,7 +35,7 @@ func (e *end) Save(s *vfs.Saver) (vfs.ObjectState, error) {
 		p := e.pipe
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return vfs.NewObjectState(Kind, State{Ino: p.ino, Mtim: p.mtim, Data: p.data.bytes(), Capacity: p.capacity})
+		return vfs.NewObjectState(Kind, State{Ino: p.ino, Mtim: p.mtim, Data: p.data.Bytes(), Capacity: p.capacity})
 	})
 	if err != nil {
 		return vfs.ObjectState{}, err
@@ -72,7 +72,7 @@ func (s *System) restorePipe(data []byte) (*pipe, error) {
 		return nil, fmt.Errorf("pipe %d: pipes take more than %d bytes together: raise the limit of pipe bytes", st.Ino, s.budget.Max())
 	}
 	p := &pipe{system: s, ino: st.Ino, capacity: st.Capacity, mtim: st.Mtim}
-	p.data.write(st.Data)
+	p.data.Write(st.Data)
 	s.noteIno(st.Ino)
 	return p, nil
 }

@@ -52,7 +52,7 @@ func TestModel(t *testing.T) {
 			t.Fatalf("step %d: read other bytes than were written", i)
 		}
 		model = model[got:]
-		if buffered, ok := pipefs.Buffered(r.File()); !ok || buffered != len(model) {
+		if buffered, ok := r.Buffered(); !ok || buffered != len(model) {
 			t.Fatalf("step %d: %d buffered, want %d", i, buffered, len(model))
 		}
 	}
