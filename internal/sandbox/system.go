@@ -193,14 +193,15 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
 	return kernel.Options{
-		Calls:   newCallTable(wasi.Options{Pipes: s.world.pipes, Parallelism: s.parallelism()}),
-		Load:    s.load,
-		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
-		CPUTime: s.opts.Spec.CPUTime,
-		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
-		Seed:    s.opts.Spec.Seed,
-		Wall:    wall,
-		Yield:   s.yield(),
+		Calls:    newCallTable(wasi.Options{Pipes: s.world.pipes, Parallelism: s.parallelism()}),
+		Load:     s.load,
+		Limits:   engine.Limits{Memory: s.opts.Spec.Memory},
+		CPUTime:  s.opts.Spec.CPUTime,
+		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
+		MaxTasks: int(s.opts.Spec.PIDs),
+		Seed:     s.opts.Spec.Seed,
+		Wall:     wall,
+		Yield:    s.yield(),
 	}, err
 }
 
