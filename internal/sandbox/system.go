@@ -227,7 +227,13 @@ func (s *System) wall() int64 {
 func (s *System) stress() kernel.Stress {
 	st := kernel.Stress{Every: s.opts.Spec.Stress()}
 	if s.opts.Spec.StressCheckpoint > 0 {
-		st.Stopped = func(stop *kernel.ExternalStop) { s.stops <- stop }
+		st.Stopped = func(stop *kernel.ExternalStop) {
+			select {
+			case s.stops <- stop:
+			default: // another task was first: its stop is this one's, too
+				stop.End()
+			}
+		}
 	}
 	return st
 }
