@@ -95,7 +95,7 @@ type funcTraits struct {
 // not supported (ErrUnsupported) or the offset of what is wrong.
 func New(b []byte, opts Options) (*Program, error) { return NewNamed(b, sha256.Sum256(b), opts) }
 
-// NewNamed is New for a module whose digest is known: to compute it takes a tenth
+// NewNamed is New for a module whose digest is known: to compute it takes a twentieth
 // of the time of the pass, or more where most of a module is data.
 func NewNamed(b []byte, digest [sha256.Size]byte, opts Options) (*Program, error) {
 	m, err := wasm.Decode(b)
