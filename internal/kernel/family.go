@@ -124,6 +124,7 @@ func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 		}
 	}
 	tell = append(tell, s.worldLocked(g, first)...)
+	tell = append(tell, s.leaderEndedLocked(g)...)
 	tell = append(tell, s.updateOrphansLocked(g.jobs.group)...)
 	if g.family.parent != nil {
 		tell = append(tell, s.tellParentLocked(g, g.endInfo())...)

@@ -187,7 +187,7 @@ func (s *FiberState) restore(th engine.Thread) (o *fiber, err error) {
 	}
 	for i := range s.Below {
 		b := &s.Below[i]
-		u := suspended{restart: b.Restart, mask: b.Mask, pointer: b.Pointer}
+		u := suspended{restart: b.Restart, mask: b.Mask, pointer: b.Pointer, info: b.Info}
 		if u.stack, err = th.RestoreStack(&b.Calls); err != nil {
 			return nil, err
 		}

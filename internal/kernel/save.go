@@ -42,6 +42,7 @@ func (k *Kernel) Save() (*Saved, error) {
 		}
 		out.Processes = append(out.Processes, *p)
 	}
+	out.Terminals = s.saveTerminals()
 	renumberWaits(&out.State)
 	return &out.Saved, nil
 }
@@ -147,13 +148,16 @@ func (t *Task) saveLocked() (*TaskState, engine.Memory, error) {
 	s := &t.group.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Mask = t.sig.mask
+	st.Mask, st.Waits = t.sig.mask, t.sig.waits
+	if b := t.sig.before; b != nil {
+		st.Before, st.Suspends = *b, true
+	}
 	st.Queue = append(st.Queue, t.sig.queue.infos...)
 	return st, mem, nil
 }
 
 func (u *suspended) save() SuspendedState {
-	return SuspendedState{Calls: u.stack.Save(), Restart: u.restart, Futex: u.waits.save(), Mask: u.mask, Pointer: u.pointer}
+	return SuspendedState{Calls: u.stack.Save(), Restart: u.restart, Futex: u.waits.save(), Mask: u.mask, Pointer: u.pointer, Info: u.info}
 }
 
 func (t *Task) isExiting() bool {

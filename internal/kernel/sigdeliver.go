@@ -22,7 +22,8 @@ type suspended struct {
 	restart Restart
 	waits   *futexWaiter
 	mask    SigSet
-	pointer uint64 // the stack pointer, if the module has one
+	pointer uint64  // the stack pointer, if the module has one
+	info    SigInfo // what the handler was called for
 }
 
 // A delivery is a signal that the task takes now.
@@ -148,11 +149,14 @@ func (t *Task) enterHandler(d delivery) bool {
 	if known {
 		t.thread.SetStackPointer(handlerPointer(pointer))
 	}
-	u := suspended{stack: t.thread.Detach(), restart: t.restart, waits: t.waits, pointer: pointer}
+	u := suspended{stack: t.thread.Detach(), restart: t.restart, waits: t.waits, pointer: pointer, info: d.SigInfo}
 	t.restart, t.waits = Restart{}, nil
 	s := &t.group.signals
 	s.mu.Lock()
 	u.mask = t.sig.mask
+	if t.sig.before != nil {
+		u.mask, t.sig.before = *t.sig.before, nil
+	}
 	t.sig.mask |= d.Mask
 	if d.Flags&SANoDefer == 0 {
 		t.sig.mask |= sigSet(d.Signo)

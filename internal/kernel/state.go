@@ -10,10 +10,11 @@ import (
 // State is all of a kernel that is saved, but for the memories of its threads
 // and what the vfs package saves itself.
 type State struct {
-	Clocks    ktime.State    `pb:"1"`
-	LastID    TaskID         `pb:"2"` // the highest that a task has had
-	Processes []ProcessState `pb:"3"` // the first one first
-	Random    []byte         `pb:"4"` // the generator of a seeded system's random bytes, as math/rand/v2's ChaCha8 marshals; or none
+	Clocks    ktime.State     `pb:"1"`
+	LastID    TaskID          `pb:"2"` // the highest that a task has had
+	Processes []ProcessState  `pb:"3"` // the first one first
+	Terminals []TerminalState `pb:"5"` // those that control sessions
+	Random    []byte          `pb:"4"` // the generator of a seeded system's random bytes, as math/rand/v2's ChaCha8 marshals; or none
 }
 
 // ProcessState is a process.
@@ -85,6 +86,10 @@ type TaskState struct {
 	Fibers    []FiberState `pb:"14"` // but the one that runs
 	Fiber     uint64       `pb:"15"` // which runs
 	LastFiber uint64       `pb:"16"`
+
+	Before   SigSet `pb:"17"` // what is blocked again after the handler that the task waits for
+	Suspends bool   `pb:"18"` // it waits for one (sigsuspend(2))
+	Waits    SigSet `pb:"19"` // signals that it waits for (sigtimedwait(2))
 }
 
 // SuspendedState is a stack that a handler has interrupted.
@@ -94,6 +99,7 @@ type SuspendedState struct {
 	Futex   *FutexState  `pb:"3"`
 	Mask    SigSet       `pb:"4"`
 	Pointer uint64       `pb:"5"` // the C stack pointer
+	Info    SigInfo      `pb:"6"` // what the handler was called for
 }
 
 // ErrExiting says that a kernel cannot be saved since its process is on its
