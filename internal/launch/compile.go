@@ -9,7 +9,6 @@ import (
 
 	"github.com/stasis-run/stasis/internal/codecache"
 	"github.com/stasis-run/stasis/internal/fault"
-	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/sandbox"
 )
 
@@ -39,9 +38,7 @@ func Fill(ctx context.Context, p *Plan, module *os.File) (*Code, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	key := codecache.Key{
-		Module: digest, Pass: instrument.Version, Engine: sandbox.EngineVersion(), Counted: p.System.Spec.Stress() > 0,
-	}
+	key := keyOf(digest, &p.System.Spec)
 	if u, ok := p.Cache.Get(key); ok {
 		return &Code{u, digest}, nil
 	}
@@ -99,7 +96,7 @@ func awaitCompiled(p *Plan, seed *Seed) (sandbox.Report, error) {
 		if err != nil || r.Stage == "" {
 			return r, err
 		}
-		if p.Stage != nil && r.Stage == "compiling" {
+		if p.Stage != nil && (r.Stage == "compiling" || r.Stage == sandbox.StageAll) {
 			p.Stage(r.Stage)
 		}
 	}

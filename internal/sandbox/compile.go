@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/spec"
 )
@@ -19,6 +21,12 @@ type CompileSetup struct {
 	Jail    string `pb:"2"`
 	Counted bool   `pb:"3"` // for tests of guests
 	Given   Given  `pb:"4"` // what of a jail the parent has made
+
+	// With Places, not the module is compiled but what frames there go on in, for
+	// Patience ns; Entry is the directory with the module's code, to be read.
+	Places   []control.Place `pb:"5"`
+	Entry    string          `pb:"6"`
+	Patience int64           `pb:"7"`
 }
 
 // CompileMain is the process that compiles a module: hostile bytes in, code out,
@@ -63,11 +71,33 @@ func compileJailed(setup *CompileSetup, module *os.File, stage func(string)) (la
 		return layers, err
 	}
 	e.Stage = stage
-	m, err := e.Compile(ctx, b)
-	if err == nil {
-		err = m.Close()
+	if len(setup.Places) > 0 {
+		err = compileAhead(ctx, e, b, setup, stage)
+	} else {
+		var m engine.Module
+		if m, err = e.Compile(ctx, b); err == nil {
+			err = m.Close()
+		}
 	}
 	return layers, errors.Join(err, e.Close(), cache.Close())
+}
+
+// StageAll is what a process says that has compiled all that was wanted ahead of
+// need, not what there was time and room for.
+const StageAll = "all"
+
+// compileAhead compiles what frames at places go on in.
+func compileAhead(ctx context.Context, e *wazero.Engine, b []byte, setup *CompileSetup, stage func(string)) error {
+	var at []engine.Location
+	for _, p := range setup.Places {
+		at = append(at, engine.Location{Func: p.Func, Pos: p.Pos})
+	}
+	end := time.Now().Add(time.Duration(setup.Patience))
+	all, err := e.Ahead(ctx, b, setup.Entry, at, func() bool { return time.Now().Before(end) })
+	if all {
+		stage(StageAll)
+	}
+	return err
 }
 
 // EngineVersion is the version of the engine that code is compiled by, and for.

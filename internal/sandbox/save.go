@@ -13,6 +13,8 @@ import (
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/instrument"
@@ -68,12 +70,33 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 	if err == nil && !v.Leave {
 		s.saved = where
 	}
+	if err == nil {
+		s.places = s.placesOf(got.Places)
+	}
 	return control.Stats{
 		Attempt: v.Attempt, Generation: v.Generation,
 		TimeToStop: got.TimeToStop.Microseconds(), Stopped: got.Stopped.Microseconds(), Total: got.Total.Microseconds(),
 		PagesScanned: got.PagesScanned, PagesWritten: got.PagesWritten, BytesWritten: got.BytesWritten,
 		Frames: int64(got.Frames), Memory: got.Memory,
 	}, err
+}
+
+// placesOf are the places of saved frames, and those where others ran long.
+func (s *System) placesOf(frames []engine.Location) (out []control.Place) {
+	if m, ok := s.code.(*wazero.Module); ok {
+		frames = append(frames, m.Continued(control.MaxPlaces)...)
+	}
+	for _, f := range frames[:min(len(frames), control.MaxPlaces)] {
+		out = append(out, control.Place{Func: f.Func, Pos: f.Pos})
+	}
+	return out
+}
+
+// Places are where the frames of the latest image were, and where others ran long.
+func (s *System) Places() []control.Place {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	return s.places
 }
 
 func (s *System) saveOptions(v Save) checkpoint.Options {

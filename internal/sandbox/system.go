@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
+	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/fault"
@@ -87,9 +88,10 @@ type System struct {
 
 	copies copies // files on their way in and out; end before world goes
 
-	saving   sync.Mutex    // held while an image is written; guards world against it
-	saved    string        // image after which the system is ended; protected by saving
-	attempts atomic.Uint64 // number of the latest checkpoint
+	saving   sync.Mutex      // held while an image is written; guards world against it
+	saved    string          // image after which the system is ended; protected by saving
+	places   []control.Place // of the frames in the latest image, and where others ran long; protected by saving
+	attempts atomic.Uint64   // number of the latest checkpoint
 }
 
 // Boot builds the system that o describes. It does not run before Run.
