@@ -105,6 +105,7 @@ func (s *System) saveOptions(v Save) checkpoint.Options {
 	limits := make(map[string]int64)
 	for name, value := range map[string]int64{
 		"memory": sp.Memory, "cpus": sp.CPUs, "cpu_time_ns": int64(sp.CPUTime), "timeout_ns": int64(sp.Timeout),
+		"pids": sp.PIDs,
 	} {
 		if value != 0 {
 			limits[name] = value

@@ -199,14 +199,15 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
 	return kernel.Options{
-		Calls:   newCallTable(s.callOptions()),
-		Load:    s.load,
-		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
-		CPUTime: s.opts.Spec.CPUTime,
-		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
-		Seed:    s.opts.Spec.Seed,
-		Wall:    wall,
-		Yield:   s.yield(),
+		Calls:    newCallTable(s.callOptions()),
+		Load:     s.load,
+		Limits:   engine.Limits{Memory: s.opts.Spec.Memory},
+		CPUTime:  s.opts.Spec.CPUTime,
+		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
+		MaxTasks: int(s.opts.Spec.PIDs),
+		Seed:     s.opts.Spec.Seed,
+		Wall:     wall,
+		Yield:    s.yield(),
 	}, err
 }
 
