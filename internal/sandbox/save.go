@@ -153,6 +153,11 @@ func (s *System) wakeElsewhere(ctx context.Context, stop *kernel.ExternalStop) e
 	if err := s.drop(); err != nil {
 		return err
 	}
+	select {
+	case late := <-s.stops: // of another task that came to a safepoint meanwhile
+		late.End()
+	default:
+	}
 	im, err := image.OpenFiles(files.open)
 	if err != nil {
 		return err
