@@ -27,6 +27,7 @@ const (
 	aheadSumsName = "AHEAD.SUMS"
 
 	maxAheadFiles = 1024 // that are added to an entry in all
+	maxAheadNotes = 8192 // lines
 	maxAddedFiles = 256  // at once, with directories
 )
 
@@ -34,7 +35,7 @@ const (
 var ErrFull = errors.New("nothing more is added to the entry")
 
 // Extend adds to an entry that the caller uses what fill makes in an empty directory,
-// and notes what fill returns, lines without line ends, for Noted. Files that the entry has stay as they are. If another
+// and notes what fill returns, lines without line ends, for Notes. Files that the entry has stay as they are. If another
 // Extend is under way, it does nothing.
 func (c *Cache) Extend(ctx context.Context, u *Use, fill func(ctx context.Context, dir string) (notes []string, err error)) error {
 	l, err := lockNotes(u.Dir, unix.LOCK_EX|unix.LOCK_NB)
@@ -45,7 +46,7 @@ func (c *Cache) Extend(ctx context.Context, u *Use, fill func(ctx context.Contex
 		return fmt.Errorf("code cache: %w", err)
 	}
 	defer l.Close()
-	if len(readLines(filepath.Join(u.Dir, aheadSumsName))) >= maxAheadFiles {
+	if len(readLines(filepath.Join(u.Dir, aheadSumsName))) >= maxAheadFiles || len(u.Notes()) >= maxAheadNotes {
 		return fmt.Errorf("code cache: %w", ErrFull)
 	}
 	tmp, err := c.aside()
@@ -72,19 +73,8 @@ func (c *Cache) Extend(ctx context.Context, u *Use, fill func(ctx context.Contex
 	return nil
 }
 
-// Noted leaves out of notes those that an Extend of the entry has made.
-func (u *Use) Noted(notes []string) (missing []string) {
-	have := make(map[string]bool)
-	for _, l := range readLines(filepath.Join(u.Dir, aheadName)) {
-		have[l] = true
-	}
-	for _, n := range notes {
-		if !have[n] {
-			missing = append(missing, n)
-		}
-	}
-	return missing
-}
+// Notes are what was noted when the entry was extended.
+func (u *Use) Notes() []string { return readLines(filepath.Join(u.Dir, aheadName)) }
 
 // lockNotes waits for, or with LOCK_NB asks for, the lock under which an entry is
 // added to: a file that is never made anew.

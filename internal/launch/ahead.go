@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/codecache"
@@ -38,25 +37,28 @@ func Ahead(ctx context.Context, p *Plan, dir, module string, places []control.Pl
 		return nil
 	}
 	defer u.Release()
-	if places = missing(u, places); len(places) == 0 {
+	done := readNotes(u.Notes())
+	if places = done.missing(places); len(places) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience+killAfter)
 	defer cancel()
-	err = p.Cache.Extend(ctx, u, func(ctx context.Context, out string) (made []string, err error) {
+	err = p.Cache.Extend(ctx, u, func(ctx context.Context, out string) ([]string, error) {
 		if p.Stage != nil {
 			p.Stage("preparing")
 		}
-		all := false
-		p := *p
-		p.Stage = func(what string) { all = all || what == sandbox.StageAll }
-		err = compile(ctx, &p, f, sandbox.CompileSetup{
-			Out: out, Jail: p.Jail, Counted: p.System.Spec.Stress() > 0, Places: places, Entry: u.Dir, Patience: int64(patience),
+		r, err := compile(ctx, p, f, sandbox.CompileSetup{
+			Out: out, Jail: p.Jail, Counted: p.System.Spec.Stress() > 0,
+			Places: places, Entry: u.Dir, Patience: int64(patience), Made: done.made,
 		})
-		if err != nil || !all { // else the next checkpoint goes on
+		if err != nil {
 			return nil, err
 		}
-		return notes(places), nil
+		lines := notesOf(noteMade, r.Made[:min(len(r.Made), control.MaxPlaces)])
+		if r.All { // else the next checkpoint goes on
+			lines = append(lines, notesOf(notePlace, places)...)
+		}
+		return lines, nil
 	})
 	if errors.Is(err, codecache.ErrFull) {
 		return nil
@@ -69,21 +71,48 @@ func keyOf(digest [32]byte, s *spec.Spec) codecache.Key {
 	return codecache.Key{Module: digest, Pass: instrument.Version, Engine: sandbox.EngineVersion(), Counted: s.Stress() > 0}
 }
 
-// notes are lines that stand for places.
-func notes(places []control.Place) (out []string) {
+// What the notes of an entry say, a line each with a function and a position: that
+// frames there have all that they go on in, or that a continuation was made.
+const (
+	notePlace = "place"
+	noteMade  = "made"
+)
+
+func notesOf(what string, places []control.Place) (out []string) {
 	for _, p := range places {
-		out = append(out, fmt.Sprintf("%d %d", p.Func, p.Pos))
+		out = append(out, fmt.Sprintf("%s %d %d", what, p.Func, p.Pos))
 	}
 	return out
 }
 
-// missing are the places, of at most control.MaxPlaces, that an entry has not.
-func missing(u *codecache.Use, places []control.Place) (out []control.Place) {
-	places = places[:min(len(places), control.MaxPlaces)]
-	left := u.Noted(notes(places))
-	for i, n := range notes(places) {
-		if slices.Contains(left, n) {
-			out = append(out, places[i])
+// notes are what was compiled ahead for an entry.
+type notes struct {
+	places map[control.Place]bool
+	made   []control.Place
+}
+
+func readNotes(lines []string) notes {
+	n := notes{places: make(map[control.Place]bool)}
+	for _, l := range lines {
+		var what string
+		var p control.Place
+		if _, err := fmt.Sscanf(l, "%s %d %d", &what, &p.Func, &p.Pos); err != nil {
+			continue // of another version
+		}
+		if what == noteMade {
+			n.made = append(n.made, p)
+		} else {
+			n.places[p] = true
+		}
+	}
+	return n
+}
+
+// missing are the places, of at most control.MaxPlaces, that have not all yet.
+func (n *notes) missing(places []control.Place) (out []control.Place) {
+	for _, p := range places[:min(len(places), control.MaxPlaces)] {
+		if !n.places[p] {
+			out = append(out, p)
 		}
 	}
 	return out

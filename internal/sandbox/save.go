@@ -82,14 +82,11 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 }
 
 // placesOf are the places of saved frames, and those where others ran long.
-func (s *System) placesOf(frames []engine.Location) (out []control.Place) {
+func (s *System) placesOf(frames []engine.Location) []control.Place {
 	if m, ok := s.code.(*wazero.Module); ok {
 		frames = append(frames, m.Continued(control.MaxPlaces)...)
 	}
-	for _, f := range frames[:min(len(frames), control.MaxPlaces)] {
-		out = append(out, control.Place{Func: f.Func, Pos: f.Pos})
-	}
-	return out
+	return placesAt(frames[:min(len(frames), control.MaxPlaces)])
 }
 
 // Places are where the frames of the latest image were, and where others ran long.

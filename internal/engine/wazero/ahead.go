@@ -26,47 +26,72 @@ const (
 	maxAheadUnsure = 256 << 10
 )
 
+// An Ahead says what is to be compiled ahead of need. Its places may be anything:
+// those where no frame can be are left out.
+type Ahead struct {
+	Dir    string            // of a cache that may have what the pass knows of the module
+	Places []engine.Location // where frames are
+	Made   []engine.Location // places of continuations that there are already
+	More   func() bool       // asked before each whether to go on
+}
+
 // Ahead compiles into the engine's cache what frames at places of a module will go
 // on in if they run long: the loops around them, innermost first, then others that
-// they may come to. Before each, more is asked whether to go on. It reports
-// whether that was all. A place where no frame can be is left out.
-//
-// What the pass knows of the module is read from the cache in dir, if it is there.
-func (e *Engine) Ahead(ctx context.Context, b []byte, dir string, places []engine.Location, more func() bool) (all bool, err error) {
-	p, err := e.known(b, dir)
+// they may come to. It tells which continuations it has made, and whether with
+// those before they are all.
+func (e *Engine) Ahead(ctx context.Context, b []byte, o Ahead) (made []engine.Location, all bool, err error) {
+	p, err := e.known(b, o.Dir)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
-	m := newModule(e, p)
-	defer func() { err = errors.Join(err, m.closeConts(ctx)) }()
-	likely, unsure := m.ahead(places)
-	left := maxAhead
-	made := func(sites []instrument.SiteID, bytes int) (bool, error) {
-		all := true
-		for _, id := range sites {
-			b, err := p.Continuation(id)
-			switch {
-			case err != nil:
-				return false, err
-			case len(b) > bytes:
-				all = false
-				continue
-			case left == 0 || !more():
-				return false, nil
-			}
-			if _, err := m.compileCont(ctx, id, b); err != nil {
-				return false, err
-			}
-			left--
-			bytes -= len(b)
+	a := aheadRun{Module: newModule(e, p), more: o.More, left: maxAhead, have: make(map[instrument.SiteID]bool)}
+	defer func() { err = errors.Join(err, a.closeConts(ctx)) }()
+	for _, at := range o.Made {
+		if s, err := a.siteAt(at.Func, at.Pos); err == nil {
+			a.have[s.id] = true
 		}
-		return all, nil
 	}
-	if all, err = made(likely, maxAheadBytes); err != nil || !all {
-		return false, err
+	likely, unsure := a.ahead(o.Places)
+	if all, err = a.compile(ctx, likely, maxAheadBytes); err == nil && all {
+		all, err = a.compile(ctx, unsure, maxAheadUnsure)
 	}
-	_, err = made(unsure, maxAheadUnsure) // the rest of those is not worth another try
-	return err == nil, err
+	return a.made, all, err
+}
+
+// An aheadRun is one Ahead under way.
+type aheadRun struct {
+	*Module
+	more func() bool
+	left int // how many may still be made
+	have map[instrument.SiteID]bool
+	made []engine.Location
+}
+
+// compile makes continuations of so many bytes in all. It reports whether all that
+// fit were made: those that do not will not fit the next time, either.
+func (a *aheadRun) compile(ctx context.Context, sites []instrument.SiteID, bytes int) (all bool, err error) {
+	for _, id := range sites {
+		b, err := a.program.Continuation(id)
+		if err != nil {
+			return false, err
+		}
+		if bytes -= len(b); bytes < 0 {
+			return true, nil
+		}
+		if a.have[id] {
+			continue
+		}
+		if a.left == 0 || !a.more() {
+			return false, nil
+		}
+		if _, err := a.compileCont(ctx, id, b); err != nil {
+			return false, err
+		}
+		a.left--
+		s := a.sites[id]
+		a.made = append(a.made, engine.Location{Func: s.fn, Pos: s.pos})
+	}
+	return true, nil
 }
 
 // known is the program of a module, from the facts in the cache in dir if they are

@@ -119,9 +119,14 @@ func warm(t *testing.T, then func(e *wazero.Engine, dir string)) (dir string) {
 
 func ahead(t *testing.T, e *wazero.Engine, b []byte, dir string, places []engine.Location) {
 	t.Helper()
-	all, err := e.Ahead(t.Context(), b, dir, places, func() bool { return true })
+	o := wazero.Ahead{Dir: dir, Places: places, More: func() bool { return true }}
+	made, all, err := e.Ahead(t.Context(), b, o)
 	if err != nil || !all {
 		t.Errorf("ahead of %v: all %v, %v", places, all, err)
+	}
+	o.Made, o.More = made, func() bool { return false }
+	if made, all, err = e.Ahead(t.Context(), b, o); err != nil || !all || len(made) > 0 {
+		t.Errorf("ahead again of %v: made %v, all %v, %v", places, made, all, err)
 	}
 }
 
@@ -140,9 +145,9 @@ func TestAheadOfNothing(t *testing.T) {
 	warm(t, func(e *wazero.Engine, dir string) {
 		ahead(t, e, b, dir, places)
 		ahead(t, e, b, t.TempDir(), places) // without facts
-		all, err := e.Ahead(t.Context(), b, dir, []engine.Location{{Func: spinFunc(t, e, b), Pos: 1}}, func() bool { return false })
-		if err != nil || all {
-			t.Errorf("without time: all %v, %v", all, err)
+		o := wazero.Ahead{Dir: dir, Places: []engine.Location{{Func: spinFunc(t, e, b), Pos: 1}}, Made: places, More: func() bool { return false }}
+		if made, all, err := e.Ahead(t.Context(), b, o); err != nil || all || len(made) > 0 {
+			t.Errorf("without time: made %v, all %v, %v", made, all, err)
 		}
 	})
 }
