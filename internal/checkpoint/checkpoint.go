@@ -52,7 +52,7 @@ type Stats struct {
 	PagesScanned, PagesWritten int64 // of image.PageSize
 	BytesWritten               int64
 
-	// Places are where frames were saved, innermost first, those that are equal
+	// Places are where frames of the first process's module were saved, innermost first, those that are equal
 	// once, of deep stacks those near the top.
 	Places []engine.Location
 }
@@ -173,16 +173,26 @@ const (
 	maxLooked = 4096
 )
 
-// places lists where the saved frames are, innermost first.
+// places lists where the saved frames of the first process's module are, innermost
+// first.
 func (st *State) places() (out []engine.Location) {
 	seen := make(map[engine.Location]bool)
-	for _, task := range st.Kernel.Processes[0].Tasks {
-		frames := task.Thread.Frames
+	add := func(frames []engine.Frame) {
 		for i := len(frames) - 1; i >= max(0, len(frames)-maxLooked); i-- {
 			at := engine.Location{Func: frames[i].Func, Pos: frames[i].Pos}
 			if !seen[at] && len(out) < maxPlaces {
 				seen[at] = true
 				out = append(out, at)
+			}
+		}
+	}
+	for _, p := range st.Kernel.Processes {
+		if p.Module != st.Kernel.Processes[0].Module {
+			continue
+		}
+		for _, task := range p.Tasks {
+			if task.Thread != nil {
+				add(task.Thread.Frames)
 			}
 		}
 	}

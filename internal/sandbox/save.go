@@ -71,7 +71,7 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 		s.saved = where
 	}
 	if err == nil {
-		s.places = s.placesOf(got.Places)
+		s.places = placesOf(k, got.Places)
 	}
 	return control.Stats{
 		Attempt: v.Attempt, Generation: v.Generation,
@@ -82,8 +82,8 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 }
 
 // placesOf are the places of saved frames, and those where others ran long.
-func (s *System) placesOf(frames []engine.Location) []control.Place {
-	if m, ok := s.code.(*wazero.Module); ok {
+func placesOf(k *kernel.Kernel, frames []engine.Location) []control.Place {
+	if m, ok := k.Init().Module().(*wazero.Module); ok {
 		frames = append(frames, m.Continued(control.MaxPlaces)...)
 	}
 	return placesAt(frames[:min(len(frames), control.MaxPlaces)])

@@ -16,7 +16,7 @@ import (
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/kernel"
-	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
+	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -110,7 +110,7 @@ func newMicroEngine() (*wazero.Engine, error) {
 
 // kernelCall runs an export as a process, with its threads.
 func kernelCall(m engine.Module, export string, n int) error {
-	k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))})
+	k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{}))})
 	defer k.Close()
 	_, err := k.CreateProcess(context.Background(), m, kernel.ProcessOptions{
 		Args: []string{"bench"}, Files: vfs.NewFDTable(3), Entry: export, EntryArgs: []uint64{uint64(n)},
