@@ -40,15 +40,12 @@ var encodings = []encoding{
 	}},
 }
 
-// digs is how many frames a deep throw passes.
-const digs = 100
-
 // exceptionModule has functions that do something n times:
 //
 //	calls(n)  calls a function that might throw and does not
 //	quiet(n)  the same in a try
 //	throw(n)  throws in a try, to be caught there
-//	deep(n)   throws through digs frames without handlers
+//	deep(n)   throws through 100 frames without handlers
 func exceptionModule(try func([]byte) []byte) []byte {
 	i32 := wasm.I32
 	const maybe, dig = 4, 5
