@@ -25,6 +25,9 @@ type ProcessOptions struct {
 	Source []byte
 
 	Stress Stress // for tests of guests
+
+	// Terminal, if not nil, controls the session of a process that Exec makes.
+	Terminal Terminal
 }
 
 // A ThreadGroup is a process: tasks that share their memory, files and signal
@@ -33,6 +36,10 @@ type ThreadGroup struct {
 	k      *Kernel
 	id     TaskID // pid: the number of the first task; immutable once that is known
 	stress Stress // immutable
+
+	// It was begun from outside (Kernel.Exec): nobody in the system waits for it.
+	// Immutable once the process is known.
+	entered bool
 
 	exe      atomic.Pointer[executable]
 	executed atomic.Bool    // a program, since it was forked
