@@ -61,7 +61,7 @@ func (c *Cache) program(ctx context.Context, p *program) (string, error) {
 	}
 	dir, err := c.entry(ctx, p.name+"-"+p.key(id), func(dir string) error {
 		c.log("%s: building", p.name)
-		b := &builder{cache: c, tools: tools, program: p, out: filepath.Join(dir, p.name+".wasm")}
+		b := &builder{cache: c, tools: tools, toolsID: id, program: p, out: filepath.Join(dir, p.name+".wasm")}
 		var err error
 		if b.tmp, err = os.MkdirTemp(dir, "build-"); err != nil {
 			return err

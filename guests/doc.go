@@ -10,6 +10,9 @@
 // builds, the other waits. What cannot be had gives an *UnavailableError, which tests
 // take as a reason to skip.
 //
+// What toolchains make of whole languages (Toolchains) is built here from their
+// own libraries: C++ with exceptions, C with threads.
+//
 // A guest prints the same bytes each time, on any runtime; progress lines on
 // the way, a digest at the end. The work it does is set by a scale argument.
 package guests

@@ -5,6 +5,8 @@ import (
 	"archive/zip"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,7 +19,7 @@ import (
 // A pkg is a package of a public registry, pinned. All are fetched by the
 // registry's own client, with whatever mirror that is set up to use.
 type pkg struct {
-	client  string // "pip", "npm", "cargo" or "go"
+	client  string // "pip", "npm", "cargo", "go" or "apt"
 	name    string
 	version string
 	digest  string // sha256 of the archive; for "go" the h1: sum of the module
@@ -25,8 +27,9 @@ type pkg struct {
 
 func (p pkg) String() string { return p.client + " " + p.name + " " + p.version }
 
-// fetch returns the directory with a package's unpacked contents.
-func (c *Cache) fetch(ctx context.Context, p pkg) (string, error) {
+// fetch returns the directory with a package's unpacked contents, or with a part
+// of it: some of its directories.
+func (c *Cache) fetch(ctx context.Context, p pkg, part ...string) (string, error) {
 	id := strings.TrimPrefix(p.digest, "h1:")
 	id = strings.Map(func(r rune) rune {
 		if r == '/' || r == '+' || r == '=' {
@@ -40,19 +43,47 @@ func (c *Cache) fetch(ctx context.Context, p pkg) (string, error) {
 		}
 		return r
 	}, p.name)
-	dir, err := c.entry(ctx, "pkg-"+base+"-"+id, func(dir string) error {
+	key := "pkg-" + base + "-" + id
+	if len(part) > 0 && !isDir(filepath.Join(c.Dir, key)) { // all of it will do
+		sum := sha256.Sum256([]byte(strings.Join(part, "\n")))
+		key += "-" + hex.EncodeToString(sum[:4])
+	}
+	dir, err := c.entry(ctx, key, func(dir string) error {
 		c.log("fetching %s", p)
 		tmp, err := os.MkdirTemp(dir, "fetch-")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(tmp)
-		return clients[p.client](ctx, p, tmp, dir)
+		if len(part) == 0 {
+			return clients[p.client](ctx, p, tmp, dir)
+		}
+		all := filepath.Join(tmp, "all")
+		if err := os.Mkdir(all, 0o755); err != nil {
+			return err
+		}
+		if err := clients[p.client](ctx, p, tmp, all); err != nil {
+			return err
+		}
+		return moveParts(all, dir, part)
 	})
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", p, err)
 	}
 	return dir, nil
+}
+
+func moveParts(from, to string, part []string) error {
+	for _, name := range part {
+		name = filepath.FromSlash(name)
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(to, name)), 0o755); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // clients fetch a package and unpack it to dir; tmp is a place to work.
@@ -126,7 +157,44 @@ var clients = map[string]func(ctx context.Context, p pkg, tmp, dir string) error
 		}
 		return os.CopyFS(filepath.Join(dir, "module"), os.DirFS(mod.Dir))
 	},
+	"apt": func(ctx context.Context, p pkg, tmp, dir string) error {
+		apt, err := lookTool("apt-get", "apt")
+		if err != nil {
+			return err
+		}
+		// With lists of its own: the release may be another than is installed, and
+		// nothing is installed.
+		list := "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian " + aptSuite + " main\n"
+		if err := os.WriteFile(filepath.Join(tmp, "sources.list"), []byte(list), 0o644); err != nil {
+			return err
+		}
+		for _, d := range []string{"lists/partial", "cache/archives/partial"} {
+			if err := os.MkdirAll(filepath.Join(tmp, filepath.FromSlash(d)), 0o755); err != nil {
+				return err
+			}
+		}
+		argv := []string{apt, "-qq", "-o", "APT::Sandbox::User=root", "-o", "APT::Architectures=amd64", "-o", "APT::Architecture=amd64",
+			"-o", "Dir::Etc::sourcelist=" + filepath.Join(tmp, "sources.list"), "-o", "Dir::Etc::sourceparts=-",
+			"-o", "Dir::State::lists=" + filepath.Join(tmp, "lists"), "-o", "Dir::Cache=" + filepath.Join(tmp, "cache")}
+		for _, last := range [][]string{{"update"}, {"download", p.name + "=" + p.version}} {
+			if _, err := (command{dir: tmp, argv: append(argv[:len(argv):len(argv)], last...)}).run(ctx); err != nil {
+				return &UnavailableError{err}
+			}
+		}
+		found, err := filepath.Glob(filepath.Join(tmp, p.name+"_*.deb"))
+		if err != nil || len(found) != 1 {
+			return fmt.Errorf("apt-get download: %d files: %w", len(found), err)
+		}
+		if err := checkDigest(found[0], p.digest); err != nil {
+			return err
+		}
+		_, err = command{argv: []string{"dpkg-deb", "-x", found[0], dir}}.run(ctx)
+		return err
+	},
 }
+
+// aptSuite is the release of Debian that packages are fetched from.
+const aptSuite = "forky"
 
 // lookTool finds a program, or says which Debian package has it.
 func lookTool(name, debian string) (string, error) {

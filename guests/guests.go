@@ -143,7 +143,9 @@ func complete(list []Guest) []Guest {
 	for i := range list {
 		g := &list[i]
 		g.Source, g.License = g.program.source, g.program.license
-		g.Want, g.WantQuick = want(g.Name), want(g.Name+".quick")
+		if g.Want == "" {
+			g.Want, g.WantQuick = want(g.Name), want(g.Name+".quick")
+		}
 		for _, p := range g.program.packages {
 			g.Packages = append(g.Packages, Package{registries[p.client], p.name, p.version, p.digest})
 		}
@@ -151,11 +153,11 @@ func complete(list []Guest) []Guest {
 	return list
 }
 
-var registries = map[string]string{"pip": "PyPI", "npm": "npm", "cargo": "crates.io", "go": "Go modules"}
+var registries = map[string]string{"pip": "PyPI", "npm": "npm", "cargo": "crates.io", "go": "Go modules", "apt": "Debian"}
 
 // Lookup returns the guest of that name.
 func Lookup(name string) (Guest, error) {
-	for _, g := range append(All(), Real()...) {
+	for _, g := range slices.Concat(All(), Real(), Toolchains()) {
 		if g.Name == name {
 			return g, nil
 		}

@@ -3,9 +3,11 @@ package guests_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -199,5 +201,46 @@ func TestCatalog(t *testing.T) {
 	}
 	if _, err := guests.Path(t.Context(), "no-such-guest"); err == nil || guests.IsUnavailable(err) {
 		t.Errorf("no-such-guest: got %v", err)
+	}
+}
+
+// What programs of toolchains must print is what they print on Linux, built by
+// the compiler of this machine.
+func TestToolchainsNatively(t *testing.T) {
+	for _, tt := range []struct{ guest, compiler, std, source, define string }{
+		{"cxx-exceptions-legacy", "c++", "-std=c++20", "cxx/exceptions.cpp", ""},
+		{"cxx-terminate-legacy", "c++", "-std=c++20", "cxx/endings.cpp", "-DENDING=1"},
+		{"cxx-noexcept-legacy", "c++", "-std=c++20", "cxx/endings.cpp", "-DENDING=2"},
+		{"cxx-uncaught-legacy", "c++", "-std=c++20", "cxx/endings.cpp", "-DENDING=3"},
+		{"pthreads", "cc", "-std=gnu11", "pthreads/pthreads.c", ""},
+	} {
+		t.Run(tt.guest, func(t *testing.T) {
+			compiler, err := exec.LookPath(tt.compiler)
+			if err != nil {
+				t.Skip(err)
+			}
+			g, err := guests.Lookup(tt.guest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			program := filepath.Join(t.TempDir(), "native")
+			build := exec.CommandContext(ctx, compiler, tt.std, "-O1", "-pthread", "-w", "-o", program, filepath.Join("src", filepath.FromSlash(tt.source)))
+			if tt.define != "" {
+				build.Args = append(build.Args, tt.define)
+			}
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			var ended *exec.ExitError // the endings abort
+			out, err := exec.CommandContext(ctx, program, g.Args...).Output()
+			if err != nil && !errors.As(err, &ended) {
+				t.Fatal(err)
+			}
+			if string(out) != g.Want {
+				t.Errorf("natively: got %s\nrecorded: %s", out, g.Want)
+			}
+		})
 	}
 }

@@ -22,8 +22,9 @@ type program struct {
 	name     string
 	source   string // for people
 	license  string
-	language string // "c", "go" and "gomod" need a compiler; "" is fetched as a module
+	language string // "c", "cxx", "pthreads", "go" and "gomod" need a compiler; "" is fetched as a module
 	packages []pkg
+	part     []string // what of packages[0] is kept, by paths; nil is all
 
 	// Fetched: the module's path in packages[0], and its digest.
 	module string
@@ -59,11 +60,12 @@ func (p *program) key(tools string) string {
 	add(p.files...)
 	add(p.flags...)
 	add(p.data...)
-	own := map[string]string{"c": "src/c", "go": "src/gojob"}[p.language]
+	own := map[string]string{"c": "src/c", "cxx": "src/cxx", "pthreads": "src/pthreads", "go": "src/gojob"}[p.language]
 	if own != "" {
 		fs.WalkDir(sources, own, func(name string, d fs.DirEntry, err error) error {
-			// A C program depends on its own file and on all headers.
-			if err != nil || d.IsDir() || path.Ext(name) == ".c" && !p.uses(strings.TrimPrefix(name, "src/")) {
+			// A C program depends on its own files and on all headers.
+			source := path.Ext(name) == ".c" || path.Ext(name) == ".cpp"
+			if err != nil || d.IsDir() || source && !p.uses(strings.TrimPrefix(name, "src/")) {
 				return err
 			}
 			b, err := sources.ReadFile(name)
@@ -87,6 +89,7 @@ func (p *program) uses(file string) bool {
 type builder struct {
 	cache   *Cache
 	tools   *tools
+	toolsID string // what identifies them
 	program *program
 	tmp     string // a place to work
 	out     string // the module to make
@@ -94,8 +97,12 @@ type builder struct {
 
 func (p *program) build(ctx context.Context, b *builder) error {
 	var dirs []string
-	for _, k := range p.packages {
-		dir, err := b.cache.fetch(ctx, k)
+	for i, k := range p.packages {
+		var part []string
+		if i == 0 {
+			part = p.part
+		}
+		dir, err := b.cache.fetch(ctx, k, part...)
 		if err != nil {
 			return err
 		}
@@ -107,6 +114,10 @@ func (p *program) build(ctx context.Context, b *builder) error {
 	switch p.language {
 	case "c":
 		return b.buildC(ctx, dirs)
+	case "cxx":
+		return b.buildCXX(ctx, dirs[0])
+	case "pthreads":
+		return b.buildPthreads(ctx, dirs[0])
 	case "go":
 		return b.buildGo(ctx)
 	case "gomod":
@@ -150,31 +161,51 @@ func (b *builder) buildC(ctx context.Context, dirs []string) error {
 		files = append(files, filepath.Join(own, strings.TrimPrefix(f, "c/")))
 	}
 
-	objects, errs := make([]string, len(files)), make([]error, len(files))
+	var units []unit
+	var objects []string
+	for i, f := range files {
+		objects = append(objects, filepath.Join(b.tmp, fmt.Sprintf("%d.o", i)))
+		units = append(units, unit{f, objects[i], compile})
+	}
+	argv := append(b.tools.argv[:len(b.tools.argv):len(b.tools.argv)], "-O2", "-g0", "-c")
+	if err := b.compile(ctx, argv, units); err != nil {
+		return err
+	}
+	// Nothing is stripped: stack traces want the names; the libc's own DWARF
+	// comes along. No -O here: with it clang runs wasm-opt over the result where
+	// one is installed, and that takes the names.
+	argv = append(b.tools.argv[:len(b.tools.argv):len(b.tools.argv)], "-o", b.out)
+	argv = append(argv, b.tools.link...)
+	_, err := command{dir: b.tmp, argv: append(append(argv, objects...), link...)}.run(ctx)
+	return err
+}
+
+// A unit is one file to be compiled.
+type unit struct {
+	source, object string
+	flags          []string // after the others
+}
+
+// compile compiles units with a command, a few at a time.
+func (b *builder) compile(ctx context.Context, argv []string, units []unit) error {
+	errs := make([]error, len(units))
 	slots := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
 	var wg sync.WaitGroup
-	for i, f := range files {
-		objects[i] = filepath.Join(b.tmp, fmt.Sprintf("%d.o", i))
+	for i, u := range units {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			argv := append(b.tools.argv[:len(b.tools.argv):len(b.tools.argv)], "-O2", "-g0", "-c", "-o", objects[i], f)
-			_, errs[i] = command{dir: b.tmp, argv: append(argv, compile...)}.run(ctx)
+			args := append(append(argv[:len(argv):len(argv)], "-o", u.object, u.source), u.flags...)
+			_, errs[i] = command{dir: b.tmp, argv: args}.run(ctx)
 		})
 	}
 	wg.Wait()
 	for i, err := range errs {
 		if err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(files[i]), err)
+			return fmt.Errorf("%s: %w", filepath.Base(units[i].source), err)
 		}
 	}
-	// Nothing is stripped: stack traces want the names; the libc's own DWARF
-	// comes along. No -O here: with it clang runs wasm-opt over the result where
-	// one is installed, and that takes the names.
-	argv := append(b.tools.argv[:len(b.tools.argv):len(b.tools.argv)], "-o", b.out)
-	argv = append(argv, b.tools.link...)
-	_, err := command{dir: b.tmp, argv: append(append(argv, objects...), link...)}.run(ctx)
-	return err
+	return nil
 }
 
 func first(s []string) string {

@@ -34,6 +34,8 @@ func (c *Cache) tools(ctx context.Context, p *program) (*tools, string, error) {
 	switch p.language {
 	case "c":
 		return c.cc(ctx)
+	case "cxx", "pthreads":
+		return c.clang(ctx)
 	case "go", "gomod":
 		path, err := lookTool("go", "golang-go")
 		if err != nil {

@@ -34,10 +34,11 @@ type World struct {
 // State is all that a state file holds. doc/state.proto is made from it: a new
 // field takes a new number.
 type State struct {
-	Kernel *kernel.State      `pb:"1"`
-	Files  *vfs.State         `pb:"2"`
-	FDs    []vfs.FDTableState `pb:"3"` // kernel.ProcessState.FDTable is an index of it
-	Mounts []memfs.MountState `pb:"4"` // those in memory; the root among them
+	Kernel *kernel.State        `pb:"1"`
+	Files  *vfs.State           `pb:"2"`
+	FDs    []vfs.FDTableState   `pb:"3"` // kernel.ProcessState.FDTable is an index of it
+	Mounts []memfs.MountState   `pb:"4"` // those in memory; the root among them
+	CWDs   []vfs.FSContextState `pb:"5"` // kernel.ProcessState.CWD is an index of it, plus one
 }
 
 // Stats says what a checkpoint did.
@@ -50,6 +51,10 @@ type Stats struct {
 
 	PagesScanned, PagesWritten int64 // of image.PageSize
 	BytesWritten               int64
+
+	// Places are where frames of the first process's module were saved, innermost first, those that are equal
+	// once, of deep stacks those near the top.
+	Places []engine.Location
 }
 
 // Options describe a checkpoint.
@@ -59,7 +64,7 @@ type Options struct {
 	Leave   bool                                  // let the system run on
 	Thin    bool                                  // leave the module out
 	DropEnv []string                              // names of variables that stay out
-	Module  []byte                                // what the process runs
+	Module  []byte                                // what the first process began with
 	Config  image.Config                          // what is known of it before
 }
 
@@ -122,6 +127,7 @@ type saving struct {
 	files  *early
 	begin  time.Time
 	atRest time.Time
+	state  *State // once it is captured
 	stats  Stats
 }
 
@@ -156,7 +162,41 @@ func (s *saving) save(ctx context.Context) error {
 	if !ended {
 		s.stats.Stopped = time.Since(s.atRest)
 	}
+	s.stats.Places = s.state.places()
 	return nil
+}
+
+// Bounds on the places that are told: all, and the frames of a task that are
+// looked at.
+const (
+	maxPlaces = 256
+	maxLooked = 4096
+)
+
+// places lists where the saved frames of the first process's module are, innermost
+// first.
+func (st *State) places() (out []engine.Location) {
+	seen := make(map[engine.Location]bool)
+	add := func(frames []engine.Frame) {
+		for i := len(frames) - 1; i >= max(0, len(frames)-maxLooked); i-- {
+			at := engine.Location{Func: frames[i].Func, Pos: frames[i].Pos}
+			if !seen[at] && len(out) < maxPlaces {
+				seen[at] = true
+				out = append(out, at)
+			}
+		}
+	}
+	for _, p := range st.Kernel.Processes {
+		if p.Module != st.Kernel.Processes[0].Module {
+			continue
+		}
+		for _, task := range p.Tasks {
+			if task.Thread != nil {
+				add(task.Thread.Frames)
+			}
+		}
+	}
+	return out
 }
 
 func (s *saving) writeModule() error {
@@ -167,7 +207,7 @@ func (s *saving) writeModule() error {
 	if s.o.Thin {
 		return nil
 	}
-	return s.out.Module(g.Module().Digest(), s.o.Module)
+	return s.out.Module(g.Module().Digest(), s.source(g.Program()))
 }
 
 // writeStopped writes all that changes while the guest runs.
@@ -180,22 +220,22 @@ func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (i
 	}
 	s.atRest = time.Now()
 	s.stats.TimeToStop = s.atRest.Sub(s.begin)
-	st, err := capture(s.k, s.world)
+	ks, st, err := capture(s.k, s.world)
 	if err != nil {
 		return image.Config{}, err
 	}
+	s.state = st
 	config := s.o.Config
 	config.Lost = append(config.Lost, st.dropEnv(s.o.DropEnv)...)
-	mem := s.k.Init().SavedMemory()
-	s.stats.Memory = int64(len(mem))
-	for _, ts := range st.Kernel.Processes[0].Tasks {
-		s.stats.Frames += len(ts.Thread.Frames)
+	config.Requires = append(config.Requires, features(ks)...)
+	config.Tasks = s.count(st)
+	for i, mem := range ks.Memories {
+		s.stats.Memory += int64(len(mem))
+		if err := s.out.Memory(i, mem); err != nil {
+			return config, err
+		}
 	}
-	config.Tasks = len(st.Kernel.Processes[0].Tasks)
-	if st.threads() {
-		config.Requires = append(config.Requires, image.FeatureThreads)
-	}
-	if err := s.out.Memory(0, mem); err != nil {
+	if err := s.writePrograms(ks.Programs); err != nil {
 		return config, err
 	}
 	b, err := protostruct.Marshal(st)
@@ -209,9 +249,6 @@ func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (i
 // finish makes an image of what is written. The guest may run on meanwhile.
 func (s *saving) finish(config image.Config) error {
 	config.Created = time.Now().UTC()
-	if len(s.k.Init().Module().Tags()) > 0 {
-		config.Requires = append(config.Requires, image.FeatureExceptions)
-	}
 	if s.o.Thin {
 		digest := s.k.Init().Module().Digest()
 		config.Requires = append(config.Requires, image.FeatureThin)
@@ -228,15 +265,63 @@ func (s *saving) finish(config image.Config) error {
 	return s.o.Publish()
 }
 
-// threads reports whether the state has what image.FeatureThreads announces.
-func (st *State) threads() bool {
-	tasks := st.Kernel.Processes[0].Tasks
-	for i := range tasks {
-		if p := tasks[i].Thread.Pending; p != nil && p.Atomic != 0 {
+// writePrograms stores the modules that processes run, unless they are stored.
+func (s *saving) writePrograms(programs []*kernel.Program) error {
+	if s.o.Thin {
+		if len(programs) > 1 {
+			return errors.New("a thin image is of one module, and the system's processes run several: leave thin out")
+		}
+		return nil
+	}
+	for _, p := range programs {
+		if err := s.out.Module(p.Module.Digest(), s.source(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source is the module of a program.
+func (s *saving) source(p *kernel.Program) []byte {
+	if p.Source == nil {
+		return s.o.Module
+	}
+	return p.Source
+}
+
+// count counts the tasks, and their frames.
+func (s *saving) count(st *State) (tasks int) {
+	for i := range st.Kernel.Processes {
+		for _, ts := range st.Kernel.Processes[i].Tasks {
+			s.stats.Frames += len(ts.Thread.Frames)
+			tasks++
+		}
+	}
+	return tasks
+}
+
+// features are what whoever restores the state has to know.
+func features(ks *kernel.Saved) (out []string) {
+	if slices.ContainsFunc(ks.Programs, func(p *kernel.Program) bool { return len(p.Module.Tags()) > 0 }) {
+		out = append(out, image.FeatureExceptions)
+	}
+	if slices.ContainsFunc(ks.Processes, threads) {
+		out = append(out, image.FeatureThreads)
+	}
+	if len(ks.Processes) > 1 || !ks.Processes[0].Plain() {
+		out = append(out, image.FeatureProcesses)
+	}
+	return out
+}
+
+// threads reports whether a process has what image.FeatureThreads announces.
+func threads(p kernel.ProcessState) bool {
+	for i := range p.Tasks {
+		if w := p.Tasks[i].Thread.Pending; w != nil && w.Atomic != 0 {
 			return true
 		}
 	}
-	return len(tasks) > 1
+	return len(p.Tasks) > 1
 }
 
 // dropEnv leaves variables out of the environments, and tells which.
@@ -258,22 +343,50 @@ func (st *State) dropEnv(names []string) (dropped []string) {
 }
 
 // capture describes a system at rest.
-func capture(k *kernel.Kernel, w World) (*State, error) {
+func capture(k *kernel.Kernel, w World) (*kernel.Saved, *State, error) {
 	ks, err := k.Save()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	saver := vfs.NewSaver(w.Namespace)
-	fds, err := k.Init().Files().Save(saver)
+	st := &State{Kernel: &ks.State}
+	for i := range ks.Processes {
+		p := &ks.Processes[i]
+		if p.Ended != nil {
+			continue
+		}
+		if err := st.captureFiles(k, p, saver); err != nil {
+			return nil, nil, err
+		}
+	}
+	st.Files, st.Mounts = saver.State(), memfs.SaveMounts(w.Namespace)
+	return ks, st, nil
+}
+
+// captureFiles describes what a process has open.
+func (st *State) captureFiles(k *kernel.Kernel, p *kernel.ProcessState, saver *vfs.Saver) error {
+	g, ok := k.Tasks().Process(p.ID)
+	if !ok {
+		return kernel.ErrExiting
+	}
+	fds, err := g.Files().Save(saver)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ks.Processes[0].Memories = []uint32{0}
-	st := &State{Kernel: ks, Files: saver.State(), FDs: []vfs.FDTableState{*fds}, Mounts: memfs.SaveMounts(w.Namespace)}
-	if k.Init().Exiting() { // it may have closed files while they were looked at
-		return nil, kernel.ErrExiting
+	p.FDTable = uint32(len(st.FDs))
+	st.FDs = append(st.FDs, *fds)
+	if cwd := g.CWD(); cwd != nil {
+		c, err := cwd.Save(saver)
+		if err != nil {
+			return err
+		}
+		st.CWDs = append(st.CWDs, *c)
+		p.CWD = uint32(len(st.CWDs))
 	}
-	return st, nil
+	if g.Exiting() { // it may have closed files while they were looked at
+		return kernel.ErrExiting
+	}
+	return nil
 }
 
 // needs lists what a restore has to be granted.
@@ -326,9 +439,6 @@ func Open(im *image.Image) (*State, error) {
 	if st.Kernel == nil || st.Files == nil || len(st.Mounts) == 0 || len(st.Kernel.Processes) == 0 {
 		return nil, errors.New("state: parts are missing")
 	}
-	if im.Memories() != 1 {
-		return nil, fmt.Errorf("%d memories; this version restores one", im.Memories())
-	}
 	return st, nil
 }
 
@@ -342,21 +452,13 @@ func ModuleOf(im *image.Image, st *State) ([]byte, error) {
 	return im.Module(st.Kernel.Processes[0].Module)
 }
 
-// memory is the index of the first process's memory, of n that the image has.
-func (st *State) memory(n int) (int, error) {
-	m := st.Kernel.Processes[0].Memories
-	if len(m) != 1 || int64(m[0]) >= int64(n) {
-		return 0, fmt.Errorf("state: process 0 has memories %v of %d; this version restores one", m, n)
-	}
-	return int(m[0]), nil
-}
-
 // Restoring is what the caller of Restore provides.
 type Restoring struct {
-	Kernel kernel.Options
+	Kernel kernel.Options // Load makes the code of all modules but Module's
 	World  World
 	Kinds  map[string]vfs.RestoreFunc // files that are not in the world
 	Module engine.Module              // compiled from ModuleOf
+	Source []byte                     // what ModuleOf gave
 	Stress kernel.Stress
 }
 
@@ -367,32 +469,33 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 		return nil, err
 	}
 	defer restorer.Close()
-	table := st.Kernel.Processes[0].FDTable
-	if int64(table) >= int64(len(st.FDs)) {
-		return nil, fmt.Errorf("state: process 0 has fd table %d of %d", table, len(st.FDs))
-	}
-	memory, err := st.memory(im.Memories())
-	if err != nil {
-		return nil, err
-	}
-	fds, err := vfs.RestoreFDTable(&st.FDs[table], restorer)
-	if err != nil {
-		return nil, err
-	}
-	k, err := kernel.Restore(ctx, r.Kernel, st.Kernel, kernel.Restoring{
-		Module: func(d [32]byte) (engine.Module, error) {
-			if d != r.Module.Digest() {
-				return nil, fmt.Errorf("module %s is not in the image", hex.EncodeToString(d[:4]))
-			}
-			return r.Module, nil
-		},
-		Files:  fds,
+	return kernel.Restore(ctx, r.Kernel, st.Kernel, kernel.Restoring{
+		Module: r.Module, Source: r.Source,
+		Read:   func(digest [32]byte) ([]byte, error) { return im.Module(digest) },
+		Files:  func(p *kernel.ProcessState) (*vfs.FDTable, *vfs.FSContext, error) { return st.files(p, restorer) },
 		Stress: r.Stress,
-		Fill:   func(mem []byte) error { return im.FillMemory(memory, mem) },
+		Fill: func(n uint32, mem []byte) error {
+			if int64(n) >= int64(im.Memories()) {
+				return fmt.Errorf("state: a process has memory %d of %d", n, im.Memories())
+			}
+			return im.FillMemory(int(n), mem)
+		},
 	})
+}
+
+// files restores what a process had open.
+func (st *State) files(p *kernel.ProcessState, r *vfs.Restorer) (*vfs.FDTable, *vfs.FSContext, error) {
+	if int64(p.FDTable) >= int64(len(st.FDs)) || int64(p.CWD) > int64(len(st.CWDs)) {
+		return nil, nil, fmt.Errorf("state: a process has fd table %d of %d and working directory %d of %d", p.FDTable, len(st.FDs), p.CWD, len(st.CWDs))
+	}
+	fds, err := vfs.RestoreFDTable(&st.FDs[p.FDTable], r)
+	if err != nil || p.CWD == 0 {
+		return fds, nil, err
+	}
+	cwd, err := vfs.RestoreFSContext(&st.CWDs[p.CWD-1], r)
 	if err != nil {
 		fds.CloseAll()
-		return nil, err
+		return nil, nil, err
 	}
-	return k, nil
+	return fds, cwd, nil
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/stasis-run/stasis/internal/ktime"
 	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/protostruct/prototest"
-	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
+	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 )
@@ -58,7 +58,7 @@ func newBench(t testing.TB) *bench {
 }
 
 func options() kernel.Options {
-	return kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{})), Limits: engine.Limits{Memory: 1 << 20}}
+	return kernel.Options{Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{})), Limits: engine.Limits{Memory: 1 << 20}}
 }
 
 // world is a tree of what is in memory only.

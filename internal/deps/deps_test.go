@@ -68,9 +68,9 @@ var rules = map[string]string{
 	"internal/archive":      "internal/abi internal/vfs golang.org/x/sys/unix",
 
 	// The kernel knows engines as an interface only, and no system call.
-	"internal/kernel":          "internal/abi internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
-	"internal/syscalls/wasip1": "internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
-	"internal/checkpoint":      "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
+	"internal/kernel":        "internal/abi internal/memory internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
+	"internal/syscalls/wasi": "internal/engine internal/vfs/... internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
+	"internal/checkpoint":    "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
 
 	// Systems: what is said to them, where they are kept, and their processes.
 	"internal/control": "internal/fault internal/protostruct internal/symbols golang.org/x/sys/unix",

@@ -209,6 +209,37 @@ type Thread interface {
 	// be of this thread.
 	Throw(e *Exception) error
 
+	// Detach takes the stack off the unwound thread: what is under way, what that
+	// waits for, and the results that it has been given. Start can begin another
+	// one then.
+	Detach() Stack
+
+	// Attach puts a stack back that was taken off this thread, which must have none.
+	// Nothing else may be done with that Stack any more.
+	Attach(s Stack)
+
+	// RestoreStack makes a stack of the thread of what Stack.Save has told. It may
+	// come from anywhere: what does not fit the module is an error that names it.
+	RestoreStack(c *Calls) (Stack, error)
+
+	// Globals describes the unwound thread's mutable globals, and SetGlobals makes
+	// them what Globals has told.
+	Globals() []Global
+	SetGlobals([]Global) error
+
+	// StackPointer is where the stack ends that a C-like language keeps in memory;
+	// false if the module does not tell. Both only while the thread is unwound.
+	StackPointer() (uint64, bool)
+	SetStackPointer(uint64)
+
+	// TableFunc is the function at an index of the first table, which takes and
+	// returns nothing; false if there is none.
+	TableFunc(index uint32) (fn uint32, ok bool)
+
+	// SetHost has calls of imports go to another host from now on. Only while the
+	// thread is unwound.
+	SetHost(Host)
+
 	// Memory is the thread's linear memory. Those of threads over one memory are
 	// equal.
 	Memory() Memory
@@ -240,6 +271,35 @@ type Memory interface {
 	Bytes() []byte
 }
 
+// A Stack is what a thread had under way when it was taken off it: see
+// Thread.Detach. It is for the goroutine that the thread is for.
+type Stack interface {
+	// Depth is the number of frames.
+	Depth() int
+
+	// Backtrace is where the stack is.
+	Backtrace() Trace
+
+	// Pending is as Thread.Pending.
+	Pending() (fn uint32, args []uint64, ok bool)
+
+	// Save describes the stack. It shares nothing with it.
+	Save() Calls
+
+	// Copy is another stack of the same thread that begins as this one.
+	Copy() Stack
+
+	// Drop forgets the stack, which is of no use any more.
+	Drop()
+}
+
+// Calls describe a stack in terms of the original module.
+type Calls struct {
+	Frames   []Frame  `pb:"1"` // outermost first
+	Pending  *Pending `pb:"2"` // nil if nothing is waited for
+	Returned []uint64 `pb:"3"` // what the call that the innermost frame is at has returned, in words, if it is not pending
+}
+
 // A State is all of a thread but its memory, in terms of the original module.
 type State struct {
 	Frames  []Frame   `pb:"1"` // outermost first
@@ -255,6 +315,14 @@ type State struct {
 
 	// Exceptions are those to which references exist, by number.
 	Exceptions []Exception `pb:"8"`
+
+	// Returned is that of Calls.
+	Returned []uint64 `pb:"9"`
+}
+
+// Calls is the stack of a state.
+func (st *State) Calls() *Calls {
+	return &Calls{Frames: st.Frames, Pending: st.Pending, Returned: st.Returned}
 }
 
 // A Frame is a record: a function at a position, and its live values.

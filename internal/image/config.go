@@ -38,6 +38,10 @@ const (
 	// an instruction for others.
 	FeatureThreads = "threads"
 
+	// FeatureProcesses says that there are several processes, or one that has more to
+	// do with signals than their default actions.
+	FeatureProcesses = "processes"
+
 	// FeatureParent and FeatureJournal are reserved: this version refuses
 	// images that hold only what changed since a parent, or a journal.
 	FeatureParent  = "parent"
@@ -45,7 +49,7 @@ const (
 )
 
 // known lists the features that this package understands.
-var known = []string{FeatureThin, FeatureExceptions, FeatureThreads}
+var known = []string{FeatureThin, FeatureExceptions, FeatureThreads, FeatureProcesses}
 
 // Bounds of what an image may hold, looked at before anything is allocated.
 const (

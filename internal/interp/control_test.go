@@ -297,6 +297,8 @@ func TestUnsupported(t *testing.T) {
 	refuse("table.size", true, nil, i, nil, in(wasm.OpTableSize, 0))
 	refuse("tail call", true, nil, types(wasm.I32), nil, i32(1), i32(0), in(wasm.OpReturnCallIndirect, typI_I, 0))
 	refuse("ref.null", true, nil, nil, nil, in(wasm.OpRefNull, uint64(wasm.HeapFunc)), in(wasm.OpDrop))
+	refuse("a try behind a return", true, nil, nil, nil, in(wasm.OpReturn),
+		block(wasm.OpTry), in(wasm.OpCatchAll), in(wasm.OpEnd))
 	refuse("all of it behind a return", false, nil, nil, nil, in(wasm.OpReturn),
 		in(wasm.OpV128Const), in(wasm.OpDrop), block(wasm.OpLoop), in(wasm.OpRefNull, uint64(wasm.HeapFunc)), in(wasm.OpDrop), in(wasm.OpEnd))
 	refuse("numbers only", false, i, i, []wasm.LocalRun{{N: 3, Type: wasm.F64}}, get(0))

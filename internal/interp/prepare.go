@@ -125,6 +125,8 @@ func (p *preparer) step(in *wasm.Instr) error {
 		x, height = p.turn(pc)
 	case wasm.OpEnd:
 		x, height = p.leave(pc)
+	case wasm.OpTry, wasm.OpTryTable: // also where it cannot be reached: its end would close another block
+		return ErrUnsupported
 	default:
 		if p.top().dead {
 			x.kind = kindDead // whatever it is

@@ -41,10 +41,7 @@ func TestCPUTime(t *testing.T) {
 			w.clock.Advance(time.Hour)
 			s = w.stop()
 			w.clock.Advance(time.Hour)
-			st, err := w.k.Save()
-			if err != nil {
-				t.Fatal(err)
-			}
+			st := w.state()
 			if got := st.Processes[0].Tasks[0].CPU; got != int64(4*time.Second+tickPeriod/2) {
 				t.Errorf("saved CPU time %d", got)
 			}

@@ -31,7 +31,7 @@ func (k *Kernel) Dump(trap *engine.Trap) (*Dump, error) {
 	}
 	d := &Dump{}
 	for _, t := range s.allLocked() {
-		if t.thread == nil {
+		if t.group != k.Init() || t.thread == nil {
 			continue
 		}
 		st, err := t.thread.Save()

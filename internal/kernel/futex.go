@@ -144,6 +144,7 @@ const (
 	FutexWoken    FutexResult = iota // by FutexWake
 	FutexNotEqual                    // the address held something else; there was no wait
 	FutexTimedOut
+	FutexSignalled // a handler is to run
 )
 
 // FutexWait waits until another task wakes those that wait at addr of the
@@ -171,8 +172,11 @@ func (t *Task) FutexWait(addr uint64, timeout int64, equal func() bool) (FutexRe
 		return 0, Again
 	}
 	t.waits = nil
-	if w.give() {
+	switch woken := w.give(); {
+	case woken:
 		return FutexWoken, Done
+	case got == Signalled:
+		return FutexSignalled, Done
 	}
 	return FutexTimedOut, Done
 }
@@ -196,10 +200,10 @@ func (k *Kernel) deadline(timeout int64) int64 {
 // atomicCalls are the instructions that wait or wake, as calls, by
 // engine.AtomicNumber less one.
 var atomicCalls = [...]Call{
-	{Name: "memory.atomic.wait32", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
+	{Name: "memory.atomic.wait32", Handlers: NeverEnds, Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
 		return t.atomicWait(args, func(p unsafe.Pointer) bool { return atomic.LoadUint32((*uint32)(p)) == uint32(args[1]) })
 	}},
-	{Name: "memory.atomic.wait64", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
+	{Name: "memory.atomic.wait64", Handlers: NeverEnds, Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
 		return t.atomicWait(args, func(p unsafe.Pointer) bool { return atomic.LoadUint64((*uint64)(p)) == args[1] })
 	}},
 	{Name: "memory.atomic.notify", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
@@ -225,9 +229,8 @@ type FutexState struct {
 	Woken bool   `pb:"3"` // it was woken, and has not gone on yet
 }
 
-// saveWait describes the wait of a task that is at rest, or returns nil.
-func (t *Task) saveWait() *FutexState {
-	w := t.waits
+// save describes a wait of a task that is at rest, or returns nil.
+func (w *futexWaiter) save() *FutexState {
 	if w == nil {
 		return nil
 	}
@@ -238,11 +241,20 @@ func (t *Task) saveWait() *FutexState {
 
 // renumber makes the orders of saved waits small numbers, so that they do not
 // tell how many there have been.
-func renumberWaits(tasks []TaskState) {
+func renumberWaits(st *State) {
 	var waits []*FutexState
-	for i := range tasks {
-		if w := tasks[i].Futex; w != nil {
+	note := func(w *FutexState) {
+		if w != nil {
 			waits = append(waits, w)
+		}
+	}
+	for i := range st.Processes {
+		for j := range st.Processes[i].Tasks {
+			t := &st.Processes[i].Tasks[j]
+			note(t.Futex)
+			for k := range t.Below {
+				note(t.Below[k].Futex)
+			}
 		}
 	}
 	slices.SortFunc(waits, func(a, b *FutexState) int { return cmp.Compare(a.Order, b.Order) })
@@ -251,22 +263,28 @@ func renumberWaits(tasks []TaskState) {
 	}
 }
 
-// restoreWait puts a task that does not run yet back into its line.
-func (t *Task) restoreWait(st *FutexState) error {
+// pendingCall is what a stack waits for: an engine.Thread or engine.Stack.
+type pendingCall interface {
+	Pending() (fn uint32, args []uint64, ok bool)
+}
+
+// restoreWait puts a task that does not run yet back into the line where a stack of
+// its waits.
+func (t *Task) restoreWait(of pendingCall, r Restart, st *FutexState) (*futexWaiter, error) {
 	f := &t.k.futexes
 	mem := t.thread.Memory()
-	fn, _, pending := t.thread.Pending()
+	fn, _, pending := of.Pending()
 	if st == nil {
-		if pending && t.restart.Set && (fn == engine.Wait32 || fn == engine.Wait64) {
-			return errors.New("a call that waits at an address without its place there")
+		if pending && r.Set && (fn == engine.Wait32 || fn == engine.Wait64) {
+			return nil, errors.New("a call that waits at an address without its place there")
 		}
-		return nil
+		return nil, nil
 	}
-	if !pending || !t.restart.Set || fn == engine.Notify {
-		return fmt.Errorf("a wait at address %#x without a call that waits", st.Addr)
+	if !pending || !r.Set || fn == engine.Notify {
+		return nil, fmt.Errorf("a wait at address %#x without a call that waits", st.Addr)
 	}
 	if st.Addr >= uint64(len(mem.Bytes())) {
-		return fmt.Errorf("a wait at address %#x of %d bytes", st.Addr, len(mem.Bytes()))
+		return nil, fmt.Errorf("a wait at address %#x of %d bytes", st.Addr, len(mem.Bytes()))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -275,6 +293,5 @@ func (t *Task) restoreWait(st *FutexState) error {
 		f.insertLocked(w)
 	}
 	f.last = max(f.last, st.Order)
-	t.waits = w
-	return nil
+	return w, nil
 }

@@ -185,10 +185,7 @@ func TestFutexSaved(t *testing.T) {
 		if n := f.wake(1); n != 1 {
 			t.Errorf("%d were woken", n)
 		}
-		st, err := f.k.Save()
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := f.state()
 		tasks := st.Processes[0].Tasks
 		var got []FutexState
 		for _, ts := range tasks {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/engine"
@@ -48,6 +49,9 @@ type Options struct {
 	// Ps where that is less.
 	Slots int
 
+	// Load compiles modules that processes execute; nil: they cannot.
+	Load Loader
+
 	// MaxTasks is how many tasks there may be at a time; 0 is 4096.
 	MaxTasks int
 
@@ -68,11 +72,14 @@ type Kernel struct {
 	quota  quota
 	cpus   int // of the host; immutable
 
-	futexes futexTable
+	futexes   futexTable
+	programs  programs
+	intervals intervals
+
+	first atomic.Pointer[ThreadGroup] // the first process; set under mu
 
 	mu      sync.Mutex
-	init    *ThreadGroup // the first process; protected by mu
-	started bool         // protected by mu
+	started bool // protected by mu
 }
 
 // New makes a kernel without processes. Its monotonic clock stands until Start.
@@ -84,6 +91,8 @@ func New(opts Options) *Kernel {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	k := &Kernel{opts: opts, clocks: ktime.NewClocks(opts.Source, opts.Wall), log: opts.Log, cpus: runtime.NumCPU()}
+	k.intervals.k = k
+	k.programs.load, k.programs.calls = opts.Load, opts.Calls
 	k.random.begin(opts)
 	k.quota.share = opts.CPUs.share()
 	k.clocks.Freeze()
@@ -95,15 +104,14 @@ func New(opts Options) *Kernel {
 // Clocks are the guest's clocks.
 func (k *Kernel) Clocks() *ktime.Clocks { return k.clocks }
 
+// Log is where the kernel tells people what guests cannot be told.
+func (k *Kernel) Log() *slog.Logger { return k.log }
+
 // Tasks is the set of all tasks.
 func (k *Kernel) Tasks() *TaskSet { return k.tasks }
 
 // Init is the first process, nil before CreateProcess.
-func (k *Kernel) Init() *ThreadGroup {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.init
-}
+func (k *Kernel) Init() *ThreadGroup { return k.first.Load() }
 
 // ErrStarted says that a kernel has its first process already.
 var ErrStarted = errors.New("the system has its first process already")
@@ -117,23 +125,20 @@ var (
 // CreateProcess makes the first process: one task over module, at the start of
 // the exported function entry. It does not run before Start.
 func (k *Kernel) CreateProcess(ctx context.Context, module engine.Module, p ProcessOptions) (*ThreadGroup, error) {
-	calls, err := k.opts.Calls.bind(module)
+	program, err := k.programs.bind(module, p.Source)
 	if err != nil {
 		return nil, err
 	}
-	fn, t, ok := module.Export(p.Entry)
-	if !ok {
-		return nil, fmt.Errorf("the module exports no function %q", p.Entry)
-	}
-	if len(t.Params) != len(p.EntryArgs) {
-		return nil, fmt.Errorf("function %q takes %d arguments, not %d", p.Entry, len(t.Params), len(p.EntryArgs))
+	fn, err := entryOf(module, p.Entry, len(p.EntryArgs))
+	if err != nil {
+		return nil, err
 	}
 	before, err := p.before(module)
 	if err != nil {
 		return nil, err
 	}
-	tg := newThreadGroup(k, module, p)
-	task := newTask(k, tg, calls)
+	tg := newThreadGroup(k, program, p)
+	task := newTask(k, tg, program.calls)
 	if task.thread, err = module.New(ctx, task, k.opts.Limits, nil); err != nil {
 		return nil, err
 	}
@@ -167,13 +172,18 @@ func (p *ProcessOptions) before(module engine.Module) ([]uint32, error) {
 func (k *Kernel) adopt(tg *ThreadGroup, task *Task) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.init != nil {
+	if k.Init() != nil {
 		return ErrStarted
 	}
 	if err := k.tasks.add(task); err != nil {
 		return err
 	}
-	k.init = tg
+	k.first.Store(tg)
+	s := k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running++
+	s.joinLocked(tg, nil)
 	return nil
 }
 
@@ -181,7 +191,7 @@ func (k *Kernel) adopt(tg *ThreadGroup, task *Task) error {
 func (k *Kernel) Start() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.init == nil {
+	if k.Init() == nil {
 		return fmt.Errorf("start: %w", ErrNoProcess)
 	}
 	if k.started {
@@ -189,6 +199,7 @@ func (k *Kernel) Start() error {
 	}
 	k.started = true
 	k.clocks.Thaw()
+	k.intervals.thawed()
 	started.add(k)
 	if err := k.tasks.startAll(); err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -200,14 +211,12 @@ func (k *Kernel) Start() error {
 // Close ends what runs and frees all. It returns when no goroutine of the
 // kernel is left. It may be called twice.
 func (k *Kernel) Close() error {
-	k.mu.Lock()
-	tg := k.init
-	k.mu.Unlock()
-	if tg != nil {
-		tg.Terminate()
+	for _, g := range k.tasks.Processes() {
+		g.Terminate()
 	}
 	k.tasks.wait()
 	k.ticker.close()
+	k.intervals.close()
 	started.remove(k)
-	return k.tasks.closeAll()
+	return errors.Join(k.tasks.closeAll(), k.programs.close())
 }

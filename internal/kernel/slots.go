@@ -103,7 +103,7 @@ func (t *Task) regainSlot() bool {
 		if t.takeSlotLocked() {
 			return true
 		}
-		t.resume.Wait()
+		t.resume.wait(&s.mu)
 	}
 }
 

@@ -34,7 +34,7 @@ var (
 // Only on the goroutine of a task of the process, in a system call.
 func (t *Task) Spawn(entry string, args func(TaskID) []uint64) (TaskID, error) {
 	g, s := t.group, t.k.tasks
-	fn, _, ok := g.module.Export(entry)
+	fn, _, ok := g.Module().Export(entry)
 	if !ok {
 		return 0, fmt.Errorf("the module exports no function %q", entry)
 	}
@@ -45,6 +45,7 @@ func (t *Task) Spawn(entry string, args func(TaskID) []uint64) (TaskID, error) {
 	if err := s.reserve(n); err != nil {
 		return 0, err
 	}
+	n.sig.mask = t.SigMask()
 	if err := n.create(t.thread, fn, args(n.id)); err != nil {
 		s.giveUp()
 		return 0, err
@@ -57,7 +58,7 @@ func (t *Task) Spawn(entry string, args func(TaskID) []uint64) (TaskID, error) {
 
 // create makes the thread of a task in a running process.
 func (t *Task) create(of engine.Thread, fn uint32, args []uint64) error {
-	th, err := t.group.module.Join(context.Background(), t, of, nil)
+	th, err := t.group.Module().Join(context.Background(), t, of, nil)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (t *Task) create(of engine.Thread, fn uint32, args []uint64) error {
 		return errors.Join(err, th.Close())
 	}
 	t.thread = th
-	t.stress.begin(t, t.group.opts.Stress)
+	t.stress.begin(t, t.group.stress)
 	t.yield.begin(t)
 	return nil
 }

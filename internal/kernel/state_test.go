@@ -45,16 +45,11 @@ func TestSaveRefuses(t *testing.T) {
 
 // restored makes a world of a state.
 func (w *world) restored(t *testing.T, st *State) (*world, error) {
-	n := &world{t: t, clock: new(ktime.Manual), opts: w.opts, mod: &enginetest.Scripted{Calls: imports(), Steps: w.mod.Steps, Sum: w.mod.Sum}}
+	n := &world{t: t, clock: new(ktime.Manual), opts: w.opts, mod: &enginetest.Scripted{Calls: imports(), Steps: w.mod.Steps, Others: w.mod.Others, Sum: w.mod.Sum}}
 	k, err := Restore(t.Context(), n.options(), st, Restoring{
-		Module: func(d [32]byte) (engine.Module, error) {
-			if d != n.mod.Sum {
-				return nil, errors.New("another module")
-			}
-			return n.mod, nil
-		},
-		Files: vfs.NewFDTable(4),
-		Fill: func(b []byte) error {
+		Module: n.mod,
+		Files:  func(*ProcessState) (*vfs.FDTable, *vfs.FSContext, error) { return vfs.NewFDTable(4), nil, nil },
+		Fill: func(_ uint32, b []byte) error {
 			if len(b) > 0 {
 				b[0] = 42
 			}
@@ -81,12 +76,10 @@ func TestSaveRestore(t *testing.T) {
 		_ = w.g.Signal(SIGTSTP)
 		settle()
 		w.task().cpu.total = 123
-		w.task().id, w.k.tasks.lastID = 7, 9
+		w.renumber(7)
+		w.k.tasks.lastID = 9
 		s := w.stop()
-		st, err := w.k.Save()
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := w.state()
 		s.End()
 		b, err := protostruct.Marshal(st)
 		if err != nil {
@@ -103,10 +96,7 @@ func TestSaveRestore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := n.k.Save()
-		if err != nil {
-			t.Fatal(err)
-		}
+		again := n.state()
 		again.Clocks.Wall, again.Clocks.Boot = st.Clocks.Wall, st.Clocks.Boot
 		if !reflect.DeepEqual(st, again) {
 			t.Errorf("saved %+v, restored %+v", st.Processes[0].Tasks[0], again.Processes[0].Tasks[0])
@@ -116,7 +106,7 @@ func TestSaveRestore(t *testing.T) {
 			ts.Restart.Deadline != int64(time.Minute) || st.Clocks.Monotonic != int64(20*time.Second) {
 			t.Errorf("state %+v %+v", st, ts)
 		}
-		if m := n.g.SavedMemory(); m[0] != 42 {
+		if m := n.g.Memory(); m[0] != 42 {
 			t.Error("the memory was not filled")
 		}
 		n.clock.Advance(time.Hour) // takes no time from the guest before Start
@@ -149,7 +139,7 @@ func TestRestoreErrors(t *testing.T) {
 			want   string
 			change func(*State)
 		}{
-			{"0 processes", func(st *State) { st.Processes = nil }},
+			{"the first process is missing", func(st *State) { st.Processes = nil }},
 			{"with a task at least", func(st *State) { st.Processes[0].Tasks = nil }},
 			{"a task without number", func(st *State) { st.Processes[0].Tasks = append(st.Processes[0].Tasks, TaskState{}) }},
 			{"two tasks of number 1", func(st *State) {
@@ -157,15 +147,23 @@ func TestRestoreErrors(t *testing.T) {
 			}},
 			{"at most 4096 may be", func(st *State) { st.Processes[0].Tasks = make([]TaskState, 4097) }},
 			{"without a call that waits", func(st *State) { st.Processes[0].Tasks[0].Futex = &FutexState{Addr: 8, Order: 1} }},
-			{"a task without number", func(st *State) { st.Processes[0].Tasks[0].ID = 0 }},
+			{"a task without number", func(st *State) { st.Processes[0].ID, st.Processes[0].Tasks[0].ID = 0, 0 }},
 			{"a task without number", func(st *State) { st.LastID = 0 }},
 			{"a task without number or thread", func(st *State) { st.Processes[0].Tasks[0].Thread = nil }},
-			{"another module", func(st *State) { st.Processes[0].Module[0]++ }},
+			{"module 02020300… is not there", func(st *State) { st.Processes[0].Module[0]++ }},
 			{"task 1: state: frames", func(st *State) { st.Processes[0].Tasks[0].Thread.Frames = nil }},
 			{"a clock at -1 ns", func(st *State) { st.Clocks.Monotonic = -1 }},
 			{"a clock at", func(st *State) { st.Clocks.Boot = 1 << 62 }},
 			{"a group stop by signal 9", func(st *State) { st.Processes[0].Tasks[0].GroupStop = SIGKILL }},
-			{"pending signals 0x4000 of a process stopped by signal 0", func(st *State) { st.Processes[0].Pending = sigSet(SIGTERM) }},
+			{"is not there", func(st *State) { st.Processes[0].Parent = 5 }},
+			{"its first task is 1", func(st *State) { st.Processes[0].ID = 2; st.LastID = 5 }},
+			{"pending signals", func(st *State) { st.Processes[0].Queue = []SigInfo{{Signo: SIGTERM}} }},
+			{"pending signals", func(st *State) { st.Processes[0].Tasks[0].Queue = []SigInfo{{Signo: 65}} }},
+			{"cannot be caught so", func(st *State) { st.Processes[0].Actions = []ActionState{{Signo: SIGKILL}} }},
+			{"signals are blocked that cannot be", func(st *State) { st.Processes[0].Tasks[0].Mask = sigSet(SIGSTOP) }},
+			{"function on_signal cannot be called for signals", func(st *State) { st.Processes[0].Handler = "on_signal" }},
+			{"a process has tasks or has ended", func(st *State) { st.Processes = append(st.Processes, ProcessState{ID: 1, Parent: 1}) }},
+			{"cannot have its thread", func(st *State) { st.Processes[0].Tasks[0].VforkChild = 9 }},
 			{"pending signals 0x100", func(st *State) {
 				st.Processes[0].Tasks[0].GroupStop, st.Processes[0].Pending = SIGSTOP, sigSet(SIGKILL)
 			}},
@@ -175,10 +173,7 @@ func TestRestoreErrors(t *testing.T) {
 			{"a wall clock 4611686018427387904 ns", func(st *State) { st.Clocks.OwnWall, st.Clocks.WallBase = true, 1<<62 }},
 			{"-1 bytes done", func(st *State) { st.Processes[0].Tasks[0].Restart.Done = -1 }},
 		} {
-			st, err := w.k.Save()
-			if err != nil {
-				t.Fatal(err)
-			}
+			st := w.state()
 			c.change(st)
 			if _, err := w.restored(t, st); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one about %q", err, c.want)

@@ -18,8 +18,33 @@ const (
 	// Again: the call was interrupted in its wait. It is made again after what
 	// interrupted it, with the same arguments and the task's Restart block.
 	Again
-	// Gone: the call does not come back; the task exits.
+	// Gone: the call does not come back: the task exits, or something else is in
+	// the place of what has made the call.
 	Gone
+)
+
+// A Level says how complete a call is.
+type Level int
+
+// Levels.
+const (
+	Full    Level = iota
+	Partial       // Note says what is missing
+	None          // it answers ENOTSUP
+)
+
+func (l Level) String() string { return [...]string{"full", "partial", "none"}[l] }
+
+// A HandlerRule says what becomes of a call that waits when a handler is to run
+// (signal(7), "Interruption of system calls and library functions by signal
+// handlers").
+type HandlerRule int
+
+// Rules.
+const (
+	EndsOrRestarts HandlerRule = iota // it ends with EINTR, or is made again if the signal has SARestart
+	AlwaysEnds                        // with EINTR
+	NeverEnds                         // it goes on after the handler
 )
 
 // A Call is one system call.
@@ -36,8 +61,13 @@ type Call struct {
 	// have a shared memory.
 	Threads string
 
-	// Note says how complete the call is, for people: "" is full.
-	Note string
+	// Handlers says what becomes of the call if it waits and a handler is to run.
+	Handlers HandlerRule
+
+	// For people: how complete the call is, what is to be known of it, and what
+	// becomes of it across a checkpoint if it can be under way then.
+	Level       Level
+	Note, Saved string
 }
 
 // A CallTable is the system calls that guests may import.
@@ -178,6 +208,8 @@ func (t *Task) callAgain(fn uint32, args []uint64) {
 	c := t.call(fn)
 	stack := make([]uint64, max(len(args), len(c.Results)))
 	copy(stack, args)
+	t.again = true
+	defer func() { t.again = false }()
 	if c.Fn(t, stack) == Done {
 		t.restart = Restart{}
 		t.thread.Complete(stack[:len(c.Results)])

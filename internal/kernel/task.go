@@ -27,21 +27,30 @@ func (s RunState) String() string {
 type Task struct {
 	k     *Kernel
 	group *ThreadGroup // immutable
-	calls []*Call      // by import of the module; immutable
+	calls []*Call      // by import of the module; changed by exec, on the task goroutine
 	id    TaskID       // immutable once the task is in the set
 
-	thread  engine.Thread // only on the task goroutine, or while the task is at rest
+	thread  engine.Thread // only on the task goroutine, or while the task is at rest; changed under mu
 	restart Restart       // likewise
 	waits   *futexWaiter  // likewise: of the call in progress, if that waits at an address
+	below   []suspended   // likewise: what handlers have interrupted, the first first
+	loan    *loan         // likewise: whose thread this is, after vfork; or nil
+	marks   marks         // likewise
+	fibers  fibers        // likewise
 	stress  stress        // likewise
 	yield   yielding      // likewise
+
+	again     bool // the pending call is being made; only on the task goroutine
+	signalled bool // it is to end, since a handler waits; only on the task goroutine
+
+	sig taskSignals
 
 	state    RunState // protected by TaskSet.mu; see enterLocked
 	slot     slot     // likewise
 	stops    int      // external stops of this task; protected by TaskSet.mu
 	internal Stop     // protected by TaskSet.mu
 
-	resume sync.Cond // on TaskSet.mu: the task may run, must go, or is asked for something
+	resume token // the task may run, must go, or is asked for something
 
 	mu      sync.Mutex
 	asked   bool          // something waits for the task: stops, exit; protected by mu
@@ -63,9 +72,7 @@ type Restart struct {
 const Never = int64(1<<63 - 1)
 
 func newTask(k *Kernel, group *ThreadGroup, calls []*Call) *Task {
-	t := &Task{k: k, group: group, calls: calls}
-	t.resume.L = &k.tasks.mu
-	return t
+	return &Task{k: k, group: group, calls: calls, resume: newToken()}
 }
 
 // ID is the task's number.
@@ -105,7 +112,7 @@ func (t *Task) shownLocked() RunState {
 //
 // Preconditions: TaskSet.mu is locked.
 func (t *Task) heldLocked() bool {
-	return t.k.tasks.stops > 0 || t.stops > 0 || t.internal != nil
+	return t.k.tasks.stops > 0 || t.stops > 0 || t.internal != nil || t.group.signals.stopSig.Load() != 0
 }
 
 // atRest reports whether the state of a task in this state may be read by others.

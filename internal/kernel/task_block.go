@@ -11,7 +11,8 @@ type BlockResult int
 const (
 	Woken       BlockResult = iota // what was waited for may have happened
 	TimedOut                       // the deadline has passed
-	Interrupted                    // something is asked of the task: return Restart
+	Interrupted                    // something is asked of the task: return Again
+	Signalled                      // a handler is to run: the call ends, with EINTR or what it has done
 )
 
 // A Wait is something that a task can wait for.
@@ -31,6 +32,12 @@ type Wait interface {
 //
 // Only on the task goroutine, in a system call.
 func (t *Task) Block(deadline int64, ready func() bool, waits ...Wait) BlockResult {
+	if t.signalled {
+		if ready != nil && ready() {
+			return Woken
+		}
+		return Signalled
+	}
 	events := make(chan struct{}, 1)
 	wake := func() {
 		select {

@@ -12,6 +12,10 @@ func (t *Task) run() {
 	for t.lookAround() {
 		t.cpu.begin(t.k.clocks.Source())
 		t.k.ticker.wake()
+		if !t.deliver() {
+			t.cpu.end(t.k.clocks.Source())
+			continue
+		}
 		if fn, args, ok := t.thread.Pending(); ok {
 			t.callAgain(fn, args)
 			t.cpu.end(t.k.clocks.Source())
@@ -25,6 +29,14 @@ func (t *Task) run() {
 			t.stress.unwound(t)
 			t.yield.unwound(t)
 		case engine.Exited:
+			if len(t.below) > 0 {
+				t.leaveHandler()
+				continue
+			}
+			if t.fibers.current != 0 {
+				t.group.exitWith(ExitStatus{Trap: engine.NewTrap(t.group.Module(), "a fiber's function has returned", engine.Trace{})})
+				continue
+			}
 			t.returned(ev.Results)
 		case engine.Trapped, engine.Threw:
 			t.group.exitWith(ExitStatus{Trap: ev.Trap})
@@ -75,7 +87,15 @@ func (t *Task) lookAround() bool {
 		if t.state != Stopped {
 			t.enterLocked(Stopped)
 		}
-		t.resume.Wait()
+		if tell := s.tellStoppedLocked(t.group); tell != nil {
+			s.mu.Unlock()
+			for _, f := range tell {
+				f()
+			}
+			s.mu.Lock()
+			continue
+		}
+		t.resume.wait(&s.mu)
 	}
 	if t.state != Running {
 		t.enterLocked(Running)
@@ -92,29 +112,57 @@ func (t *Task) takeRequests() (exit bool) {
 	if t.exiting {
 		return true
 	}
-	t.thread.Clear()
+	if t.thread != nil { // lent
+		t.thread.Clear()
+	}
 	return false
 }
 
-// leave ends the task. The state of a process's first one stays readable until
-// the kernel is closed.
+// leave ends the task. The state of the first process's first one stays readable
+// until the kernel is closed.
 func (t *Task) leave() {
 	if t.waits != nil {
 		t.waits.give()
 		t.waits = nil
 	}
+	t.dropHandlers(0)
+	t.giveBack(false)
 	if err := t.retire(); err != nil {
 		t.k.log.Warn("a task's thread is not closed", "task", t.id, "err", err)
 	}
-	if t.group.taskGone() {
-		defer t.group.ended()
+	last := t.group.countDown() == 0
+	if last {
+		t.group.free()
 	}
 	s := t.k.tasks
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t.enterLocked(Dead)
-	if s.live--; s.live == 0 {
-		s.changed.Broadcast()
+	s.update(func() (tell []func()) {
+		t.enterLocked(Dead)
+		if s.live--; s.live == 0 {
+			s.changed.Broadcast()
+		}
+		if last {
+			return s.endLocked(t.group)
+		}
+		t.group.family.changes.ringLocked() // who executes a program waits to be alone
+		return s.tellStoppedLocked(t.group)
+	})
+}
+
+// free gives back what a process has that has no task any more. The last task does
+// it, without a lock.
+func (g *ThreadGroup) free() {
+	g.k.intervals.ended(g)
+	g.closeFiles()
+	if g == g.k.Init() {
+		return
+	}
+	for _, t := range g.members() {
+		if err := t.closeThread(); err != nil {
+			g.k.log.Warn("a task's thread is not closed", "task", t.id, "err", err)
+		}
+	}
+	if err := g.k.programs.release(g.program()); err != nil {
+		g.k.log.Warn("code of a program is not freed", "process", g.id, "err", err)
 	}
 }
 
@@ -124,8 +172,5 @@ func (t *Task) exit() {
 	t.interruptLocked()
 	t.exiting = true
 	t.mu.Unlock()
-	s := t.k.tasks
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	t.resume.Signal()
 }

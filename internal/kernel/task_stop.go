@@ -6,6 +6,9 @@ type Stop interface {
 	Killable() bool
 }
 
+// Stops are looked at together: t.internal is the task's own, and a GroupStop is
+// that of its process, which is kept there (signals.stopSig).
+
 // A GroupStop is the stop of all tasks of a process by SIGSTOP and its like,
 // until SIGCONT.
 type GroupStop struct{ Signal int32 }
@@ -45,6 +48,20 @@ func (t *Task) beginInternalStopLocked(st Stop) {
 	t.internal = st
 	t.interrupt()
 	t.resume.Signal()
+}
+
+// InternalStop is the task's own reason not to run, or nil.
+func (t *Task) InternalStop() Stop {
+	s := t.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.internal != nil {
+		return t.internal
+	}
+	if sig := t.group.signals.stopSig.Load(); sig != 0 {
+		return GroupStop{sig}
+	}
+	return nil
 }
 
 // Preconditions: TaskSet.mu is locked.

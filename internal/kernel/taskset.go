@@ -17,14 +17,18 @@ type TaskSet struct {
 	k *Kernel
 
 	mu      sync.Mutex
-	changed sync.Cond        // on mu: no task moves any more, or no goroutine is left
-	tasks   map[TaskID]*Task // protected by mu
-	lastID  TaskID           // protected by mu
-	stops   int              // external stops of the set; protected by mu
-	live    int              // task goroutines; protected by mu
-	making  int              // tasks that are being made; protected by mu
-	moving  int              // tasks that are not at rest; protected by mu
-	closed  bool             // no task can be added or started any more; protected by mu
+	changed sync.Cond                // on mu: no task moves any more, or no goroutine is left
+	tasks   map[TaskID]*Task         // protected by mu
+	groups  map[TaskID]*ThreadGroup  // processes by pid; protected by mu
+	jobs    map[TaskID]*ProcessGroup // protected by mu
+	lastID  TaskID                   // protected by mu
+	stops   int                      // external stops of the set; protected by mu
+	live    int                      // task goroutines; protected by mu
+	making  int                      // tasks that are being made; protected by mu
+	running int                      // processes that have not ended; protected by mu
+	ending  bool                     // the first process has ended, and none is made any more; protected by mu
+	moving  int                      // tasks that are not at rest; protected by mu
+	closed  bool                     // no task can be added or started any more; protected by mu
 
 	free  int     // slots that no task has; protected by mu
 	queue []*Task // that want a slot, the first first; protected by mu
@@ -34,9 +38,21 @@ type TaskSet struct {
 }
 
 func newTaskSet(k *Kernel) *TaskSet {
-	s := &TaskSet{k: k, tasks: make(map[TaskID]*Task)}
+	s := &TaskSet{
+		k: k, tasks: make(map[TaskID]*Task), groups: make(map[TaskID]*ThreadGroup), jobs: make(map[TaskID]*ProcessGroup),
+	}
 	s.changed.L = &s.mu
 	return s
+}
+
+// update runs f under the lock, and without it what f returns.
+func (s *TaskSet) update(f func() (tell []func())) {
+	s.mu.Lock()
+	tell := f()
+	s.mu.Unlock()
+	for _, f := range tell {
+		f()
+	}
 }
 
 // add gives a task its number and makes it known.
@@ -79,6 +95,13 @@ func (s *TaskSet) Get(id TaskID) (*Task, bool) {
 	return t, ok
 }
 
+// Given reports whether a task has had a number.
+func (s *TaskSet) Given(id TaskID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return id > 0 && id <= s.lastID
+}
+
 // startAll gives each task its goroutine.
 func (s *TaskSet) startAll() error {
 	s.mu.Lock()
@@ -98,8 +121,9 @@ func (s *TaskSet) startAll() error {
 // Those that never had one are gone with that.
 func (s *TaskSet) wait() {
 	for _, t := range s.drain() {
-		if t.group.taskGone() {
-			t.group.ended()
+		if t.group.countDown() == 0 {
+			t.group.closeFiles()
+			close(t.group.gone)
 		}
 	}
 }
@@ -163,6 +187,7 @@ func (e *ExternalStop) End() {
 		}
 		s.stops--
 		s.k.clocks.Thaw()
+		s.k.intervals.thawed()
 		s.resumeLocked()
 	})
 }

@@ -3,7 +3,7 @@ package kernel
 import (
 	"context"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/vfs"
@@ -14,10 +14,15 @@ type ProcessOptions struct {
 	Args  []string // argv
 	Env   []string // NAME=value
 	Files *vfs.FDTable
+	CWD   *vfs.FSContext // nil: it has no working directory
 
 	Entry     string   // exported function to call
 	EntryArgs []uint64 // its arguments
 	Before    string   // exported function of no parameters and results to be called before; "" is none
+
+	// Source is the module that the code was compiled from, for those that save
+	// processes of several modules; nil is not known.
+	Source []byte
 
 	Stress Stress // for tests of guests
 }
@@ -26,21 +31,30 @@ type ProcessOptions struct {
 // handling, and exit together.
 type ThreadGroup struct {
 	k      *Kernel
-	module engine.Module // immutable
-	opts   ProcessOptions
+	id     TaskID // pid: the number of the first task; immutable once that is known
+	stress Stress // immutable
+
+	exe      atomic.Pointer[executable]
+	executed atomic.Bool    // a program, since it was forked
+	files    *vfs.FDTable   // immutable once the process is known
+	cwd      *vfs.FSContext // likewise; nil: there is none
 
 	leader  *Task   // protected by TaskSet.mu
 	tasks   []*Task // protected by TaskSet.mu
 	alive   int     // tasks that are not dead; protected by TaskSet.mu
 	goneCPU int64   // CPU time of those that are not in tasks any more, in ns; protected by TaskSet.mu
 
-	stopSig int32  // what the process was stopped by, or 0; protected by TaskSet.mu
-	pending SigSet // signals that wait for SIGCONT; protected by TaskSet.mu
+	family  family
+	jobs    jobs
+	signals signals
 
-	signalMu sync.Mutex
-	exiting  bool          // protected by signalMu
-	status   ExitStatus    // valid once exiting; protected by signalMu
-	gone     chan struct{} // closed when no task of the group runs any more
+	gone chan struct{} // closed when no task of the group runs any more
+}
+
+// An executable is what a process runs, and with what. It is immutable.
+type executable struct {
+	program   *Program
+	args, env []string
 }
 
 // An ExitStatus says how a process ended.
@@ -57,20 +71,23 @@ type ExitStatus struct {
 // that it may use: Options.CPUTime.
 const LimitCPUTime = "CPU time"
 
-func newThreadGroup(k *Kernel, m engine.Module, p ProcessOptions) *ThreadGroup {
-	return &ThreadGroup{k: k, module: m, opts: p, gone: make(chan struct{})}
+func newThreadGroup(k *Kernel, p *Program, o ProcessOptions) *ThreadGroup {
+	g := &ThreadGroup{k: k, stress: o.Stress, gone: make(chan struct{})}
+	g.exe.Store(&executable{p, o.Args, o.Env})
+	g.files, g.cwd = o.Files, o.CWD
+	return g
 }
 
 // Preconditions: TaskSet.mu is locked.
 func (g *ThreadGroup) addLocked(t *Task) {
 	if g.leader == nil {
-		g.leader = t
-	}
-	if g.stopSig != 0 && t.internal == nil {
-		t.internal = GroupStop{Signal: g.stopSig}
+		g.leader, g.id = t, t.id
 	}
 	g.tasks = append(g.tasks, t)
 	g.alive++
+	g.signals.mu.Lock()
+	defer g.signals.mu.Unlock()
+	g.signals.tasks = append(g.signals.tasks, t)
 }
 
 // removeLocked takes a task out whose goroutine is about to end.
@@ -80,6 +97,20 @@ func (g *ThreadGroup) removeLocked(t *Task) {
 	g.tasks = slices.DeleteFunc(g.tasks, func(o *Task) bool { return o == t })
 	g.goneCPU += t.cpu.read(0)
 	g.k.tasks.uncharged += t.cpu.charge()
+	g.signals.remove(t)
+}
+
+// remove has a task take no signals any more. Others take what it would have
+// taken.
+func (s *signals) remove(t *Task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tasks = slices.DeleteFunc(s.tasks, func(o *Task) bool { return o == t })
+	for _, o := range s.tasks {
+		if s.queue.set&^s.maskLocked(o) != 0 {
+			o.interrupt()
+		}
+	}
 }
 
 func (g *ThreadGroup) isLeader(t *Task) bool {
@@ -89,23 +120,43 @@ func (g *ThreadGroup) isLeader(t *Task) bool {
 }
 
 // Args are the process's arguments. They must not be changed.
-func (g *ThreadGroup) Args() []string { return g.opts.Args }
+func (g *ThreadGroup) Args() []string { return g.exe.Load().args }
 
 // Env is the process's environment. It must not be changed.
-func (g *ThreadGroup) Env() []string { return g.opts.Env }
+func (g *ThreadGroup) Env() []string { return g.exe.Load().env }
 
 // Files is the process's table of open files.
-func (g *ThreadGroup) Files() *vfs.FDTable { return g.opts.Files }
+func (g *ThreadGroup) Files() *vfs.FDTable { return g.files }
 
-// Module is what the process runs.
-func (g *ThreadGroup) Module() engine.Module { return g.module }
+// CWD is the process's working directory, or nil if it has none.
+func (g *ThreadGroup) CWD() *vfs.FSContext { return g.cwd }
 
-// ID is the pid: the number of the first task.
-func (g *ThreadGroup) ID() TaskID {
+// closeFiles closes what the process has open. A file of the host may take its
+// time.
+func (g *ThreadGroup) closeFiles() {
+	g.files.CloseAll()
+	if g.cwd != nil {
+		g.cwd.Close()
+	}
+}
+
+// Module is the code that the process runs.
+func (g *ThreadGroup) Module() engine.Module { return g.program().Module }
+
+// Program is what the process runs.
+func (g *ThreadGroup) Program() *Program { return g.program() }
+
+func (g *ThreadGroup) program() *Program { return g.exe.Load().program }
+
+// Leader is the process's first task.
+func (g *ThreadGroup) Leader() *Task {
 	g.k.tasks.mu.Lock()
 	defer g.k.tasks.mu.Unlock()
-	return g.leader.id
+	return g.leader
 }
+
+// ID is the pid: the number of the first task.
+func (g *ThreadGroup) ID() TaskID { return g.id }
 
 // Exit ends the process with a code, as exit_group(2) does. The first end of a
 // process counts.
@@ -115,16 +166,14 @@ func (g *ThreadGroup) Exit(code int32) { g.exitWith(ExitStatus{Code: code}) }
 func (g *ThreadGroup) Terminate() { g.exitWith(ExitStatus{Signal: SIGKILL}) }
 
 func (g *ThreadGroup) exitWith(st ExitStatus) {
-	g.signalMu.Lock()
-	first := !g.exiting
-	if first {
-		g.exiting, g.status = true, st
-	}
-	g.signalMu.Unlock()
-	if !first {
+	s := &g.signals
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.exiting {
 		return
 	}
-	for _, t := range g.members() {
+	s.exiting, s.status = true, st
+	for _, t := range s.tasks {
 		t.exit()
 	}
 }
@@ -132,37 +181,19 @@ func (g *ThreadGroup) exitWith(st ExitStatus) {
 // Exiting reports whether the process is on its way out or gone. Its files are
 // closed only after this is true.
 func (g *ThreadGroup) Exiting() bool {
-	g.signalMu.Lock()
-	defer g.signalMu.Unlock()
-	return g.exiting
+	g.signals.mu.Lock()
+	defer g.signals.mu.Unlock()
+	return g.signals.exiting
 }
 
 // StoppedBy is the signal that stopped the process, or 0.
-func (g *ThreadGroup) StoppedBy() int32 {
-	s := g.k.tasks
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return g.stopSig
-}
+func (g *ThreadGroup) StoppedBy() int32 { return g.signals.stopSig.Load() }
 
 func (g *ThreadGroup) members() []*Task {
 	g.k.tasks.mu.Lock()
 	defer g.k.tasks.mu.Unlock()
-	return append([]*Task(nil), g.tasks...)
+	return slices.Clone(g.tasks)
 }
-
-// taskGone is called by each task that ends. The last one closes the files,
-// without a lock: a file of the host may take its time. It has to say ended when
-// it is dead: whoever waits for the process may look at its tasks then.
-func (g *ThreadGroup) taskGone() (last bool) {
-	if g.countDown() > 0 {
-		return false
-	}
-	g.opts.Files.CloseAll()
-	return true
-}
-
-func (g *ThreadGroup) ended() { close(g.gone) }
 
 func (g *ThreadGroup) countDown() int {
 	g.k.tasks.mu.Lock()
@@ -182,7 +213,5 @@ func (g *ThreadGroup) Wait(ctx context.Context) (ExitStatus, error) {
 			return ExitStatus{}, ctx.Err()
 		}
 	}
-	g.signalMu.Lock()
-	defer g.signalMu.Unlock()
-	return g.status, nil
+	return g.exitStatus(), nil
 }

@@ -263,11 +263,17 @@ func (w *world) saved() *State {
 	w.t.Helper()
 	s := w.stop()
 	defer s.End()
+	return w.state()
+}
+
+// state is the state of the kernel, whose tasks are at rest.
+func (w *world) state() *State {
+	w.t.Helper()
 	st, err := w.k.Save()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return st
+	return &st.State
 }
 
 // pass lets d pass in small steps, and all happen that does.
@@ -314,4 +320,17 @@ func (w *world) spawn() *Task {
 func bubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
+
+// renumber gives the process and its first task another number.
+func (w *world) renumber(id TaskID) {
+	s := w.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := w.g.leader
+	delete(s.tasks, t.id)
+	delete(s.groups, t.id)
+	t.id, w.g.id = id, id
+	s.tasks[id], s.groups[id] = t, w.g
+	s.newSessionLocked(w.g)
 }

@@ -88,7 +88,11 @@ func enter(mode string, p jail.Policy, given Given) ([]Layer, error) {
 
 // policy is what a process that compiles may keep.
 func (s *CompileSetup) policy() jail.Policy {
-	return jail.Policy{Write: []string{s.Out}, Drop: s.Given.private()}
+	p := jail.Policy{Write: []string{s.Out}, Drop: s.Given.private()}
+	if s.Entry != "" {
+		p.Read = []string{s.Entry}
+	}
+	return p
 }
 
 // shutCompiler gives up all that compiling does not need.
@@ -112,6 +116,6 @@ func newStressFiles(s *spec.Spec) (memoryFiles, error) {
 	return m, nil
 }
 
-// maxStressFiles is how many files an image of one process has: config, digest,
-// state, module, pages, page map.
-const maxStressFiles = 6
+// maxStressFiles is how many files an image of --stress can have: config, digest,
+// state, and of 32 processes module, pages and page map.
+const maxStressFiles = 3 + 3*32

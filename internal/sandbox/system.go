@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
+	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/fault"
@@ -25,7 +26,7 @@ import (
 	"github.com/stasis-run/stasis/internal/ktime"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/symbols"
-	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
+	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
@@ -87,9 +88,10 @@ type System struct {
 
 	copies copies // files on their way in and out; end before world goes
 
-	saving   sync.Mutex    // held while an image is written; guards world against it
-	saved    string        // image after which the system is ended; protected by saving
-	attempts atomic.Uint64 // number of the latest checkpoint
+	saving   sync.Mutex      // held while an image is written; guards world against it
+	saved    string          // image after which the system is ended; protected by saving
+	places   []control.Place // of the frames in the latest image, and where others ran long; protected by saving
+	attempts atomic.Uint64   // number of the latest checkpoint
 }
 
 // Boot builds the system that o describes. It does not run before Run.
@@ -165,12 +167,23 @@ func (s *System) openEngine(ctx context.Context) (err error) {
 // EngineOptions are those that modules of a system are compiled with.
 func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
 	return wazero.Options{
-		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0}, Check: newCallTable(),
+		Cache: c, Workers: runtime.NumCPU(), Pass: instrument.Options{Counted: s.Stress() > 0}, Check: newCallTable(wasi.Options{}),
 	}
 }
 
 // newCallTable has all that guests can import.
-func newCallTable() *kernel.CallTable { return kernel.NewCallTable(wasip1.Calls(wasip1.Options{})) }
+func newCallTable(o wasi.Options) *kernel.CallTable { return kernel.NewCallTable(wasi.Calls(o)) }
+
+// callOptions are what calls make things of.
+func (s *System) callOptions() wasi.Options {
+	w := s.world
+	return wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Sockets: w.sockets, Parallelism: s.parallelism()}
+}
+
+// load compiles a module that a process executes.
+func (s *System) load(ctx context.Context, source []byte) (engine.Module, error) {
+	return s.engine.Compile(ctx, source)
+}
 
 // compile makes the code of s.module.
 func (s *System) compile(ctx context.Context) (err error) {
@@ -186,13 +199,15 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
 	return kernel.Options{
-		Calls:   newCallTable(),
-		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
-		CPUTime: s.opts.Spec.CPUTime,
-		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
-		Seed:    s.opts.Spec.Seed,
-		Wall:    wall,
-		Yield:   s.yield(),
+		Calls:    newCallTable(s.callOptions()),
+		Load:     s.load,
+		Limits:   engine.Limits{Memory: s.opts.Spec.Memory},
+		CPUTime:  s.opts.Spec.CPUTime,
+		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
+		MaxTasks: int(s.opts.Spec.PIDs),
+		Seed:     s.opts.Spec.Seed,
+		Wall:     wall,
+		Yield:    s.yield(),
 	}, err
 }
 
@@ -218,7 +233,13 @@ func (s *System) wall() int64 {
 func (s *System) stress() kernel.Stress {
 	st := kernel.Stress{Every: s.opts.Spec.Stress()}
 	if s.opts.Spec.StressCheckpoint > 0 {
-		st.Stopped = func(stop *kernel.ExternalStop) { s.stops <- stop }
+		st.Stopped = func(stop *kernel.ExternalStop) {
+			select {
+			case s.stops <- stop:
+			default: // another task was first: its stop is this one's, too
+				stop.End()
+			}
+		}
 	}
 	return st
 }
@@ -232,9 +253,23 @@ func (s *System) bootModule(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	entry, params, err := s.entry()
+	cwd, err := s.world.newContext()
 	if err != nil {
 		fds.CloseAll()
+		return err
+	}
+	if err = s.newProcess(ctx, fds, cwd); err != nil {
+		fds.CloseAll()
+		cwd.Close()
+	}
+	return err
+}
+
+// newProcess makes the kernel and its first process. It closes nothing if it fails.
+func (s *System) newProcess(ctx context.Context, fds *vfs.FDTable, cwd *vfs.FSContext) error {
+	sp := &s.opts.Spec
+	entry, params, err := s.entry()
+	if err != nil {
 		return err
 	}
 	env := sp.Env
@@ -243,18 +278,23 @@ func (s *System) bootModule(ctx context.Context) (err error) {
 	}
 	ko, err := s.kernelOptions()
 	if err != nil {
-		fds.CloseAll()
 		return err
 	}
 	k := kernel.New(ko)
 	s.kernel.Store(k)
 	_, err = k.CreateProcess(ctx, s.code, kernel.ProcessOptions{
-		Args: sp.Args, Env: env, Files: fds, Entry: entry, EntryArgs: params, Before: s.initializer(entry), Stress: s.stress(),
+		Args: sp.Args, Env: env, Files: fds, CWD: cwd, Source: s.module, Entry: entry, EntryArgs: params, Before: s.initializer(entry), Stress: s.stress(),
 	})
-	if err != nil {
-		fds.CloseAll()
-	}
 	return err
+}
+
+// parallelism is how many tasks may run at a time, for guests that ask.
+func (s *System) parallelism() int {
+	n := runtime.NumCPU()
+	if c := s.opts.Spec.CPUs; c > 0 {
+		n = min(n, int((c+999)/1000))
+	}
+	return n
 }
 
 // entry is the function to call and its arguments.
@@ -356,7 +396,7 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 		return err
 	}
 	k, err := checkpoint.Restore(ctx, im, st, checkpoint.Restoring{
-		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Stress: s.stress(),
+		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Source: s.module, Stress: s.stress(),
 	})
 	if err == nil {
 		s.kernel.Store(k)

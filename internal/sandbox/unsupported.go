@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/stasis-run/stasis/internal/kernel"
-	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
+	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
@@ -44,7 +44,7 @@ var importRemedies = []struct {
 	modules string // with spaces between them
 	remedy  string
 }{
-	{wasip1.Module + " " + wasip1.ModuleUnstable, "WASI preview 1 has it not, or not so: build the program for wasm32-wasip1"},
+	{wasi.Module + " " + wasi.ModuleUnstable, "WASI preview 1 has it not, or not so: build the program for wasm32-wasip1"},
 	{"wasi:*", "it is a part of a component: build the program for wasm32-wasip1"},
 	{"wasix_*", "build the program for wasm32-wasip1, without WASIX"},
 	{"wasi", "of wasi-threads there is thread-spawn: build the program for wasm32-wasip1-threads"},

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -9,14 +10,23 @@ import (
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/epoll"
+	"github.com/stasis-run/stasis/internal/vfs/eventfd"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
+	"github.com/stasis-run/stasis/internal/vfs/pipefs"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
+	"github.com/stasis-run/stasis/internal/vfs/unixsock"
 )
 
-// maxFDs is how many fds a process may have open.
-const maxFDs = 1024
+// What a process, and all of a system, may have open.
+const (
+	maxFDs       = 1024     // descriptors of a process
+	maxSystemFDs = 64 << 10 // of all processes
+	maxPipeBytes = 64 << 20 // that all pipes and pairs of sockets can hold
+	maxWatches   = 64 << 10 // descriptors in all epoll sets
+)
 
 // Granted is what of the host a system is given, opened by whoever grants it.
 // It never comes from an image.
@@ -32,17 +42,23 @@ type Granted struct {
 // A world is what of the host a system has.
 type world struct {
 	checkpoint.World
-	poller *hostfile.Poller
-	spec   *spec.Spec
-	given  Granted
-	hosts  []*hostfs.FS
+	poller  *hostfile.Poller
+	spec    *spec.Spec
+	given   Granted
+	hosts   []*hostfs.FS
+	pipes   *pipefs.System
+	epolls  *epoll.System
+	sockets *unixsock.System
+	fds     *vfs.Budget // descriptors of all processes
 }
 
 // newWorld makes the tree of files that s describes. saved are the file systems
 // in memory of a system that is restored; they take the place of those that s
 // describes; nil makes new ones. Wall tells the guest's wall time.
 func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount) (w *world, err error) {
-	w = &world{spec: s, given: given}
+	w = &world{spec: s, given: given, fds: vfs.NewBudget(maxSystemFDs), epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
+	buffers := vfs.NewBudget(maxPipeBytes)
+	w.pipes, w.sockets = pipefs.NewSystem(wall, buffers), unixsock.NewSystem(wall, buffers)
 	defer func() {
 		if err != nil {
 			w.close()
@@ -128,6 +144,10 @@ func (w *world) listener(name string) (vfs.File, error) {
 // kinds restores the files that belong to no mount.
 func (w *world) kinds() map[string]vfs.RestoreFunc {
 	kinds := hostfile.Restorers(w.stdio, w.listener)
+	kinds[pipefs.Kind] = w.pipes.Restore
+	kinds[epoll.Kind] = w.epolls.Restore
+	kinds[unixsock.Kind] = w.sockets.Restore
+	kinds[eventfd.Kind] = eventfd.Restore
 	kinds[ttyfs.Kind] = ttyfs.Restore(func(name string) (*ttyfs.Terminal, error) {
 		if w.given.Terminal == nil {
 			return nil, nil
@@ -140,7 +160,7 @@ func (w *world) kinds() map[string]vfs.RestoreFunc {
 // newFiles makes the fds of a new process: the standard streams, the root and
 // the directories as preopens, then listening sockets.
 func (w *world) newFiles() (fds *vfs.FDTable, err error) {
-	fds = vfs.NewFDTable(maxFDs)
+	fds = vfs.NewFDTableIn(w.fds, maxFDs)
 	defer func() {
 		if err != nil {
 			fds.CloseAll()
@@ -175,6 +195,11 @@ func (w *world) newFiles() (fds *vfs.FDTable, err error) {
 		}
 	}
 	return fds, nil
+}
+
+// newContext makes the working directory of a new process.
+func (w *world) newContext() (*vfs.FSContext, error) {
+	return vfs.NewFSContext(w.Namespace, cmp.Or(w.spec.Workdir, "/"))
 }
 
 // mounts are the places that a program is given directories at: the root, and

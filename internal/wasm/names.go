@@ -23,6 +23,7 @@ type nameEntry struct {
 const (
 	nameSection   = "name" // of the custom section
 	nameFunctions = 1      // id of the subsection
+	nameGlobals   = 7
 )
 
 // FuncName returns the name of function idx for people to read: the one in
@@ -69,7 +70,7 @@ func (n *nameCache) name(section []byte, idx uint32) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !sameBytes(n.section, section) {
-		n.section, n.entries = section, readFuncNames(section)
+		n.section, n.entries = section, readNames(section, nameFunctions)
 	}
 	i := sort.Search(len(n.entries), func(i int) bool { return n.entries[i].idx >= idx })
 	if i == len(n.entries) || n.entries[i].idx != idx {
@@ -83,8 +84,20 @@ func sameBytes(a, b []byte) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// readFuncNames finds the function names in a name section.
-func readFuncNames(section []byte) []nameEntry {
+// GlobalNamed finds a global that the name section has a name for. Of several the
+// first counts.
+func (m *Module) GlobalNamed(name string) (idx uint32, ok bool) {
+	section := m.nameSection()
+	for _, e := range readNames(section, nameGlobals) {
+		if string(section[e.start:e.end]) == name {
+			return e.idx, true
+		}
+	}
+	return 0, false
+}
+
+// readNames finds the names of a kind of thing in a name section.
+func readNames(section []byte, kind byte) []nameEntry {
 	c := cursor{b: section}
 	for c.left() > 0 {
 		id := c.byte()
@@ -92,7 +105,7 @@ func readFuncNames(section []byte) []nameEntry {
 		if c.err != nil {
 			return nil
 		}
-		if id == nameFunctions {
+		if id == kind {
 			c.b = c.b[:c.pos+min(c.left(), int(size))]
 			return c.nameMap()
 		}
@@ -104,7 +117,7 @@ func readFuncNames(section []byte) []nameEntry {
 // nameMap reads names as far as they can be read.
 func (c *cursor) nameMap() []nameEntry {
 	n := min(int(c.u32()), c.left()/2)
-	entries := make([]nameEntry, 0, reserve(n))
+	entries := make([]nameEntry, 0, reserve(n, c.left()))
 	for range n {
 		idx := c.u32()
 		name := c.bytes(c.u32())

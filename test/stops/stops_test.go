@@ -197,7 +197,7 @@ func TestAllocateBesideLoop(t *testing.T) {
 	}
 	stop, _ := s.stop(t)
 	defer stop.End()
-	if n := binary.LittleEndian.Uint32(s.k.Init().SavedMemory()); n == 0 {
+	if n := binary.LittleEndian.Uint32(s.k.Init().Memory()); n == 0 {
 		t.Error("the guest did not run")
 	}
 }
@@ -214,7 +214,7 @@ func TestStopAndContinue(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.until(t, kernel.Stopped)
-		count := func() uint32 { return binary.LittleEndian.Uint32(s.k.Init().SavedMemory()) }
+		count := func() uint32 { return binary.LittleEndian.Uint32(s.k.Init().Memory()) }
 		now := count()
 		for range 1000 {
 			if got := count(); got != now {
@@ -240,7 +240,7 @@ func (s *system) counts(t *testing.T, n uint32) {
 	limit := time.Now().Add(patience)
 	for {
 		stop, _ := s.stop(t)
-		now := binary.LittleEndian.Uint32(s.k.Init().SavedMemory())
+		now := binary.LittleEndian.Uint32(s.k.Init().Memory())
 		stop.End()
 		if now != n {
 			return
@@ -282,14 +282,14 @@ func TestSaveLoop(t *testing.T) {
 	s := begin(t, ticks(), grant{})
 	s.running(t)
 	stop, _ := s.stop(t)
-	was := binary.LittleEndian.Uint32(s.k.Init().SavedMemory())
+	was := binary.LittleEndian.Uint32(s.k.Init().Memory())
 	stop.End()
 	n, stats, st := s.elsewhere(t, grant{})
 	defer n.close(t)
 	if f := st.Kernel.Processes[0].Tasks[0].Thread.Frames; len(f) != 1 {
 		t.Errorf("frames %+v", f)
 	}
-	now := binary.LittleEndian.Uint32(n.k.Init().SavedMemory())
+	now := binary.LittleEndian.Uint32(n.k.Init().Memory())
 	if now-was > 1<<31 {
 		t.Errorf("counted from %d to %d", was, now)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/ktime"
-	"github.com/stasis-run/stasis/internal/syscalls/wasip1"
+	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
@@ -97,7 +97,7 @@ func prepare(t testing.TB, code []byte, g grant, mounts []vfs.Mount) *system {
 }
 
 func (g grant) options() kernel.Options {
-	o := kernel.Options{Calls: kernel.NewCallTable(wasip1.Calls(wasip1.Options{}))}
+	o := kernel.Options{Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{}))}
 	if g.limits != nil {
 		g.limits(&o)
 	}

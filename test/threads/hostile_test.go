@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/ktime"
+	"github.com/stasis-run/stasis/internal/vfs"
 )
 
 // A state of several tasks that nobody can have saved is refused.
@@ -52,10 +52,11 @@ func TestHostileStates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tt.change(st)
-		k, err := kernel.Restore(context.Background(), s.options(), st, kernel.Restoring{
-			Module: func([32]byte) (engine.Module, error) { return g.module, nil },
-			Fill:   func([]byte) error { return nil },
+		tt.change(&st.State)
+		k, err := kernel.Restore(context.Background(), s.options(), &st.State, kernel.Restoring{
+			Module: g.module,
+			Files:  func(*kernel.ProcessState) (*vfs.FDTable, *vfs.FSContext, error) { return vfs.NewFDTable(3), nil, nil },
+			Fill:   func(uint32, []byte) error { return nil },
 		})
 		if err == nil {
 			t.Errorf("%s: restored", tt.name)

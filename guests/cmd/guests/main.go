@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"time"
 
 	"github.com/stasis-run/stasis/guests"
@@ -29,7 +30,7 @@ func main() {
 	}
 	flag.Parse()
 	if *list {
-		for _, g := range guests.All() {
+		for _, g := range slices.Concat(guests.All(), guests.Toolchains()) {
 			extra := ""
 			if g.Extra {
 				extra = " (extra)"
@@ -59,7 +60,7 @@ func main() {
 // get reports whether all went well, or as well as is asked.
 func get(ctx context.Context, cache *guests.Cache, names []string, asyncify, best bool) bool {
 	if len(names) == 0 {
-		for _, g := range guests.All() {
+		for _, g := range slices.Concat(guests.All(), guests.Toolchains()) {
 			if !g.Extra {
 				names = append(names, g.Name)
 			}
@@ -87,7 +88,7 @@ func get(ctx context.Context, cache *guests.Cache, names []string, asyncify, bes
 		if err := line(name, path, g.Source); err != nil {
 			failed(err)
 		}
-		if !asyncify {
+		if !asyncify || g.NoAsyncify != "" {
 			continue
 		}
 		if path, err = cache.Asyncified(ctx, name); err != nil {

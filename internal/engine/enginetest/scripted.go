@@ -51,19 +51,35 @@ func (Exit) step()     {}
 func (Fault) step()    {}
 func (Do) step()       {}
 
-// A Scripted is an engine.Module whose one function, "main", is a list of
+// A Scripted is an engine.Module whose functions, "main" and others, are lists of
 // steps, so that tests of a kernel need neither compiler nor wasm. Its threads
 // keep to the contract of engine.Thread and panic if their caller does not.
 type Scripted struct {
 	Calls  []engine.Import // what it imports
 	Params []wasm.ValType  // of main
-	Steps  []Step
-	Sum    [32]byte // digest
-	Shared bool     // its threads may share a memory
+	Steps  []Step          // of main
+	Others []Script        // functions from 1 on
+	Sum    [32]byte        // digest
+	Shared bool            // its threads may share a memory
 
 	mu      sync.Mutex
 	threads []*ScriptedThread // protected by mu
 	closed  int               // threads closed; protected by mu
+}
+
+// A Script is a function besides main.
+type Script struct {
+	Name   string
+	Params []wasm.ValType
+	Steps  []Step
+}
+
+// steps is what a function does.
+func (m *Scripted) steps(fn uint32) []Step {
+	if fn == 0 {
+		return m.Steps
+	}
+	return m.Others[fn-1].Steps
 }
 
 // Imports implements engine.Module.
@@ -71,6 +87,11 @@ func (m *Scripted) Imports() []engine.Import { return m.Calls }
 
 // Export implements engine.Module.
 func (m *Scripted) Export(name string) (uint32, wasm.FuncType, bool) {
+	for i := range m.Others {
+		if o := &m.Others[i]; o.Name == name {
+			return uint32(i) + 1, wasm.FuncType{Params: o.Params}, true
+		}
+	}
 	return 0, wasm.FuncType{Params: m.Params}, name == "main"
 }
 
@@ -140,11 +161,9 @@ type ScriptedThread struct {
 	host   engine.Host
 
 	// Only on the task goroutine.
-	pc      int
-	started bool
-	got     []uint64 // the results of the imports, in order
-	pending *engine.Pending
+	scriptedStack
 	mem     *scriptedMemory
+	pointer uint64 // the stack pointer
 
 	inRun      atomic.Bool
 	runs       atomic.Uint64
@@ -155,6 +174,15 @@ type ScriptedThread struct {
 	mu     sync.Mutex
 	look   bool          // protected by mu
 	raised chan struct{} // closed when look is raised; protected by mu
+}
+
+// A scriptedStack is a call of one function.
+type scriptedStack struct {
+	fn      uint32
+	pc      int
+	started bool
+	got     []uint64 // the results of the imports, in order
+	pending *engine.Pending
 }
 
 // idle panics if guest code runs: the caller breaks the contract.
@@ -173,7 +201,7 @@ func (t *ScriptedThread) Start(fn uint32, args []uint64, before ...uint32) error
 	if t.started {
 		return errors.New("start: the thread has a stack already")
 	}
-	t.started = true
+	t.fn, t.started = fn, true
 	return nil
 }
 
@@ -194,8 +222,8 @@ func (t *ScriptedThread) Run(context.Context) engine.Event {
 }
 
 func (t *ScriptedThread) run() engine.Event {
-	for t.pc < len(t.module.Steps) {
-		switch s := t.module.Steps[t.pc].(type) {
+	for t.pc < len(t.module.steps(t.fn)) {
+		switch s := t.module.steps(t.fn)[t.pc].(type) {
 		case Loop:
 			select {
 			case <-t.lookRaised():
@@ -224,7 +252,7 @@ func (t *ScriptedThread) run() engine.Event {
 			t.pc++
 			return engine.Event{Kind: engine.Unwound}
 		case Exit:
-			return engine.Event{Kind: engine.Exited, Results: s.Results}
+			return t.exit(s.Results)
 		case Fault:
 			return engine.Event{Kind: engine.Trapped, Trap: engine.NewTrap(t.module, s.Message, t.Backtrace())}
 		case Do:
@@ -232,7 +260,13 @@ func (t *ScriptedThread) run() engine.Event {
 			s(t)
 		}
 	}
-	return engine.Event{Kind: engine.Exited, Results: t.got}
+	return t.exit(t.got)
+}
+
+// exit ends the stack.
+func (t *ScriptedThread) exit(results []uint64) engine.Event {
+	t.scriptedStack = scriptedStack{}
+	return engine.Event{Kind: engine.Exited, Results: results}
 }
 
 func (t *ScriptedThread) lookRaised() <-chan struct{} {
@@ -267,11 +301,11 @@ func (t *ScriptedThread) Clear() {
 }
 
 // Pending implements engine.Thread.
-func (t *ScriptedThread) Pending() (uint32, []uint64, bool) {
-	if t.pending == nil {
+func (s *scriptedStack) Pending() (uint32, []uint64, bool) {
+	if s.pending == nil {
 		return 0, nil, false
 	}
-	return t.pending.Import, t.pending.Args, true
+	return s.pending.Import, s.pending.Args, true
 }
 
 // Throw implements engine.Thread.
@@ -299,10 +333,10 @@ func (m *scriptedMemory) Bytes() []byte { return m.bytes }
 func (t *ScriptedThread) Memory() engine.Memory { return t.mem }
 
 // Depth implements engine.Thread.
-func (t *ScriptedThread) Depth() int { return 1 }
+func (s *scriptedStack) Depth() int { return 1 }
 
 // Backtrace implements engine.Thread.
-func (t *ScriptedThread) Backtrace() engine.Trace {
+func (s *scriptedStack) Backtrace() engine.Trace {
 	return engine.Trace{Frames: make([]engine.Location, 1)}
 }
 
@@ -318,38 +352,63 @@ func (t *ScriptedThread) Interrupts() uint64 { return t.interrupts.Load() }
 // Save implements engine.Thread.
 func (t *ScriptedThread) Save() (*engine.State, error) {
 	t.idle("Save")
-	st := &engine.State{MemorySize: uint64(len(t.mem.bytes)), Fresh: t.pc == 0 && len(t.got) == 0}
-	f := engine.Frame{Pos: uint32(t.pc)}
-	for i, v := range t.got {
+	c := t.calls()
+	return &engine.State{
+		MemorySize: uint64(len(t.mem.bytes)), Fresh: t.pc == 0 && len(t.got) == 0, Frames: c.Frames, Pending: c.Pending,
+	}, nil
+}
+
+// calls describes the stack.
+func (s *scriptedStack) calls() engine.Calls {
+	f := engine.Frame{Func: s.fn, Pos: uint32(s.pc)}
+	for i, v := range s.got {
 		f.Values = append(f.Values, engine.Slot{Index: uint32(i), Value: engine.Value{Type: wasm.I64, Lo: v}})
 	}
-	st.Frames = []engine.Frame{f}
-	if t.pending != nil {
-		p := *t.pending
+	c := engine.Calls{Frames: []engine.Frame{f}}
+	if s.pending != nil {
+		p := *s.pending
 		p.Args = slices.Clone(p.Args)
-		st.Pending = &p
+		c.Pending = &p
 	}
-	return st, nil
+	return c
 }
 
 func (t *ScriptedThread) restore(st *engine.State) error {
-	if len(st.Frames) != 1 || st.Frames[0].Func != 0 || uint64(st.Frames[0].Pos) > uint64(len(t.module.Steps)) {
-		return errors.New("frames do not fit the script")
-	}
 	if st.MemorySize > maxScripted {
 		return fmt.Errorf("memory of %d bytes", st.MemorySize)
 	}
-	if p := st.Pending; p != nil {
-		if p.Bulk || uint64(p.Import) >= uint64(len(t.module.Calls)) || len(p.Args) != len(t.module.Calls[p.Import].Type.Params) {
-			return errors.New("the pending call does not fit the script")
-		}
-		t.pending = &engine.Pending{Import: p.Import, Args: slices.Clone(p.Args)}
+	if len(st.Frames) == 0 {
+		return errors.New("frames do not fit the script: there is none")
 	}
-	t.started, t.pc, t.mem = true, int(st.Frames[0].Pos), &scriptedMemory{make([]byte, st.MemorySize)}
-	for _, s := range st.Frames[0].Values {
-		t.got = append(t.got, s.Value.Lo)
+	t.mem = &scriptedMemory{make([]byte, st.MemorySize)}
+	s, err := t.module.stack(st.Calls())
+	if err != nil {
+		return err
 	}
+	t.scriptedStack = *s
 	return nil
+}
+
+// stack makes a stack of what calls has told.
+func (m *Scripted) stack(c *engine.Calls) (*scriptedStack, error) {
+	if len(c.Frames) == 0 {
+		return &scriptedStack{}, nil
+	}
+	f := &c.Frames[0]
+	if len(c.Frames) != 1 || int64(f.Func) > int64(len(m.Others)) || uint64(f.Pos) > uint64(len(m.steps(f.Func))) {
+		return nil, errors.New("frames do not fit the script")
+	}
+	s := &scriptedStack{fn: f.Func, started: true, pc: int(f.Pos)}
+	if p := c.Pending; p != nil {
+		if p.Bulk || uint64(p.Import) >= uint64(len(m.Calls)) || len(p.Args) != len(m.Calls[p.Import].Type.Params) {
+			return nil, errors.New("the pending call does not fit the script")
+		}
+		s.pending = &engine.Pending{Import: p.Import, Args: slices.Clone(p.Args)}
+	}
+	for _, v := range f.Values {
+		s.got = append(s.got, v.Value.Lo)
+	}
+	return s, nil
 }
 
 // Close implements engine.Thread.
@@ -361,3 +420,73 @@ func (t *ScriptedThread) Close() error {
 	t.module.closed++
 	return nil
 }
+
+// A detachedScript is a scriptedStack as engine.Stack.
+type detachedScript struct{ scriptedStack }
+
+// Save implements engine.Stack.
+func (d *detachedScript) Save() engine.Calls { return d.calls() }
+
+// Copy implements engine.Stack.
+func (d *detachedScript) Copy() engine.Stack {
+	c := *d
+	c.got = slices.Clone(d.got)
+	return &c
+}
+
+// Drop implements engine.Stack.
+func (d *detachedScript) Drop() {}
+
+// Detach implements engine.Thread.
+func (t *ScriptedThread) Detach() engine.Stack {
+	t.idle("Detach")
+	d := &detachedScript{t.scriptedStack}
+	t.scriptedStack = scriptedStack{}
+	return d
+}
+
+// Attach implements engine.Thread.
+func (t *ScriptedThread) Attach(s engine.Stack) {
+	t.idle("Attach")
+	if t.started {
+		panic("enginetest: Attach to a thread that has a stack")
+	}
+	t.scriptedStack = s.(*detachedScript).scriptedStack
+}
+
+// RestoreStack implements engine.Thread.
+func (t *ScriptedThread) RestoreStack(c *engine.Calls) (engine.Stack, error) {
+	s, err := t.module.stack(c)
+	if err != nil {
+		return nil, err
+	}
+	return &detachedScript{*s}, nil
+}
+
+// Globals implements engine.Thread: the stack pointer is one.
+func (t *ScriptedThread) Globals() []engine.Global {
+	return []engine.Global{{Value: engine.Value{Type: wasm.I32, Lo: t.pointer}}}
+}
+
+// SetGlobals implements engine.Thread.
+func (t *ScriptedThread) SetGlobals(g []engine.Global) error {
+	if len(g) != 1 || g[0].Index != 0 {
+		return errors.New("globals do not fit the script")
+	}
+	t.pointer = g[0].Value.Lo
+	return nil
+}
+
+// StackPointer implements engine.Thread.
+func (t *ScriptedThread) StackPointer() (uint64, bool) { return t.pointer, true }
+
+// SetStackPointer implements engine.Thread.
+func (t *ScriptedThread) SetStackPointer(p uint64) { t.pointer = p }
+
+// TableFunc implements engine.Thread: the table has all functions.
+func (t *ScriptedThread) TableFunc(i uint32) (uint32, bool) {
+	return i, uint64(i) <= uint64(len(t.module.Others))
+}
+
+// SetHost implements engine.Thread.
+func (t *ScriptedThread) SetHost(h engine.Host) { t.host = h }

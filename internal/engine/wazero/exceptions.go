@@ -218,17 +218,10 @@ func (t *Thread) byName(n uint64) *exception {
 // exceptions, where their types tell them.
 func (t *Thread) collectExceptions() {
 	x := &t.exceptions
-	for _, r := range t.stack.recs {
-		s := t.module.knownSite(r.site)
-		vals := t.stack.values(r)
-		for i, w := range s.wire {
-			if instrument.IsException(s.site.Live[w.Live].Type) {
-				t.mark(vals[i])
-			}
-		}
+	t.markCalls(&t.calls)
+	for s := range t.detached {
+		t.markCalls(&s.calls)
 	}
-	t.markResults()
-	t.markPending()
 	t.markGlobals()
 	t.markTables()
 	for i, e := range x.byNumber {
@@ -264,22 +257,35 @@ func (t *Thread) mark(n uint64) {
 	}
 }
 
-// markResults keeps what a call has returned and the innermost frame waits for.
-func (t *Thread) markResults() {
-	n := len(t.stack.recs)
-	if n == 0 || t.pending != nil {
+// markCalls keeps what a stack refers to.
+func (t *Thread) markCalls(c *calls) {
+	for _, r := range c.stack.recs {
+		s := t.module.knownSite(r.site)
+		vals := c.stack.values(r)
+		for i, w := range s.wire {
+			if instrument.IsException(s.site.Live[w.Live].Type) {
+				t.mark(vals[i])
+			}
+		}
+	}
+	if c.pending == nil {
+		t.markResults(c)
 		return
 	}
-	if s := t.module.knownSite(t.stack.recs[n-1].site); s.site.Kind == instrument.SiteCall {
-		t.markWords(s.site.Results, t.results)
+	if fn, args, ok := c.awaited(); ok && int(fn) < t.module.program.NumImports() {
+		typ, _ := t.module.program.Module().FuncType(fn)
+		t.markWords(typ.Params, args) // what a call that waits was given
 	}
 }
 
-// markPending keeps what a call that waits was given.
-func (t *Thread) markPending() {
-	if fn, args, ok := t.Pending(); ok && int(fn) < t.module.program.NumImports() {
-		typ, _ := t.module.program.Module().FuncType(fn)
-		t.markWords(typ.Params, args)
+// markResults keeps what a call has returned and the innermost frame waits for.
+func (t *Thread) markResults(c *calls) {
+	n := len(c.stack.recs)
+	if n == 0 {
+		return
+	}
+	if s := t.module.knownSite(c.stack.recs[n-1].site); s.site.Kind == instrument.SiteCall {
+		t.markWords(s.site.Results, c.results)
 	}
 }
 

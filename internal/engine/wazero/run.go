@@ -250,14 +250,17 @@ func (t *Thread) applyData() *engine.Trap {
 }
 
 // Pending implements engine.Thread.
-func (t *Thread) Pending() (fn uint32, args []uint64, ok bool) {
-	if t.pending == nil || t.pending.Bulk {
+func (t *Thread) Pending() (fn uint32, args []uint64, ok bool) { return t.awaited() }
+
+// awaited is the call that is to be made.
+func (c *calls) awaited() (fn uint32, args []uint64, ok bool) {
+	if c.pending == nil || c.pending.Bulk {
 		return 0, nil, false
 	}
-	if fn, ok := engine.AtomicCall(t.pending.Atomic); ok {
-		return fn, t.pending.Args, true
+	if fn, ok := engine.AtomicCall(c.pending.Atomic); ok {
+		return fn, c.pending.Args, true
 	}
-	return t.pending.Import, t.pending.Args, true
+	return c.pending.Import, c.pending.Args, true
 }
 
 // Complete implements engine.Thread.

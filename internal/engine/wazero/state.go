@@ -19,17 +19,13 @@ func (t *Thread) Save() (*engine.State, error) {
 	if t.unwinding {
 		return nil, errors.New("save: the thread is running")
 	}
-	st := &engine.State{Fresh: t.fresh, MemorySize: uint64(len(t.Memory().Bytes()))}
-	for _, r := range t.stack.recs {
-		st.Frames = append(st.Frames, t.module.knownSite(r.site).frame(t.stack.values(r)))
-	}
-	if p := t.pending; p != nil {
-		c := *p
-		c.Args = slices.Clone(p.Args)
-		st.Pending = &c
+	c := t.module.saveCalls(&t.calls)
+	st := &engine.State{
+		Fresh: t.fresh, MemorySize: uint64(len(t.Memory().Bytes())),
+		Frames: c.Frames, Pending: c.Pending, Returned: c.Returned,
 	}
 	st.Exceptions = t.saveExceptions()
-	st.Globals = t.saveGlobals()
+	st.Globals = t.Globals()
 	var err error
 	if st.Tables, err = t.saveTables(); err != nil {
 		return nil, fmt.Errorf("save: %w", err)
@@ -57,7 +53,27 @@ func (t *Thread) ownGlobals(f func(i uint32, typ wasm.ValType)) {
 	}
 }
 
-func (t *Thread) saveGlobals() []engine.Global {
+// saveCalls describes a stack.
+func (m *Module) saveCalls(c *calls) engine.Calls {
+	var out engine.Calls
+	var top *siteInfo
+	for _, r := range c.stack.recs {
+		top = m.knownSite(r.site)
+		out.Frames = append(out.Frames, top.frame(c.stack.values(r)))
+	}
+	switch p := c.pending; {
+	case p != nil:
+		saved := *p
+		saved.Args = slices.Clone(p.Args)
+		out.Pending = &saved
+	case top != nil && top.site.Kind == instrument.SiteCall:
+		out.Returned = slices.Clone(c.results[:top.results])
+	}
+	return out
+}
+
+// Globals implements engine.Thread.
+func (t *Thread) Globals() []engine.Global {
 	var out []engine.Global
 	t.ownGlobals(func(i uint32, typ wasm.ValType) {
 		g := engine.Global{Index: i, Value: engine.Value{Type: typ}}
@@ -97,13 +113,13 @@ func (t *Thread) restore(st *engine.State) error {
 	if err := t.restoreExceptions(st); err != nil {
 		return err
 	}
-	if err := t.restoreGlobals(st); err != nil {
+	if err := t.SetGlobals(st.Globals); err != nil {
 		return err
 	}
 	if err := t.restoreTables(st); err != nil {
 		return err
 	}
-	return t.restoreFrames(st)
+	return t.restoreFrames(st.Calls())
 }
 
 // restoreSegments fills the tables as the active segments do and drops what
@@ -124,9 +140,10 @@ func (t *Thread) restoreSegments(st *engine.State) error {
 	return nil
 }
 
-func (t *Thread) restoreGlobals(st *engine.State) error {
-	have := make(map[uint32]engine.Value, len(st.Globals))
-	for _, g := range st.Globals {
+// SetGlobals implements engine.Thread.
+func (t *Thread) SetGlobals(saved []engine.Global) error {
+	have := make(map[uint32]engine.Value, len(saved))
+	for _, g := range saved {
 		have[g.Index] = g.Value
 	}
 	var err error
@@ -168,7 +185,7 @@ func (t *Thread) setGlobal(i uint32, v engine.Value) {
 // restoreFrames takes the stack. It checks each frame against the module and
 // that each fits on the one below: a call whose results the frame below waits
 // for.
-func (t *Thread) restoreFrames(st *engine.State) error {
+func (t *Thread) restoreFrames(st *engine.Calls) error {
 	// Frames of functions that are accounted for by their callers add nothing to
 	// used; a stack that has been saved has those callers.
 	if n := int64(len(st.Frames)); n*instrument.LeastFrame > t.limits.Stack {
@@ -196,7 +213,36 @@ func (t *Thread) restoreFrames(st *engine.State) error {
 	if t.used > t.limits.Stack {
 		return fmt.Errorf("%d bytes of frames, the limit is %d", t.used, t.limits.Stack)
 	}
+	if st.Pending == nil {
+		return t.restoreReturned(st.Returned, below)
+	}
+	if len(st.Returned) > 0 {
+		return errors.New("a call is pending and has returned")
+	}
 	return t.restorePending(st.Pending, below)
+}
+
+// restoreReturned takes the results of the call that the innermost frame is at.
+func (t *Thread) restoreReturned(vals []uint64, top *siteInfo) error {
+	if top == nil || top.site.Kind != instrument.SiteCall {
+		if len(vals) > 0 {
+			return errors.New("results without a call that has returned them")
+		}
+		return nil
+	}
+	if len(vals) != top.results {
+		return fmt.Errorf("the innermost frame is at a call of %d words of results, and nothing that gives them is called", top.results)
+	}
+	at := 0
+	for _, typ := range top.site.Results {
+		v := engine.Value{Type: typ, Lo: vals[at]}
+		if err := t.checkValue(v); err != nil {
+			return fmt.Errorf("results: %w", err)
+		}
+		at += words([]wasm.ValType{typ})
+	}
+	t.results = slices.Clone(vals)
+	return nil
 }
 
 // siteOf finds the site of a frame that comes from outside.
@@ -243,12 +289,6 @@ func (t *Thread) waits(below *siteInfo, results []wasm.ValType) error {
 }
 
 func (t *Thread) restorePending(p *engine.Pending, top *siteInfo) error {
-	if p == nil {
-		if top != nil && top.site.Kind == instrument.SiteCall {
-			return fmt.Errorf("the innermost frame is at a call and nothing is called")
-		}
-		return nil
-	}
 	if p.Bulk && (top == nil || top.site.Kind != instrument.SiteCall) {
 		return errors.New("a pending memory operation without a frame that waits for it")
 	}

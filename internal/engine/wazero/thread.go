@@ -53,6 +53,14 @@ func (s *recordStack) pop() {
 	s.vals = s.vals[:top.off]
 }
 
+// calls are a stack that is taken apart, and what it waits for.
+type calls struct {
+	stack   recordStack
+	used    int64 // bytes of frames in it
+	pending *engine.Pending
+	results []uint64 // for the innermost frame, if that waits at a call and nothing is pending
+}
+
 // A Thread is one guest thread over an instance of its own.
 type Thread struct {
 	module *Module
@@ -77,16 +85,14 @@ type Thread struct {
 	globals []api.Global
 
 	// The stack. All of it only on the task goroutine.
-	stack       recordStack // taken apart
-	off         recordStack // of the unwind in progress, innermost first
-	unwinding   bool        // mode is raised
-	used        int64       // bytes of frames in stack
-	pending     *engine.Pending
-	results     []uint64          // for the innermost frame, which waits at a call
-	buf         []uint64          // parameters and results of engine calls
-	fetch       []uint64          // values of the record whose continuation is being called
-	current     uint32            // function whose frame is at the bottom of the engine's stack
-	currentSite instrument.SiteID // and the site that it went on from
+	calls
+	detached    map[*stack]struct{} // those that were taken off
+	off         recordStack         // of the unwind in progress, innermost first
+	unwinding   bool                // mode is raised
+	buf         []uint64            // parameters and results of engine calls
+	fetch       []uint64            // values of the record whose continuation is being called
+	current     uint32              // function whose frame is at the bottom of the engine's stack
+	currentSite instrument.SiteID   // and the site that it went on from
 	dropped     map[engine.Segment]bool
 	fresh       bool // segments are not applied yet
 	starts      bool // nothing has run: the module's start function is to
@@ -142,7 +148,7 @@ func (t *Thread) begin(ctx context.Context, state *engine.State) error {
 	case state == nil:
 		t.starts = true
 	case state.Fresh:
-		err = t.restoreFrames(state)
+		err = t.restoreFrames(state.Calls())
 	default:
 		err = t.restore(state)
 	}
@@ -283,15 +289,16 @@ func (t *Thread) Unwinds() uint64 { return t.unwinds }
 func (t *Thread) Depth() int { return len(t.stack.recs) }
 
 // Backtrace implements engine.Thread.
-func (t *Thread) Backtrace() engine.Trace {
-	recs := t.stack.recs
+func (t *Thread) Backtrace() engine.Trace { return t.module.backtrace(t.stack.recs) }
+
+func (m *Module) backtrace(recs []record) engine.Trace {
 	var out engine.Trace
 	for i := len(recs) - 1; i >= 0; i-- {
 		if i == len(recs)-1-engine.MaxFrames && i >= engine.MaxOuter { // those are not described one by one
 			out.Cut = i + 1 - engine.MaxOuter
 			i -= out.Cut
 		}
-		out.Append(t.module.knownSite(recs[i].site).location())
+		out.Append(m.knownSite(recs[i].site).location())
 	}
 	return out
 }
@@ -322,6 +329,9 @@ func (t *Thread) Start(fn uint32, args []uint64, before ...uint32) error {
 	}
 	return nil
 }
+
+// SetHost implements engine.Thread.
+func (t *Thread) SetHost(h engine.Host) { t.host = h }
 
 // call pushes the entry of a function. An import has none: it becomes the
 // pending call, and so must be the first to be called.

@@ -29,7 +29,8 @@ const (
 // An Event is what an item waits for, or what is told of it.
 type Event struct {
 	Events Events
-	Data   uint64 // the guest's own
+	Data   uint64    // the guest's own
+	More   [2]uint64 // likewise: an event of WASIX holds 24 bytes
 }
 
 // A System makes the sets of a system. It may be used by many tasks.

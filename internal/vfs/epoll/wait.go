@@ -30,7 +30,7 @@ func (e *Set) Wait(out []Event) int {
 		if events == 0 {
 			continue
 		}
-		out[n] = Event{events, it.event.Data}
+		out[n] = Event{events, it.event.Data, it.event.More}
 		n++
 		e.told(it)
 	}

@@ -1,0 +1,270 @@
+package kernel
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// family is where a process stands in the tree of processes. Protected by
+// TaskSet.mu.
+type family struct {
+	parent   *ThreadGroup // nil: the first process has none
+	children map[TaskID]*ThreadGroup
+	zombie   bool // it has ended, and its parent has not waited for it
+	changes  bell // a child has ended, stopped or gone on
+
+	reapedCPU int64 // CPU time of descendants that were waited for, in ns
+}
+
+// A bell wakes those that wait for something of a process. Protected by
+// TaskSet.mu.
+type bell struct {
+	last  int
+	wakes map[int]func()
+}
+
+func (b *bell) ringLocked() {
+	for _, wake := range b.wakes {
+		wake()
+	}
+}
+
+// A bellWait is a Wait for a bell.
+type bellWait struct {
+	s *TaskSet
+	b *bell
+}
+
+// Register implements Wait.
+func (w bellWait) Register(wake func()) (cancel func()) {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	b := w.b
+	b.last++
+	n := b.last
+	if b.wakes == nil {
+		b.wakes = make(map[int]func())
+	}
+	b.wakes[n] = wake
+	return func() {
+		w.s.mu.Lock()
+		defer w.s.mu.Unlock()
+		delete(b.wakes, n)
+	}
+}
+
+// joinLocked makes a process known: the child of another one, in its process
+// group and session, or the first.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) joinLocked(g, parent *ThreadGroup) {
+	s.groups[g.id] = g
+	g.family.parent = parent
+	if parent == nil {
+		s.newSessionLocked(g)
+		return
+	}
+	parent.family.childLocked(g)
+	s.enterGroupLocked(g, parent.jobs.group)
+}
+
+// worldLocked is what the end of a process means for all: when the first one has
+// ended, so do the others, and it is gone when they are.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) worldLocked(g, first *ThreadGroup) (tell []func()) {
+	s.running--
+	if g == first {
+		s.ending = true
+		for _, o := range s.groups {
+			if !o.family.zombie {
+				tell = append(tell, o.Terminate)
+			}
+		}
+	} else {
+		tell = append(tell, func() { close(g.gone) })
+	}
+	if s.ending && s.running == 0 {
+		tell = append(tell, func() { close(first.gone) })
+	}
+	return tell
+}
+
+func (f *family) childLocked(g *ThreadGroup) {
+	if f.children == nil {
+		f.children = make(map[TaskID]*ThreadGroup)
+	}
+	f.children[g.id] = g
+}
+
+// endLocked is the end of a process, whose last task is gone. Its children are the
+// first process's from now on. It returns what is to be told, without the lock.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
+	first := s.k.Init()
+	for _, pid := range slices.Sorted(maps.Keys(g.family.children)) {
+		c := g.family.children[pid]
+		delete(g.family.children, pid)
+		if first == nil || g == first {
+			continue // the world ends
+		}
+		c.family.parent = first
+		first.family.childLocked(c)
+		tell = append(tell, s.updateOrphansLocked(c.jobs.group)...)
+		if c.family.zombie {
+			tell = append(tell, s.tellParentLocked(c, c.endInfo())...)
+		}
+	}
+	g.family.zombie = true
+	for _, t := range g.tasks {
+		if t != g.leader && g != first { // that one's stay readable
+			delete(s.tasks, t.id)
+		}
+	}
+	tell = append(tell, s.worldLocked(g, first)...)
+	tell = append(tell, s.updateOrphansLocked(g.jobs.group)...)
+	if g.family.parent != nil {
+		tell = append(tell, s.tellParentLocked(g, g.endInfo())...)
+	}
+	return tell
+}
+
+// tellParentLocked has the parent of a process know of a change: those that wait
+// for it look again, and SIGCHLD is sent. A child that ended and that its parent
+// does not want to wait for is gone with that.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) tellParentLocked(g *ThreadGroup, info SigInfo) []func() {
+	p := g.family.parent
+	if p == nil {
+		return nil
+	}
+	act, _ := p.Action(SIGCHLD)
+	ended := g.family.zombie
+	if ended && (act.Disposition == SigIgnore || act.Flags&SANoChildWait != 0) {
+		s.reapLocked(g)
+	}
+	p.family.changes.ringLocked()
+	if !ended && act.Flags&SANoChildStop != 0 {
+		return nil
+	}
+	return []func(){func() { _ = p.SendInfo(info) }} // one that is pending already says it
+}
+
+// reapLocked removes a process that has ended.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) reapLocked(g *ThreadGroup) {
+	if p := g.family.parent; p != nil {
+		p.family.reapedCPU += g.cpuLocked(0) + g.family.reapedCPU
+		delete(p.family.children, g.id)
+	}
+	g.family.zombie = false
+	delete(s.groups, g.id)
+	delete(s.tasks, g.id)
+	s.leaveGroupLocked(g)
+}
+
+// endInfo is what SIGCHLD says of a process that has ended.
+func (g *ThreadGroup) endInfo() SigInfo {
+	st := g.exitStatus()
+	info := SigInfo{Signo: SIGCHLD, Code: CLDExited, PID: g.id, Status: st.Code & 0xff}
+	if sig := st.EndedBy(); sig != 0 {
+		info.Code, info.Status = CLDKilled, sig
+		if sigsCore.has(sig) {
+			info.Code = CLDDumped
+		}
+	}
+	return info
+}
+
+func (g *ThreadGroup) exitStatus() ExitStatus {
+	g.signals.mu.Lock()
+	defer g.signals.mu.Unlock()
+	return g.signals.status
+}
+
+// EndedBy is the signal that ended a process, or 0. A trap is the one that Linux
+// gives for what it stands for.
+func (st *ExitStatus) EndedBy() int32 {
+	if st.Trap == nil {
+		return st.Signal
+	}
+	switch st.Trap.Message {
+	case "integer divide by zero", "integer overflow", "invalid conversion to integer":
+		return SIGFPE
+	case "unreachable":
+		return SIGILL
+	case "unaligned atomic":
+		return SIGBUS
+	}
+	if strings.HasPrefix(st.Trap.Message, "uncaught exception") { // std::terminate
+		return SIGABRT
+	}
+	return SIGSEGV
+}
+
+// toldParent has a process's parent hear that it went on.
+func (g *ThreadGroup) toldParent() {
+	s := g.k.tasks
+	s.update(func() []func() {
+		g.signals.continued, g.signals.stopTold, g.signals.stopSeen = true, false, false
+		return s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDContinued, PID: g.id, Status: SIGCONT})
+	})
+}
+
+// tellStoppedLocked has the parent of a stopped process hear of it once all its
+// tasks stand.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) tellStoppedLocked(g *ThreadGroup) []func() {
+	sig := g.signals.stopSig.Load()
+	if sig == 0 || g.signals.stopTold {
+		return nil
+	}
+	for _, t := range g.tasks {
+		if !t.state.atRest() {
+			return nil
+		}
+	}
+	g.signals.stopTold, g.signals.continued = true, false
+	return s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDStopped, PID: g.id, Status: sig})
+}
+
+// Parent is the pid of a process's parent; 0 if it has none.
+func (g *ThreadGroup) Parent() TaskID {
+	s := g.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.family.parent == nil {
+		return 0
+	}
+	return g.family.parent.id
+}
+
+// Process finds a process by its pid. One that has ended is found until its parent
+// has waited for it.
+func (s *TaskSet) Process(pid TaskID) (*ThreadGroup, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, ok := s.groups[pid]
+	return g, ok
+}
+
+// Processes lists the processes by pid, those included that have ended and that
+// nobody has waited for.
+func (s *TaskSet) Processes() []*ThreadGroup {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.processesLocked()
+}
+
+func (s *TaskSet) processesLocked() []*ThreadGroup {
+	out := make([]*ThreadGroup, 0, len(s.groups))
+	for _, pid := range slices.Sorted(maps.Keys(s.groups)) {
+		out = append(out, s.groups[pid])
+	}
+	return out
+}

@@ -1,0 +1,323 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/ktime"
+	"github.com/stasis-run/stasis/internal/vfs"
+)
+
+// Restoring is what the caller of Restore provides: everything that has
+// authority or is too large for State.
+type Restoring struct {
+	// Module is code of the first process's module, which is Source; it is the
+	// caller's. Read tells the modules of others, which Options.Load compiles.
+	Module engine.Module
+	Source []byte
+	Read   func(digest [32]byte) ([]byte, error)
+
+	// Files is what a process has open, and its working directory or nil. The kernel
+	// closes them, also if the restore fails.
+	Files func(p *ProcessState) (*vfs.FDTable, *vfs.FSContext, error)
+
+	// Fill writes the saved content of memory n.
+	Fill func(n uint32, memory []byte) error
+
+	Stress Stress
+}
+
+// Restore makes a kernel that goes on where st was saved, once Start is called.
+// The state may come from anywhere; what is not consistent is an error.
+func Restore(ctx context.Context, opts Options, st *State, with Restoring) (*Kernel, error) {
+	k := New(opts)
+	r := restorer{k: k, with: with, lent: make(map[TaskID]*lent)}
+	if err := r.restore(ctx, st); err != nil {
+		for _, g := range r.groups {
+			g.closeFiles()
+		}
+		return nil, errors.Join(err, k.tasks.closeAll(), k.programs.close())
+	}
+	return k, nil
+}
+
+// A restorer makes the processes of a state.
+type restorer struct {
+	k      *Kernel
+	with   Restoring
+	groups []*ThreadGroup   // that have files
+	lent   map[TaskID]*lent // by the process that has the thread
+	filled map[uint32]bool
+}
+
+// A lent thread belongs to a task that waits for it.
+type lent struct {
+	to *Task
+	st *TaskState
+}
+
+func (r *restorer) restore(ctx context.Context, st *State) error {
+	k := r.k
+	if err := st.check(k.maxTasks()); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	k.clocks = ktime.RestoreClocks(k.opts.Source, st.Clocks, k.opts.Wall)
+	k.clocks.Freeze() // until Start: what is still to be loaded takes no time from the guest
+	if err := k.random.restore(st.Random); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	by := make(map[TaskID]*ThreadGroup)
+	for i := range st.Processes {
+		p := &st.Processes[i]
+		g, err := r.process(ctx, p, i == 0)
+		if err != nil {
+			return processError(i, p, err)
+		}
+		by[g.id] = g
+	}
+	for pid, l := range r.lent {
+		if err := r.lend(by[pid].leader, l); err != nil {
+			return fmt.Errorf("process %d: a thread that was lent: %w", pid, err)
+		}
+	}
+	k.tasks.restoreTree(st, by)
+	k.tasks.lastID = st.LastID
+	return r.fill(st, by)
+}
+
+// processError names the process, but for the first one, which most systems have
+// alone.
+func processError(i int, p *ProcessState, err error) error {
+	if i == 0 {
+		return err
+	}
+	return fmt.Errorf("process %d: %w", p.pid(), err)
+}
+
+// program is what a process runs, counted.
+func (r *restorer) program(ctx context.Context, digest [32]byte) (*Program, error) {
+	k := r.k
+	if p := k.programs.take(digest); p != nil {
+		return p, nil
+	}
+	if r.with.Module.Digest() == digest {
+		return k.programs.bind(r.with.Module, r.with.Source)
+	}
+	if r.with.Read == nil {
+		return nil, fmt.Errorf("module %x… is not there", digest[:4])
+	}
+	source, err := r.with.Read(digest)
+	if err != nil {
+		return nil, err
+	}
+	return k.programs.open(ctx, source)
+}
+
+// process makes one process, without its relations.
+func (r *restorer) process(ctx context.Context, p *ProcessState, first bool) (*ThreadGroup, error) {
+	program, err := r.programOf(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	o := ProcessOptions{Args: p.Args, Env: p.Env, Stress: r.with.Stress}
+	if p.Ended == nil {
+		if o.Files, o.CWD, err = r.with.Files(p); err != nil {
+			return nil, err
+		}
+	}
+	g := newThreadGroup(r.k, program, o)
+	g.id, g.goneCPU, g.family.reapedCPU = p.pid(), p.GoneCPU, p.ReapedCPU
+	g.executed.Store(p.Executed)
+	if p.Ended != nil {
+		g.ended(p.Ended)
+		return g, nil
+	}
+	r.groups = append(r.groups, g)
+	if err := g.restoreSignals(p); err != nil {
+		return nil, err
+	}
+	if err := r.k.intervals.restore(g, p.Intervals); err != nil {
+		return nil, err
+	}
+	for i := range p.Tasks {
+		if err := r.task(ctx, g, &p.Tasks[i]); err != nil {
+			return nil, fmt.Errorf("task %d: %w", p.Tasks[i].ID, err)
+		}
+	}
+	if first {
+		r.k.first.Store(g)
+	}
+	return g, nil
+}
+
+// programOf is what a process runs; one that has ended runs nothing, and its module
+// may be gone.
+func (r *restorer) programOf(ctx context.Context, p *ProcessState) (*Program, error) {
+	if p.Ended != nil {
+		return nil, nil
+	}
+	return r.program(ctx, p.Module)
+}
+
+// ended makes a process one that has ended.
+func (g *ThreadGroup) ended(st *EndState) {
+	g.family.zombie = true
+	g.signals.exiting = true
+	g.signals.status = ExitStatus{Code: st.Code, Signal: st.Signal, Core: sigsCore.has(st.Signal)}
+	close(g.gone)
+}
+
+// restoreSignals takes what a process has of signals.
+func (g *ThreadGroup) restoreSignals(p *ProcessState) error {
+	s := &g.signals
+	if p.Handler != "" {
+		if err := g.SetHandler(p.Handler); err != nil {
+			return err
+		}
+	}
+	s.held = p.Held
+	for _, a := range p.Actions {
+		s.actions[a.Signo] = a.Action
+	}
+	if !s.queue.restore(p.Queue) || s.queue.set&^p.Pending != 0 {
+		return fmt.Errorf("pending signals %v", p.Queue)
+	}
+	for left := p.Pending &^ s.queue.set; left != 0; left &= left - 1 {
+		s.queue.push(SigInfo{Signo: left.lowest()})
+	}
+	s.stopSig.Store(p.Tasks[0].GroupStop)
+	s.stopTold, s.stopSeen, s.continued = p.StopTold, p.StopSeen, p.Continued
+	return nil
+}
+
+// task makes a task of a process; the first is its leader.
+func (r *restorer) task(ctx context.Context, g *ThreadGroup, ts *TaskState) (err error) {
+	t := newTask(r.k, g, g.program().calls)
+	t.id, t.restart = ts.ID, ts.Restart
+	t.cpu.restore(ts.CPU)
+	t.sig.mask = ts.Mask
+	if !t.sig.queue.restore(ts.Queue) {
+		return fmt.Errorf("pending signals %v", ts.Queue)
+	}
+	if ts.VforkChild != 0 {
+		t.internal = VforkStop{ts.VforkChild}
+		r.lent[ts.VforkChild] = &lent{t, ts}
+		return r.k.tasks.add(t)
+	}
+	if g.leader == nil || g.leader.thread == nil {
+		t.thread, err = g.Module().New(ctx, t, r.k.opts.Limits, ts.Thread)
+	} else {
+		t.thread, err = g.Module().Join(ctx, t, g.leader.thread, ts.Thread)
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.restoreStacks(t.thread, ts); err != nil {
+		return errors.Join(err, t.closeThread())
+	}
+	t.stress.begin(t, g.stress)
+	t.yield.begin(t)
+	if err := r.k.tasks.add(t); err != nil {
+		return errors.Join(err, t.closeThread())
+	}
+	return nil
+}
+
+// restoreStacks takes what handlers have interrupted, and where the task waits.
+func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
+	if t.thread != nil {
+		if t.waits, err = t.restoreWait(th, t.restart, ts.Futex); err != nil {
+			return err
+		}
+	}
+	for i := range ts.Below {
+		b := &ts.Below[i]
+		u := suspended{restart: b.Restart, mask: b.Mask, pointer: b.Pointer}
+		if u.stack, err = th.RestoreStack(&b.Calls); err != nil {
+			return fmt.Errorf("handler %d: %w", i, err)
+		}
+		if t.thread != nil {
+			if u.waits, err = t.restoreWait(u.stack, u.restart, b.Futex); err != nil {
+				return fmt.Errorf("handler %d: %w", i, err)
+			}
+		}
+		t.below = append(t.below, u)
+	}
+	if err := t.marks.restore(th, ts.Marks, ts.LastMark); err != nil {
+		return err
+	}
+	return t.fibers.restore(th, ts.Fibers, ts.Fiber, ts.LastFiber)
+}
+
+// lend has a task of a restored process run on the thread of another one's.
+func (r *restorer) lend(borrower *Task, l *lent) error {
+	if borrower.thread == nil {
+		return errors.New("the child has no thread")
+	}
+	if err := borrower.borrow(l.to, l.st.Thread, l.st.Through); err != nil {
+		return err
+	}
+	return l.to.restoreStacks(borrower.thread, l.st)
+}
+
+// restoreTree makes the relations of processes.
+func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sessions := make(map[TaskID]*Session)
+	for i := range st.Processes {
+		p := &st.Processes[i]
+		g := by[p.pid()]
+		s.groups[g.id] = g
+		if p.Ended == nil {
+			s.running++
+		}
+		if parent := by[p.Parent]; parent != nil {
+			g.family.parent = parent
+			parent.family.childLocked(g)
+		}
+		group, session := orOwn(p.Group, g.id), orOwn(p.Session, g.id)
+		if sessions[session] == nil {
+			sessions[session] = &Session{id: session}
+		}
+		to := s.jobs[group]
+		if to == nil {
+			to = &ProcessGroup{id: group, session: sessions[session]}
+		}
+		s.enterGroupLocked(g, to)
+	}
+	for _, p := range s.jobs {
+		for g := range p.members {
+			g.jobs.orphaned.Store(s.orphanedLocked(p))
+		}
+	}
+}
+
+// fill has the memories filled, each once.
+func (r *restorer) fill(st *State, by map[TaskID]*ThreadGroup) error {
+	r.filled = make(map[uint32]bool)
+	for i := range st.Processes {
+		p := &st.Processes[i]
+		if p.Ended != nil || p.Tasks[0].VforkChild != 0 {
+			continue
+		}
+		n := uint32(0)
+		switch len(p.Memories) {
+		case 0:
+		case 1:
+			n = p.Memories[0]
+		default:
+			return fmt.Errorf("process %d has %d memories; this version restores one", p.pid(), len(p.Memories))
+		}
+		if r.filled[n] {
+			return fmt.Errorf("process %d has the memory of another one", p.pid())
+		}
+		r.filled[n] = true
+		if err := r.with.Fill(n, by[p.pid()].leader.thread.Memory().Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

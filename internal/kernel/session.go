@@ -1,0 +1,224 @@
+package kernel
+
+import (
+	"errors"
+	"sync/atomic"
+)
+
+// A Session is process groups, setsid(2). Protected by TaskSet.mu.
+type Session struct {
+	id TaskID // immutable: pid of who began it
+}
+
+// A ProcessGroup is processes that job control moves together, setpgid(2).
+// Protected by TaskSet.mu.
+type ProcessGroup struct {
+	id      TaskID   // immutable
+	session *Session // immutable
+	members map[*ThreadGroup]struct{}
+}
+
+// jobs is where a process stands in job control.
+type jobs struct {
+	group    *ProcessGroup // protected by TaskSet.mu
+	orphaned atomic.Bool   // the group is; changed under TaskSet.mu
+}
+
+// Errors of process groups and sessions.
+var (
+	ErrNotPermitted = errors.New("not permitted")
+	ErrHasExecuted  = errors.New("the child has executed a program since")
+)
+
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) newSessionLocked(g *ThreadGroup) {
+	s.enterGroupLocked(g, &ProcessGroup{id: g.id, session: &Session{id: g.id}})
+}
+
+// enterGroupLocked moves a process into a group.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) enterGroupLocked(g *ThreadGroup, to *ProcessGroup) {
+	s.leaveGroupLocked(g)
+	if to.members == nil {
+		to.members = make(map[*ThreadGroup]struct{})
+	}
+	to.members[g] = struct{}{}
+	s.jobs[to.id] = to
+	g.jobs.group = to
+	g.jobs.orphaned.Store(s.orphanedLocked(to))
+}
+
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) leaveGroupLocked(g *ThreadGroup) {
+	from := g.jobs.group
+	if from == nil {
+		return
+	}
+	g.jobs.group = nil
+	if delete(from.members, g); len(from.members) == 0 {
+		delete(s.jobs, from.id)
+	}
+}
+
+// orphanedLocked reports whether nobody in the session but outside of the group is
+// a parent of one of its processes. Whoever runs the system counts as the parent of
+// the first process.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) orphanedLocked(p *ProcessGroup) bool {
+	for g := range p.members {
+		parent := g.family.parent
+		if parent == nil {
+			return false
+		}
+		if g.family.zombie || parent.jobs.group == nil {
+			continue
+		}
+		if parent.jobs.group != p && parent.jobs.group.session == p.session {
+			return false
+		}
+	}
+	return true
+}
+
+// updateOrphansLocked looks whether a group has become orphaned, in which case
+// those of it that are stopped get SIGHUP and SIGCONT (POSIX, _exit()).
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) updateOrphansLocked(p *ProcessGroup) (tell []func()) {
+	if p == nil {
+		return nil
+	}
+	orphaned, stopped, became := s.orphanedLocked(p), false, false
+	for g := range p.members {
+		if g.jobs.orphaned.Swap(orphaned) != orphaned {
+			became = orphaned
+		}
+		stopped = stopped || g.signals.stopSig.Load() != 0 && !g.family.zombie
+	}
+	if !became || !stopped {
+		return nil
+	}
+	for g := range p.members {
+		tell = append(tell, func() {
+			_ = g.Signal(SIGHUP)
+			_ = g.Signal(SIGCONT)
+		})
+	}
+	return tell
+}
+
+// SetSession makes the process the first of a session and a group of its own. It
+// must not lead a group.
+func (g *ThreadGroup) SetSession() (err error) {
+	s := g.k.tasks
+	s.update(func() []func() {
+		if s.jobs[g.id] != nil {
+			err = ErrNotPermitted
+			return nil
+		}
+		was := g.jobs.group
+		s.newSessionLocked(g)
+		return s.updateOrphansLocked(was)
+	})
+	return err
+}
+
+// SetProcessGroup moves a process, the caller or its child, into the group of id
+// pgid, which begins with the process itself if it is its pid; 0 is that.
+func (g *ThreadGroup) SetProcessGroup(pid, pgid TaskID) (err error) {
+	s := g.k.tasks
+	s.update(func() (tell []func()) {
+		of := g
+		if pid != 0 && pid != g.id {
+			if of = g.family.children[pid]; of == nil || of.family.zombie {
+				err = ErrNoSuchProcess
+				return nil
+			}
+			if of.executed.Load() {
+				err = ErrHasExecuted
+				return nil
+			}
+		}
+		was := of.jobs.group
+		if err = s.regroupLocked(of, g.jobs.group.session, pgid); err != nil {
+			return nil
+		}
+		return append(s.updateOrphansLocked(was), s.updateOrphansLocked(of.jobs.group)...)
+	})
+	return err
+}
+
+// regroupLocked moves a process of a session into a group of it.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) regroupLocked(of *ThreadGroup, in *Session, pgid TaskID) error {
+	if pgid == 0 {
+		pgid = of.id
+	}
+	was := of.jobs.group
+	switch to := s.jobs[pgid]; {
+	case of.id == was.session.id || was.session != in:
+		return ErrNotPermitted
+	case to != nil && to.session == was.session:
+		s.enterGroupLocked(of, to)
+	case to == nil && pgid == of.id:
+		s.enterGroupLocked(of, &ProcessGroup{id: pgid, session: was.session})
+	default:
+		return ErrNotPermitted
+	}
+	return nil
+}
+
+// JobIDs are the ids of the process group and the session of a process.
+func (g *ThreadGroup) JobIDs() (group, session TaskID) {
+	s := g.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.jobs.group == nil { // it was reaped just now
+		return 0, 0
+	}
+	return g.jobs.group.id, g.jobs.group.session.id
+}
+
+// Kill sends a signal as kill(2) does: to the process pid, for 0 to the caller's
+// group, for -1 to all but the first process and the caller, otherwise to the
+// group -pid. ErrNoSuchProcess says that there is nobody.
+func (g *ThreadGroup) Kill(pid TaskID, info SigInfo) error {
+	if err := checkSignal(info.Signo); err != nil {
+		return err
+	}
+	targets := g.targets(pid)
+	if len(targets) == 0 {
+		return ErrNoSuchProcess
+	}
+	var err error
+	for _, to := range targets {
+		err = to.SendInfo(info)
+	}
+	return err
+}
+
+func (g *ThreadGroup) targets(pid TaskID) (out []*ThreadGroup) {
+	s := g.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pid > 0 {
+		if to := s.groups[pid]; to != nil {
+			out = append(out, to)
+		}
+		return out
+	}
+	first := s.k.Init()
+	for _, to := range s.processesLocked() {
+		switch {
+		case pid == 0 && to.jobs.group != g.jobs.group:
+		case pid == -1 && (to == g || to == first):
+		case pid < -1 && to.jobs.group.id != -pid:
+		default:
+			out = append(out, to)
+		}
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package wasi
+
+import (
+	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/waiter"
+)
+
+// transfer does a read or write: the fd is argument 0, buffers are 1 and 2, and
+// the count goes to argument ret. do is tried until it does not have to wait
+// for mask.
+func (c *call) transfer(ret int, need abi.Rights, mask waiter.EventMask,
+	do func(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno)) abi.Errno {
+	f, errno := c.file(0, need)
+	if errno != abi.OK {
+		return errno
+	}
+	defer f.DecRef()
+	bufs, errno := c.iovs(1)
+	if errno != abi.OK {
+		return errno
+	}
+	out, errno := c.out(ret, 4)
+	if errno != abi.OK {
+		return errno
+	}
+	var n int
+	errno = c.retry(f, mask, func() (errno abi.Errno) {
+		n, errno = do(f, bufs)
+		return errno
+	})
+	if errno == abi.OK {
+		le.PutUint32(out, uint32(n))
+	}
+	return errno
+}
+
+func fdRead(c *call) abi.Errno {
+	return c.transfer(3, abi.RightFDRead, waiter.In, (*vfs.OpenFile).Read)
+}
+
+func fdWrite(c *call) abi.Errno {
+	return c.transfer(3, abi.RightFDWrite, waiter.Out, (*vfs.OpenFile).Write)
+}
+
+func fdPread(c *call) abi.Errno {
+	return c.transfer(4, abi.RightFDRead|abi.RightFDSeek, waiter.In, func(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
+		return f.ReadAt(bufs, c.u64(3))
+	})
+}
+
+func fdPwrite(c *call) abi.Errno {
+	return c.transfer(4, abi.RightFDWrite|abi.RightFDSeek, waiter.Out, func(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
+		return f.WriteAt(bufs, c.u64(3))
+	})
+}
+
+func fdSeek(c *call) abi.Errno {
+	out, errno := c.out(3, 8)
+	if errno != abi.OK {
+		return errno
+	}
+	w := c.u32(2)
+	if w > 2 {
+		return abi.EINVAL
+	}
+	whence := abi.Whence(w)
+	if c.unstable {
+		whence = abi.WhenceUnstable(uint8(w))
+	}
+	return c.seek(out, int64(c.u64(1)), whence)
+}
+
+func fdTell(c *call) abi.Errno {
+	out, errno := c.out(1, 8)
+	if errno != abi.OK {
+		return errno
+	}
+	return c.seek(out, 0, abi.SeekCur)
+}
+
+// seek moves the offset of the fd in argument 0 and writes it to out. Only to
+// ask needs less of a right.
+func (c *call) seek(out []byte, off int64, whence abi.Whence) abi.Errno {
+	need := abi.RightFDSeek | abi.RightFDTell
+	if off == 0 && whence == abi.SeekCur {
+		need = abi.RightFDTell
+	}
+	f, errno := c.file(0, need)
+	if errno != abi.OK {
+		return errno
+	}
+	defer f.DecRef()
+	to, errno := f.Lseek(off, whence)
+	if errno == abi.OK {
+		le.PutUint64(out, uint64(to))
+	}
+	return errno
+}
+
+// fdReaddir fills a buffer with entries, of which the last may be cut off. A
+// buffer that is not full is the end of the directory.
+func fdReaddir(c *call) abi.Errno {
+	buf, errno := c.out(1, uint64(c.u32(2)))
+	if errno != abi.OK {
+		return errno
+	}
+	out, errno := c.out(4, 4)
+	if errno != abi.OK {
+		return errno
+	}
+	f, errno := c.file(0, abi.RightFDReaddir)
+	if errno != abi.OK {
+		return errno
+	}
+	defer f.DecRef()
+	used := 0
+	errno = f.ReadDir(c.u64(3), func(d vfs.Dirent) bool {
+		var head [abi.DirentSize]byte
+		h := abi.Dirent{Next: d.Next, Ino: d.Ino, NameLen: uint32(len(d.Name)), Filetype: d.Filetype}
+		h.Put(head[:])
+		used += copy(buf[used:], head[:])
+		used += copy(buf[used:], d.Name)
+		return used < len(buf)
+	})
+	if errno == abi.OK {
+		le.PutUint32(out, uint32(used))
+	}
+	return errno
+}
