@@ -49,6 +49,8 @@ type world struct {
 	pipes   *pipefs.System
 	epolls  *epoll.System
 	sockets *unixsock.System
+	ptys    *ttyfs.Ptys
+	kernel  func() *kernel.Kernel // nil before there is one
 	fds     *vfs.Budget // descriptors of all processes
 }
 
