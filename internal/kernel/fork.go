@@ -12,10 +12,11 @@ import (
 
 // AtRest reports whether the task's stack is taken apart: the call in progress is
 // made again (Again). What makes another stack of it, or puts another one in its
-// place, can only be done then.
+// place, can only be done then. It is not while a handler waits that is to be put onto
+// the stack: a call that needs this has not begun, and is made after the handler.
 //
 // Only in a system call.
-func (t *Task) AtRest() bool { return t.again }
+func (t *Task) AtRest() bool { return t.again && !t.signalled }
 
 // Fork makes a process that is a copy of the task's, with this task alone, as
 // fork(2) does. begin is called with the child's task, which does not run yet, to
