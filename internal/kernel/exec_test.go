@@ -130,23 +130,23 @@ func TestExecByTwo(t *testing.T) {
 // doing so.
 func TestExecAndSpawn(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		let := make(chan struct{})
-		p := threads(t, []enginetest.Step{do(2)}, enginetest.Loop{})
-		source := p.program("new", do(3), enginetest.Loop{})
-		p.calls = append(p.calls, nil, p.execs(source), func(*Task) Outcome { p.note("new program"); return Done })
-		p.calls[0] = func(t *Task) Outcome { return p.spawns(t) }
-		p.mod.Others[0].Steps = []enginetest.Step{do(1), enginetest.Loop{}}
+		there, let := make(chan struct{}), make(chan struct{})
+		p := threads(t, []enginetest.Step{do(2)}, do(1), enginetest.Loop{})
+		exec := p.execs(p.program("new", do(3), enginetest.Loop{}))
 		made := false
-		p.calls[1] = func(t *Task) Outcome { // the thread makes another one, late
+		p.calls = append(p.calls, func(t *Task) Outcome { // the thread makes another one, late
 			if made {
 				return Done
 			}
 			made = true
+			close(there)
 			<-let
 			return p.spawns(t)
-		}
+		}, func(t *Task) Outcome {
+			<-there
+			return exec(t)
+		}, func(*Task) Outcome { p.note("new program"); return Done })
 		p.start()
-		settle()
 		close(let)
 		p.wantLog("new program")
 	})
