@@ -157,7 +157,7 @@ func (g *ThreadGroup) resetSignals() {
 	s := &g.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handler, s.held = nil, false
+	s.handler, s.held, s.told = nil, false, 0
 	for i := range s.actions {
 		if s.actions[i].Disposition != SigIgnore {
 			s.actions[i] = SigAction{}
@@ -198,6 +198,7 @@ func (t *Task) spawnProcess(p *Program, o ProcessOptions, ignored, defaults []in
 	for _, sig := range defaults {
 		g.SetAction(sig, SigAction{})
 	}
+	g.signals.told = 0 // its program has not told anything; nobody else has the process yet
 	n := newTask(t.k, g, p.calls)
 	n.sig.mask = t.SigMask()
 	if err := s.reserve(n); err != nil {

@@ -59,7 +59,7 @@ func (g *ThreadGroup) child() *ThreadGroup {
 	s := &g.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.signals.actions, c.signals.handler, c.signals.held = s.actions, s.handler, s.held
+	c.signals.actions, c.signals.handler, c.signals.held, c.signals.told = s.actions, s.handler, s.held, s.told
 	return c
 }
 
@@ -87,7 +87,8 @@ func (t *Task) copyTo(n *Task) error {
 	if err != nil {
 		return fmt.Errorf("fork: %w", err)
 	}
-	memory.Copy(th.Memory().Bytes(), t.thread.Memory().Bytes())
+	to, from := th.Memory().Bytes(), t.thread.Memory().Bytes()
+	memory.Copy(to, from[:min(len(from), len(to))]) // another thread may have made it grow since
 	n.thread = th
 	n.sig.mask = t.SigMask()
 	for i := range t.below {
@@ -109,7 +110,15 @@ func (t *Task) copyStacks(n *Task) error {
 		return err
 	}
 	c := &t.fibers
-	return n.fibers.restore(n.thread, c.save(), c.current, c.last)
+	st := c.save()
+	for i := range st {
+		for j := range st[i].Below {
+			if b := &st[i].Below[j]; b.Futex != nil { // see suspended.copyTo
+				b.Restart = Restart{}
+			}
+		}
+	}
+	return n.fibers.restore(n.thread, st, c.current, c.last)
 }
 
 // copyTo is a suspended stack as the thread of a child has it.
@@ -118,6 +127,9 @@ func (u *suspended) copyTo(th engine.Thread) (suspended, error) {
 	s, err := th.RestoreStack(&c)
 	out := *u
 	out.stack, out.waits = s, nil
+	if u.waits != nil { // the copy is not in line: it lines up when the call is made again
+		out.restart = Restart{}
+	}
 	return out, err
 }
 

@@ -215,6 +215,7 @@ func (g *ThreadGroup) restoreSignals(p *ProcessState) error {
 	s.held = p.Held
 	for _, a := range p.Actions {
 		s.actions[a.Signo] = a.Action
+		s.told |= sigSet(a.Signo)
 	}
 	if !s.queue.restore(p.Queue) || s.queue.set&^p.Pending != 0 {
 		return fmt.Errorf("pending signals %v", p.Queue)
@@ -291,7 +292,7 @@ func (r *restorer) threadOf(g *ThreadGroup) engine.Thread {
 // restoreStacks takes what handlers have interrupted, and where the task waits.
 func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 	if t.thread != nil {
-		if t.waits, err = t.restoreWait(th, t.restart, ts.Futex); err != nil {
+		if t.waits, err = t.restoreWait(th.Memory(), th, t.restart, ts.Futex); err != nil {
 			return err
 		}
 	}
@@ -301,17 +302,32 @@ func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 		if u.stack, err = th.RestoreStack(&b.Calls); err != nil {
 			return fmt.Errorf("handler %d: %w", i, err)
 		}
-		if t.thread != nil {
-			if u.waits, err = t.restoreWait(u.stack, u.restart, b.Futex); err != nil {
-				return fmt.Errorf("handler %d: %w", i, err)
-			}
+		if u.waits, err = t.restoreWait(th.Memory(), u.stack, u.restart, b.Futex); err != nil {
+			return fmt.Errorf("handler %d: %w", i, err)
 		}
 		t.below = append(t.below, u)
 	}
 	if err := t.marks.restore(th, ts.Marks, ts.LastMark); err != nil {
 		return err
 	}
-	return t.fibers.restore(th, ts.Fibers, ts.Fiber, ts.LastFiber)
+	if err := t.fibers.restore(th, ts.Fibers, ts.Fiber, ts.LastFiber); err != nil {
+		return err
+	}
+	return t.restoreFiberWaits(th, ts.Fibers)
+}
+
+// restoreFiberWaits takes where handlers have interrupted fibers that do not run.
+func (t *Task) restoreFiberWaits(th engine.Thread, st []FiberState) (err error) {
+	for i := range st {
+		o := t.fibers.byID[st[i].ID]
+		for j := range o.below {
+			u, b := &o.below[j], &st[i].Below[j]
+			if u.waits, err = t.restoreWait(th.Memory(), u.stack, u.restart, b.Futex); err != nil {
+				return fmt.Errorf("fiber %d: handler %d: %w", st[i].ID, j, err)
+			}
+		}
+	}
+	return nil
 }
 
 // lend has a task of a restored process run on the thread of another one's.
