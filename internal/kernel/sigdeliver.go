@@ -82,6 +82,7 @@ func (t *Task) nextSignal() (delivery, taking) {
 			d := delivery{SigInfo: info, SigAction: s.actions[sig], fn: s.handler.fn}
 			if d.Flags&SAResetHand != 0 {
 				s.actions[sig] = SigAction{}
+				s.told |= sigSet(sig)
 			}
 			return d, takeHandler
 		case SigDefault:
@@ -179,10 +180,15 @@ func (t *Task) leaveHandler() {
 // does not come back there.
 func (t *Task) dropHandlers(n int) {
 	for _, u := range t.below[n:] {
-		u.stack.Drop()
-		if u.waits != nil {
-			u.waits.give()
-		}
+		u.drop()
 	}
 	t.below = t.below[:n]
+}
+
+// drop forgets what a handler has interrupted.
+func (u *suspended) drop() {
+	u.stack.Drop()
+	if u.waits != nil {
+		u.waits.give()
+	}
 }

@@ -89,7 +89,8 @@ func (s *TaskSet) reserve(t *Task) error {
 	return nil
 }
 
-// nextIDLocked is a number that no task has: they go up, and round.
+// nextIDLocked is a number that no task and no process group has: they go up, and
+// round.
 //
 // Preconditions: TaskSet.mu is locked; there are fewer tasks than numbers.
 func (s *TaskSet) nextIDLocked() TaskID {
@@ -97,7 +98,7 @@ func (s *TaskSet) nextIDLocked() TaskID {
 		if s.lastID++; s.lastID > maxTaskID {
 			s.lastID = 1
 		}
-		if s.tasks[s.lastID] == nil {
+		if s.tasks[s.lastID] == nil && s.jobs[s.lastID] == nil {
 			return s.lastID
 		}
 	}
