@@ -1,6 +1,7 @@
 package stasis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/launch"
 	"github.com/stasis-run/stasis/internal/sandbox"
 )
 
@@ -22,7 +24,15 @@ type CheckpointOptions struct {
 	Thin    bool     // leave the module out
 	DropEnv []string // variables whose values stay out of the image's state
 	NoWait  bool     // fail if another checkpoint is under way
+
+	// Prepare is how long, once the image is complete, code may be compiled into
+	// the cache that a restore would have to compile: 0 is DefaultPrepare, below 0
+	// is not at all. What is in the cache already takes no time.
+	Prepare time.Duration
 }
+
+// DefaultPrepare is how long Checkpoint compiles ahead by default.
+const DefaultPrepare = 2 * time.Second
 
 // Checkpoint saves the running system: all of it, but for what it was given of
 // the host. The image is complete or absent; when Checkpoint returns nil, it
@@ -35,24 +45,48 @@ func (s *System) Checkpoint(ctx context.Context, o CheckpointOptions) (Stats, er
 		st, err := s.embedded.checkpoint(ctx, s.host, o)
 		return st, s.fail("checkpoint", err)
 	}
-	defer s.host.progress("saving")()
-	st, err := s.checkpoint(ctx, o)
+	saved := s.host.progress("saving")
+	st, places, err := s.checkpoint(ctx, &o)
 	if err == nil && !o.Leave { // what it had of the host is free when this returns
 		if _, werr := s.entry.Wait(ctx); werr != nil && KindOf(advised(werr)) != NotFound {
 			err = fmt.Errorf("saved, but: %w", werr)
 		}
 	}
+	saved()
+	if err == nil {
+		s.prepare(ctx, &o, places)
+	}
 	return st, s.fail("checkpoint", err)
 }
 
-func (s *System) checkpoint(ctx context.Context, o CheckpointOptions) (Stats, error) {
-	t := target{host: s.host, o: o}
+// prepare compiles what a restore of the image would have to. It can do without.
+func (s *System) prepare(ctx context.Context, o *CheckpointOptions, places []control.Place) {
+	patience := cmp.Or(o.Prepare, DefaultPrepare)
+	cache := s.host.cache()
+	if patience < 0 || cache == nil {
+		return
+	}
+	exe, err := s.host.executable()
+	if err != nil {
+		return
+	}
+	told := func() {}
+	plan := &launch.Plan{System: s.saved, Executable: exe, Cache: cache, Jail: s.host.jail(), Stage: func(string) {
+		told = s.host.progress("preparing")
+	}}
+	_ = launch.Ahead(ctx, plan, o.Dir, s.saved.Spec.Module, places, patience) // the image is there: a restore compiles, then
+	told()
+}
+
+// checkpoint fills in where the image is.
+func (s *System) checkpoint(ctx context.Context, o *CheckpointOptions) (st Stats, places []control.Place, err error) {
+	t := target{host: s.host, o: *o}
 	if err := t.check(); err != nil {
-		return Stats{}, err
+		return Stats{}, nil, err
 	}
 	c, err := s.dial(ctx)
 	if err != nil {
-		return Stats{}, err
+		return Stats{}, nil, err
 	}
 	defer c.Close()
 	defer c.Until(ctx)()
@@ -60,16 +94,18 @@ func (s *System) checkpoint(ctx context.Context, o CheckpointOptions) (Stats, er
 		Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv, Path: o.Dir, Wait: !o.NoWait,
 	}})
 	if err != nil { // it is ending
-		return Stats{}, s.noReply(ctx)
+		return Stats{}, nil, s.noReply(ctx)
 	}
-	st, err := t.serve(c)
-	if err != nil {
+	if st, err = t.serve(c); err != nil {
 		err = errors.Join(err, t.abort())
 	}
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return st, err
+	if o.Dir = t.o.Dir; o.Dir == "" && err == nil {
+		o.Dir, err = s.host.imagePath(t.gen)
+	}
+	return st, t.places, err
 }
 
 // A target is where an image is made, for a system that cannot make files.
@@ -79,6 +115,8 @@ type target struct {
 	gen   string
 	draft *image.Draft // once the first file is asked for
 	done  bool
+
+	places []control.Place // what the system says where its frames are
 }
 
 // check refuses what cannot be, before anything is stopped for it.
@@ -128,6 +166,7 @@ func (t *target) serve(c *control.Conn) (Stats, error) {
 				return Stats{}, err
 			}
 		case k.Stats != nil:
+			t.places = k.Places
 			return *k.Stats, nil
 		default: // to wait for what it waits for would be for ever
 			return Stats{}, fault.Advise(fault.Unsupported, errors.New("the system's answer is not understood"), "save it with the stasis that started it: stasis inspect tells which")

@@ -38,8 +38,8 @@ type Host struct {
 	// Jail is JailOn by default.
 	Jail Jail
 
-	// Progress is told what takes long: "rewriting", "compiling", "saving", "restoring",
-	// "exporting", "importing". One may begin within another.
+	// Progress is told what takes long: "rewriting", "compiling", "saving", "preparing",
+	// "restoring", "exporting", "importing". One may begin within another.
 	// done is nil at the begin and called at the end.
 	Progress func(what string) (done func())
 

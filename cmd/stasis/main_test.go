@@ -66,6 +66,7 @@ func TestScript(t *testing.T) {
 			for name, from := range map[string]string{
 				"calc.wasm":  "../../internal/symbols/testdata/calc4.wasm",
 				"count.wasm": "../../test/threads/testdata/count.wasm",
+				"bomb.wasm":  "../../test/threads/testdata/bomb.wasm",
 			} {
 				b, err := os.ReadFile(from)
 				if err == nil {

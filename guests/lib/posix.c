@@ -143,7 +143,7 @@ sighandler_t signal(int sig, sighandler_t handler) {
 
 int kill(pid_t pid, int sig) { return result(wasix_proc_signal(pid, (uint32_t)sig)); }
 int raise(int sig) { return kill(getpid(), sig); }
-int interval(int sig, unsigned ms, int repeat) { return result(wasix_proc_raise_interval((uint32_t)sig, ms, (uint32_t)repeat)); }
+int interval(int sig, unsigned ms, int repeat) { return result(wasix_proc_raise_interval((uint32_t)sig, (uint64_t)ms * 1000000, (uint32_t)repeat)); }
 
 // Processes.
 

@@ -2,9 +2,18 @@ package abi
 
 import "strconv"
 
-// Signal is a signal's number as WASI and wasix-libc count them: Linux's, but
-// without its SIGSTKFLT, so that from SIGCHLD on they are lower by one.
+// Signal is a signal's number as WASI preview 1 counts them: Linux's, but
+// without its SIGSTKFLT, so that from SIGCHLD on they are lower by one. WASIX
+// counts as Linux does.
 type Signal uint8
+
+// Linux is s by Linux's numbers.
+func (s Signal) Linux() int32 {
+	if s >= SIGCHLD {
+		return int32(s) + 1
+	}
+	return int32(s)
+}
 
 // The signals.
 const (

@@ -51,6 +51,10 @@ type Stats struct {
 
 	PagesScanned, PagesWritten int64 // of image.PageSize
 	BytesWritten               int64
+
+	// Places are where frames of the first process's module were saved, innermost first, those that are equal
+	// once, of deep stacks those near the top.
+	Places []engine.Location
 }
 
 // Options describe a checkpoint.
@@ -123,6 +127,7 @@ type saving struct {
 	files  *early
 	begin  time.Time
 	atRest time.Time
+	state  *State // once it is captured
 	stats  Stats
 }
 
@@ -157,7 +162,41 @@ func (s *saving) save(ctx context.Context) error {
 	if !ended {
 		s.stats.Stopped = time.Since(s.atRest)
 	}
+	s.stats.Places = s.state.places()
 	return nil
+}
+
+// Bounds on the places that are told: all, and the frames of a task that are
+// looked at.
+const (
+	maxPlaces = 256
+	maxLooked = 4096
+)
+
+// places lists where the saved frames of the first process's module are, innermost
+// first.
+func (st *State) places() (out []engine.Location) {
+	seen := make(map[engine.Location]bool)
+	add := func(frames []engine.Frame) {
+		for i := len(frames) - 1; i >= max(0, len(frames)-maxLooked); i-- {
+			at := engine.Location{Func: frames[i].Func, Pos: frames[i].Pos}
+			if !seen[at] && len(out) < maxPlaces {
+				seen[at] = true
+				out = append(out, at)
+			}
+		}
+	}
+	for _, p := range st.Kernel.Processes {
+		if p.Module != st.Kernel.Processes[0].Module {
+			continue
+		}
+		for _, task := range p.Tasks {
+			if task.Thread != nil {
+				add(task.Thread.Frames)
+			}
+		}
+	}
+	return out
 }
 
 func (s *saving) writeModule() error {
@@ -185,6 +224,7 @@ func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (i
 	if err != nil {
 		return image.Config{}, err
 	}
+	s.state = st
 	config := s.o.Config
 	config.Lost = append(config.Lost, st.dropEnv(s.o.DropEnv)...)
 	config.Requires = append(config.Requires, features(ks)...)

@@ -36,6 +36,7 @@ import (
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 	"github.com/stasis-run/stasis/internal/vfs/pipefs"
+	"github.com/stasis-run/stasis/internal/vfs/pseudofs"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 	"github.com/stasis-run/stasis/internal/vfs/unixsock"
 )
@@ -56,7 +57,8 @@ var objects = []struct {
 	{"socketpair, in objects", unixsock.State{}},
 	{"eventfd", eventfd.State{}},
 	{"epoll", epoll.State{}},
-	{"terminal, in files", ttyfs.FileState{}},
+	{"devfs, procfs", pseudofs.State{}},
+	{"terminal, pty, in files", ttyfs.FileState{}},
 	{"terminal, in objects", ttyfs.State{}},
 }
 
@@ -241,7 +243,7 @@ func TestObjects(t *testing.T) {
 		known[filepath.Base(typ.PkgPath())+"."+typ.Name()] = true
 	}
 	// Where the argument is a variable or a call, it is a state of these types.
-	variables := map[string]string{"hostfs.s": "hostfs.State", "hostfs.st": "hostfs.State", "ttyfs.state()": "ttyfs.State"}
+	variables := map[string]string{"epoll.st": "epoll.State", "memfs.s": "memfs.FileState", "hostfs.s": "hostfs.State", "hostfs.st": "hostfs.State", "ttyfs.state()": "ttyfs.State"}
 	calls := 0
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

@@ -19,6 +19,7 @@ const saveTimeout = 10 * time.Minute
 func checkpointCommand() *cobra.Command {
 	var o stasis.CheckpointOptions
 	var stats bool
+	var prepare time.Duration
 	var format string
 	c := &cobra.Command{
 		Use:   "checkpoint [flags] NAME",
@@ -26,6 +27,10 @@ func checkpointCommand() *cobra.Command {
 		Long: `Save a running system: all of it, the program included. The image is kept in the
 store, or in a directory that must not exist yet; it is complete or absent.
 Unless --leave-running is given, the system ends; restore wakes it where it was.
+
+A loop that goes on after a restore is compiled once more, as a jailed system
+cannot keep what it compiles. So the command does that, once the image is
+complete, into the cache of compiled code (--prepare).
 
 The guest's environment is in the image, and so may secrets be: --drop-env
 leaves variables out of what the kernel saves, though not out of the guest's
@@ -41,6 +46,9 @@ memory, where its C library keeps a copy.`,
 			s, err := open(cmd.Context(), "checkpoint", args[0])
 			if err != nil {
 				return err
+			}
+			if o.Prepare = prepare; prepare <= 0 {
+				o.Prepare = -1
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), saveTimeout)
 			defer cancel()
@@ -58,6 +66,7 @@ memory, where its C library keeps a copy.`,
 	f.BoolVar(&o.Thin, "thin", false, "leave the module out of the image")
 	f.StringArrayVar(&o.DropEnv, "drop-env", nil, "leave a variable of the environment out")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail if another checkpoint of the system is under way")
+	f.DurationVar(&prepare, "prepare", stasis.DefaultPrepare, "afterwards, compile for so long what a restore would have to; 0 is not at all")
 	f.BoolVar(&stats, "print-stats", false, "print how long it took to stderr")
 	f.StringVar(&format, "format", "", "print the statistics to stdout: json")
 	return c

@@ -79,7 +79,9 @@ func debugCoredumpCommand() *cobra.Command {
 		Short: "Write a core dump of a running system",
 		Long: `Write a core dump of a running system to a file that must not exist yet, in the
 format of the WebAssembly tool conventions: stacks, globals, memory. The system
-stands meanwhile and runs on. See also: stasis run --coredump.`,
+stands meanwhile and runs on. Frames have those of their locals that they still
+need; in a dump of a trap, those that were running at that moment have none.
+See also: stasis run --coredump.`,
 		Example:           "  stasis debug coredump job job.core",
 		Args:              arguments(2, 2),
 		ValidArgsFunction: systemNames(1, isRunning),

@@ -36,6 +36,7 @@ type systemFlags struct {
 
 	memory, cpus     string
 	timeout, cpuTime time.Duration
+	pids             int64
 	logLimit         string
 	readOnly         bool
 	seed             string
@@ -62,6 +63,7 @@ func (g *systemFlags) add(c *cobra.Command) {
 	f.StringVar(&g.policy, "files", "reopen", "host files that changed since they were saved: reopen, strict or stale")
 	f.StringVarP(&g.memory, "memory", "m", "", "limit of the guest's memory, such as 256m")
 	f.StringVar(&g.cpus, "cpus", "", "limit of CPUs, such as 0.5")
+	f.Int64Var(&g.pids, "pids-limit", 0, "limit of tasks (threads) that the guest has at a time; 4096 by default")
 	f.DurationVar(&g.timeout, "timeout", 0, "end the guest after this time, such as 30s")
 	f.DurationVar(&g.cpuTime, "cpu-time", 0, "end the guest when it has used so much CPU time, such as 10s")
 	f.StringVar(&g.logLimit, "log-limit", "", "how much output is kept for logs, such as 10m, or none; 64m by default")
@@ -179,7 +181,10 @@ func (g *systemFlags) limits(s *stasis.Spec) (err error) {
 	if g.timeout < 0 || g.cpuTime < 0 {
 		return fmt.Errorf("timeout %v: want a time such as 30s", min(g.timeout, g.cpuTime))
 	}
-	s.Timeout, s.CPUTime = g.timeout, g.cpuTime
+	if g.pids < 0 || g.pids > spec.MaxPIDs {
+		return fmt.Errorf("pids-limit %d: want 1 to %d", g.pids, spec.MaxPIDs)
+	}
+	s.Timeout, s.CPUTime, s.PIDs = g.timeout, g.cpuTime, g.pids
 	if s.Memory, err = spec.ParseSize(g.memory); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 // Package codecache keeps compiled code: a directory for each module, made whole
-// by a compile helper and renamed into place, then only read. Since an entry
-// holds what was made of one module alone, whoever subverts the compiler with a
+// by a compile helper and renamed into place, then only read, and added to (Extend).
+// Since an entry holds what was made of one module alone, whoever subverts the compiler with a
 // module spoils that module's entry, and no other.
 //
 //	CODE/KEY/         see Key; whoever loads it has a shared flock(2) on it
@@ -100,20 +100,15 @@ func (c *Cache) Fill(ctx context.Context, k Key, about About, fill func(ctx cont
 
 // make makes an entry aside and renames it.
 func (c *Cache) make(ctx context.Context, k Key, about About, fill func(ctx context.Context, dir string) error) (*Use, error) {
-	tmp, err := os.MkdirTemp(c.dir, tempPrefix)
+	tmp, err := c.aside()
 	if err != nil {
-		return nil, fmt.Errorf("code cache: %w", err)
+		return nil, err
 	}
 	defer os.RemoveAll(tmp) // gone if it was renamed
-	if os.Getuid() == 0 {
-		if err := os.Lchown(tmp, nobody, nobody); err != nil { // the helper need not be root
-			return nil, fmt.Errorf("code cache: %w", err)
-		}
-	}
 	if err := fill(ctx, tmp); err != nil {
 		return nil, err
 	}
-	if err := check(tmp); err != nil {
+	if err := check(tmp, maxFiles); err != nil {
 		return nil, fmt.Errorf("code cache: %w", err)
 	}
 	about.Pass, about.Engine = k.Pass, k.Engine
@@ -125,6 +120,19 @@ func (c *Cache) make(ctx context.Context, k Key, about About, fill func(ctx cont
 		return nil, fmt.Errorf("code cache: %w", err)
 	}
 	return u, nil
+}
+
+// aside makes a directory for a helper to write to.
+func (c *Cache) aside() (tmp string, err error) {
+	if tmp, err = os.MkdirTemp(c.dir, tempPrefix); err != nil {
+		return "", fmt.Errorf("code cache: %w", err)
+	}
+	if os.Getuid() == 0 {
+		if err := os.Lchown(tmp, nobody, nobody); err != nil { // the helper need not be root
+			return "", errors.Join(fmt.Errorf("code cache: %w", err), os.RemoveAll(tmp))
+		}
+	}
+	return tmp, nil
 }
 
 // publish gives an entry its name, under a lock, so that nobody removes it before it
@@ -161,15 +169,15 @@ const nobody = 65534
 
 // check refuses what a compile helper does not make, makes the rest ours, and has
 // it be read.
-func check(dir string) error {
+func check(dir string, most int) error {
 	n := 0
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		n++
 		switch {
 		case err != nil:
 			return err
-		case n > maxFiles:
-			return fmt.Errorf("the compiler left more than %d files", maxFiles)
+		case n > most:
+			return fmt.Errorf("the compiler left more than %d files", most)
 		}
 		return take(path, d.Name())
 	})

@@ -358,3 +358,80 @@ func TestManyCommands(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// extend adds files to an entry.
+func extend(t *testing.T, c *codecache.Cache, notes []string, files map[string]string) error {
+	t.Helper()
+	u, ok := c.Get(key(1))
+	if !ok {
+		t.Fatal("no entry")
+	}
+	defer u.Release()
+	return c.Extend(t.Context(), u, func(_ context.Context, dir string) ([]string, error) {
+		for name, text := range files {
+			path := filepath.Join(dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+				return nil, err
+			}
+		}
+		return notes, nil
+	})
+}
+
+// What is added to an entry is found and verified, and changes nothing of it.
+func TestExtend(t *testing.T) {
+	c := open(t)
+	u, err := c.Fill(t.Context(), key(1), codecache.About{}, func(_ context.Context, dir string) error {
+		return errors.Join(os.Mkdir(filepath.Join(dir, "native"), 0o700), os.WriteFile(filepath.Join(dir, "native", "hot"), []byte("hot"), 0o600))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Release()
+	if got := u.Notes(); len(got) != 0 {
+		t.Errorf("notes before: %q", got)
+	}
+	if err := extend(t, c, []string{"1 2"}, map[string]string{"native/a": "a", "native/hot": "other", "other/b": "b", "c": "c", "SHA256SUMS": "d"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := extend(t, c, []string{"5 6"}, map[string]string{"native/a": "another", "native/e": "e"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"native/a": "a", "native/hot": "hot", "native/e": "e", "other/b": "", "c": ""} {
+		if got, _ := os.ReadFile(filepath.Join(u.Dir, name)); string(got) != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := strings.Join(u.Notes(), ", "); got != "1 2, 5 6" {
+		t.Errorf("notes %q", got)
+	}
+	if err := c.Verify(key(1).String()); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, c); len(got) != 1 {
+		t.Errorf("left: %v", got)
+	}
+	if err := os.WriteFile(filepath.Join(u.Dir, "native", "e"), []byte("f"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Verify(key(1).String()); err == nil {
+		t.Error("a changed file that was added is not found")
+	}
+}
+
+// What a helper must not leave, it must not add, either.
+func TestExtendRefuses(t *testing.T) {
+	c := open(t)
+	make1(t, c, key(1), 3)
+	u, _ := c.Get(key(1))
+	defer u.Release()
+	err := c.Extend(t.Context(), u, func(_ context.Context, dir string) ([]string, error) {
+		return nil, os.Symlink("/etc/passwd", filepath.Join(dir, "link"))
+	})
+	if err == nil || !strings.Contains(err.Error(), "link") {
+		t.Errorf("error %v", err)
+	}
+	if err := c.Verify(key(1).String()); err != nil {
+		t.Error(err)
+	}
+}

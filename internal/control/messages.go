@@ -94,6 +94,7 @@ type Status struct {
 	Attempts int32    `pb:"10" json:"attempts"` // number of the latest checkpoint
 	Args     []string `pb:"11" json:"args"`
 	PID      int32    `pb:"12" json:"pid,omitempty"` // of the host process, as those see it who started it
+	Compiled int64    `pb:"13" json:"compiled"`      // pieces of code that the host process had to compile itself, as the cache had them not
 }
 
 // A Size is that of a terminal, in characters.
@@ -163,7 +164,21 @@ type CheckpointAnswer struct {
 	File       string `pb:"3,text"` // make this file
 	Written    bool   `pb:"4"`      // publish it
 	Stats      *Stats `pb:"5"`      // last
+
+	// Places, with Stats, are where the saved frames were, and where others of the
+	// system ran long: what a restore may have to compile code for.
+	Places []Place `pb:"6"`
 }
+
+// A Place is a position in a function of the module, as in a record. It need not
+// be one where a frame can be.
+type Place struct {
+	Func uint32 `pb:"1"`
+	Pos  uint32 `pb:"2"`
+}
+
+// MaxPlaces bounds how many are told, and listened to.
+const MaxPlaces = 256
 
 // A CheckpointReply is what the client says.
 type CheckpointReply struct {

@@ -61,12 +61,15 @@ var rules = map[string]string{
 	"internal/vfs/vfstest":  "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/ttyfs":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/vfs/eventfd":  "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/pseudofs": "internal/abi internal/protostruct internal/waiter internal/vfs",
+	"internal/vfs/devfs":    "internal/abi internal/waiter internal/vfs internal/vfs/pseudofs internal/vfs/ttyfs",
+	"internal/vfs/procfs":   "internal/abi internal/vfs internal/vfs/pseudofs",
 	"internal/vfs/epoll":    "internal/abi internal/protostruct internal/waiter internal/vfs",
 	"internal/archive":      "internal/abi internal/vfs golang.org/x/sys/unix",
 
 	// The kernel knows engines as an interface only, and no system call.
 	"internal/kernel":        "internal/abi internal/memory internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
-	"internal/syscalls/wasi": "internal/vfs/... internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
+	"internal/syscalls/wasi": "internal/engine internal/vfs/... internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
 	"internal/checkpoint":    "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
 
 	// Systems: what is said to them, where they are kept, and their processes.

@@ -84,12 +84,8 @@ func (e *emitter) thread(x *instr, f runtimeFunc) {
 	e.op1(wasm.OpCall, e.env.runtimeFn(f))
 }
 
-// waitSite notes that an instruction which waits or wakes is a site.
-func (r *reader) waitSite(i int32, in *wasm.Instr, below []wasm.ValType) {
-	if isWait(in.Op) {
-		r.addSite(i, SiteCall, below, []wasm.ValType{wasm.I32})
-	}
-}
+// waitResult is what an instruction that waits or wakes leaves.
+var waitResult = []wasm.ValType{wasm.I32}
 
 // sharedImport is the import of the shared memory.
 func (p *Program) sharedImport() wasm.Import {

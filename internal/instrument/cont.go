@@ -214,14 +214,15 @@ func (p *Program) emitCont(c *contModule, b *body, s *Site) (code wasm.Code, typ
 	params = append(params, wasm.I32)
 	params = append(params, p.markerTypes(p.typeOf(b.fn))...)
 
-	e := &emitter{p: p, b: b, env: c, temps: make(map[tempKey]uint32), reach: true, depth: hidden}
+	e := new(emitter)
+	e.begin(p, c, b)
+	e.depth = hidden
 	e.paramShift = uint32(len(params))
 	e.localShift = e.paramShift
 	e.nlocals = e.paramShift + uint32(len(b.locals))
 	e.unpack(s, wire)
 	e.reopen(b.instrOf(s), s, results)
-	declared := append(loweredAll(b.locals), e.tempTypes...)
-	return wasm.Code{Locals: localRuns(declared), Body: e.out}, c.index(params, loweredAll(b.typ.Results))
+	return e.done(b.locals), c.index(params, loweredAll(b.typ.Results))
 }
 
 // instrOf is the instruction of a site.
@@ -292,7 +293,7 @@ func (e *emitter) reopen(i int32, s *Site, results uint32) {
 	}
 	for _, o := range around {
 		x := &b.instrs[o.opener]
-		push(b.heights[o.opener])
+		push(x.base)
 		params, results := e.p.mod.BlockSig(x.block)
 		if isTry(x.op) && o.arm == 0 {
 			e.openTry(o.opener, nil, results)

@@ -58,12 +58,13 @@ type reopened struct {
 	exit int // depth of the outer block
 }
 
-// An emitter writes the code of one function: a hot form or a continuation.
+// An emitter writes the code of one function: a hot form or a continuation. Its
+// memory is used again for the next.
 type emitter struct {
 	p   *Program
 	b   *body
 	env env
-	out []byte
+	out []byte // the code so far
 
 	paramShift, localShift uint32 // what to add to a parameter's, a local's index
 	depth                  uint32 // local that holds the depth left for callees
@@ -71,6 +72,7 @@ type emitter struct {
 	temps                  map[tempKey]uint32
 	tempTypes              []wasm.ValType
 
+	front []byte   // what comes before out (finish)
 	colds []int32  // sites whose records are written at the end of the code
 	outs  []uint32 // where in out branches to the function's label are
 
@@ -78,6 +80,32 @@ type emitter struct {
 	open   int  // open blocks of the emitted code
 	headed bool // the next loop's check stands for the entry's
 	reach  bool // the next instruction can be reached
+
+	rec record // of save
+}
+
+// begin makes e ready for a function.
+func (e *emitter) begin(p *Program, env env, b *body) {
+	if e.temps == nil {
+		e.temps = make(map[tempKey]uint32)
+	}
+	clear(e.temps)
+	*e = emitter{
+		p: p, b: b, env: env, reach: true, out: e.out[:0], front: e.front[:0], temps: e.temps, tempTypes: e.tempTypes[:0],
+		colds: e.colds[:0], outs: e.outs[:0], labels: e.labels[:0], rec: e.rec,
+	}
+}
+
+// done is the code of the function. The locals are those of the original.
+func (e *emitter) done(locals []wasm.ValType) wasm.Code {
+	declared := append(e.rec.types[:0], locals...)
+	for i, t := range declared {
+		declared[i] = lowered(t)
+	}
+	declared = append(declared, e.tempTypes...)
+	e.rec.types = declared
+	body := make([]byte, 0, len(e.front)+len(e.out))
+	return wasm.Code{Locals: localRuns(declared), Body: append(append(body, e.front...), e.out...)}
 }
 
 // tempKey names a local of the pass: the copy of an operand stack slot, or a
@@ -90,9 +118,16 @@ type tempKey struct {
 const scratch = -1
 
 func (e *emitter) op(op wasm.Opcode)               { e.out = wasm.AppendOp(e.out, op) }
-func (e *emitter) op1(op wasm.Opcode, a uint32)    { e.out = wasm.AppendU32(wasm.AppendOp(e.out, op), a) }
 func (e *emitter) op2(op wasm.Opcode, a, b uint32) { e.op1(op, a); e.out = wasm.AppendU32(e.out, b) }
 func (e *emitter) i32(v int32)                     { e.out = wasm.AppendS32(wasm.AppendOp(e.out, wasm.OpI32Const), v) }
+
+func (e *emitter) op1(op wasm.Opcode, a uint32) {
+	if op < 0x100 && a < 0x80 { // nearly always
+		e.out = append(e.out, byte(op), byte(a))
+		return
+	}
+	e.out = wasm.AppendU32(wasm.AppendOp(e.out, op), a)
+}
 
 // local is the emitted index of an original local.
 func (e *emitter) local(x uint32) uint32 {
@@ -141,8 +176,11 @@ func (e *emitter) appendBlockType(out []byte, params, results []wasm.ValType) []
 // that label number floor stands for.
 func (e *emitter) code(i int32, floor int) int32 {
 	for ; ; i++ {
+		i = e.copy(i)
 		x := &e.b.instrs[i]
-		e.b.mark(len(e.out), i)
+		if e.b.marks != nil {
+			e.b.mark(len(e.out), i)
+		}
 		switch {
 		case isEnd(x.op):
 			done := len(e.labels)-1 == floor
@@ -172,6 +210,34 @@ func (e *emitter) code(i int32, floor int) int32 {
 			e.instr(i, x)
 		}
 	}
+}
+
+// copy emits the instructions from the i-th on that are as they were, if they are
+// reached, and returns the number of the first that is not.
+func (e *emitter) copy(i int32) int32 {
+	b, n := e.b, i
+	rest := b.instrs[i:]
+	for k := range rest {
+		if !rest[k].copied {
+			n += int32(k)
+			break
+		}
+	}
+	if n == i {
+		return i
+	}
+	from := rest[0].pos
+	for k := i; k < n && b.marks != nil; k++ {
+		at := len(e.out)
+		if e.reach {
+			at += int(b.instrs[k].pos - from)
+		}
+		b.mark(at, k)
+	}
+	if e.reach {
+		e.out = append(e.out, b.code[from:b.instrs[n].pos]...)
+	}
+	return n
 }
 
 func (e *emitter) openBlock(i int32, x *instr) {
@@ -424,11 +490,11 @@ func (e *emitter) ownDepth() {
 // keep copies the values that instruction i has left on the operand stack, and
 // that some site needs, into their locals.
 func (e *emitter) keep(i int32) {
-	t := e.b.teesOf(i)
-	if len(t) == 0 {
+	x := &e.b.instrs[i]
+	if !x.kept {
 		return
 	}
-	x := &e.b.instrs[i]
+	t := e.b.teesOf(i)
 	left := e.left(x)
 	if len(left) <= 1 {
 		e.op1(wasm.OpLocalTee, e.temp(t[0].slot, t[0].typ))

@@ -50,8 +50,9 @@ func isTry(op wasm.Opcode) bool { return op == wasm.OpTry || op == wasm.OpTryTab
 // catch begins a handler. Its values are those of the tag.
 func (r *reader) catch(i int32) {
 	b, o := r.b, &r.open[len(r.open)-1]
-	r.made = r.made[:o.height]
+	r.pop(len(r.stack) - o.height)
 	r.link(o, i)
+	o.done = false
 	x := &b.instrs[i]
 	x.block = b.instrs[o.index].block
 	x.dead = b.instrs[o.index].dead
@@ -59,9 +60,7 @@ func (r *reader) catch(i int32) {
 		return
 	}
 	x.base = int32(o.height)
-	for range r.p.tagParams(x.a) {
-		r.made = append(r.made, i)
-	}
+	r.push(i, r.p.tagParams(x.a))
 }
 
 // tagParams are the types of a tag's values.

@@ -14,9 +14,12 @@ import (
 const fewExits = 8
 
 // exits finds the cold ends that share one: for each of e.colds its exit's number,
-// or -1, and for each exit one of its sites. An exit saves what is live there and takes
+// or -1, and for each exit one of its sites; nothing where there are few. An exit saves what is live there and takes
 // the number of the site in question from the operand stack.
 func (e *emitter) exits() (of, all []int32) {
+	if len(e.colds) <= fewExits {
+		return nil, nil
+	}
 	of = make([]int32, len(e.colds))
 	type group struct{ first, exit int32 }
 	groups := make(map[string]group, len(e.colds))
@@ -24,7 +27,7 @@ func (e *emitter) exits() (of, all []int32) {
 	for i, k := range e.colds {
 		of[i] = -1
 		s := &e.b.sites[k]
-		if s.kind == SiteEntry || len(s.caught) > 0 || len(e.colds) <= fewExits {
+		if s.kind == SiteEntry || len(s.caught) > 0 {
 			continue
 		}
 		key = key[:0]
@@ -70,7 +73,7 @@ func (e *emitter) finish() {
 	e.op(wasm.OpReturn)
 	for i, k := range e.colds {
 		e.op(wasm.OpEnd)
-		if of[i] < 0 {
+		if of == nil || of[i] < 0 {
 			e.leave(k)
 			continue
 		}
@@ -79,16 +82,14 @@ func (e *emitter) finish() {
 	}
 	for _, k := range exits {
 		e.op(wasm.OpEnd)
-		e.leaveWith(k, nil)
+		e.leaveWith(k, false)
 	}
 	e.op(wasm.OpEnd)
-	all := make([]byte, 0, len(e.out)+2*(n+len(exits)))
 	for range exits {
-		all = append(all, byte(wasm.OpBlock), byte(wasm.I32))
+		e.front = append(e.front, byte(wasm.OpBlock), byte(wasm.I32))
 	}
 	for range n {
-		all = append(all, byte(wasm.OpBlock), 0x40)
+		e.front = append(e.front, byte(wasm.OpBlock), 0x40)
 	}
-	e.out = append(all, e.out...)
-	e.b.shift(len(all))
+	e.b.shift(len(e.front))
 }

@@ -301,10 +301,10 @@ func (h *hotModule) functions() error {
 }
 
 // emitHot emits the hot form of one function.
-func (p *Program) emitHot(env env, b *body) wasm.Code {
+func (p *Program) emitHot(e *emitter, env env, b *body) wasm.Code {
 	np := uint32(len(b.typ.Params))
-	e := &emitter{p: p, b: b, env: env, temps: make(map[tempKey]uint32), reach: true, depth: np}
-	e.out = make([]byte, 0, len(b.code)*3/2+16)
+	e.begin(p, env, b)
+	e.depth = np
 	if p.hasDepth(b.fn) {
 		e.localShift = 1 + uint32(len(p.markerTypes(p.typeOf(b.fn))))
 	}
@@ -320,8 +320,7 @@ func (p *Program) emitHot(env env, b *body) wasm.Code {
 	}
 	e.push(label{opener: -1})
 	e.code(0, 0)
-	declared := append(loweredAll(b.locals[np:]), e.tempTypes...)
-	return wasm.Code{Locals: localRuns(declared), Body: e.out}
+	return e.done(b.locals[np:])
 }
 
 // initializers makes the function that applies active element segments, and

@@ -1,6 +1,10 @@
 package instrument
 
-import "github.com/stasis-run/stasis/internal/wasm"
+import (
+	"slices"
+
+	"github.com/stasis-run/stasis/internal/wasm"
+)
 
 // Liveness of locals, the classical backward analysis on structured code: a
 // local is live at a point if some path from there reads it before it writes
@@ -16,10 +20,11 @@ import "github.com/stasis-run/stasis/internal/wasm"
 // A liver computes the live sets of a body.
 type liver struct {
 	b     *body
-	live  bitset           // at the current point; shared if clean
-	clean bool             // live is also held elsewhere: copy before a change
-	heads map[int32]bitset // per loop: what is known to be live at its head
-	ends  []liveEnd        // open blocks, from the function inwards
+	sets  bitsets
+	live  bitset    // at the current point; shared if clean
+	clean bool      // live is also held elsewhere: copy before a change
+	heads []bitset  // per site that is a loop: what is known to be live at its head
+	ends  []liveEnd // open blocks, from the function inwards
 }
 
 // liveEnd is what a branch to an open block sees.
@@ -32,13 +37,24 @@ type liveEnd struct {
 	all    bool   // try: one of its handlers takes everything
 }
 
-func (b *body) findLive() {
-	b.live = make([]bitset, len(b.sites))
+// findLive fills b.live. The memory of the liver is used again, that of the sets is
+// the body's.
+func (l *liver) findLive(b *body) {
+	b.live = emptied(b.live, len(b.sites))
 	if len(b.sites) == 0 || len(b.sites) == 1 && b.sites[0].kind == SiteEntry {
 		return // an entry saves its parameters
 	}
-	l := &liver{b: b, live: newBitset(len(b.locals)), heads: make(map[int32]bitset)}
+	l.b, l.sets.n = b, len(b.locals)
+	l.live, l.clean = l.sets.empty(), false
+	l.heads, l.ends = emptied(l.heads, len(b.sites)), l.ends[:0]
 	l.run()
+}
+
+// emptied is a list of n nil sets, in the memory of s if that is enough.
+func emptied(s []bitset, n int) []bitset {
+	s = slices.Grow(s[:0], n)[:n]
+	clear(s)
+	return s
 }
 
 func (l *liver) snapshot() bitset {
@@ -50,7 +66,7 @@ func (l *liver) set(s bitset) { l.live, l.clean = s, true }
 
 func (l *liver) own() {
 	if l.clean {
-		l.live, l.clean = l.live.clone(), false
+		l.live, l.clean = l.sets.clone(l.live), false
 	}
 }
 
@@ -77,23 +93,34 @@ func (l *liver) run() {
 		}
 		return
 	}
-	for i := len(b.instrs) - 1; i >= 0; i-- {
+	for i := int32(len(b.instrs) - 1); i >= 0; {
 		x := &b.instrs[i]
-		switch {
-		case isEnd(x.op):
+		if x.dead && x.match >= 0 && isEnd(x.op) { // of the whole block nothing is reached
+			i = b.instrs[x.match].prev
+			continue
+		}
+		switch x.op {
+		case wasm.OpLocalGet, wasm.OpLocalSet, wasm.OpLocalTee:
+			if !x.dead {
+				l.local(x)
+			}
+		case wasm.OpEnd, wasm.OpDelegate:
 			l.end(x)
-		case x.dead && !isBlock(x.op) && x.op != wasm.OpElse && !isCatch(x.op):
-		case x.op == wasm.OpElse:
+		case wasm.OpElse:
 			l.turn()
-		case isCatch(x.op):
-			l.catch(int32(i), x)
-		case isBlock(x.op):
-			if l.open(int32(i), x) {
-				i = int(l.b.endOf(int32(i))) + 1
+		case wasm.OpCatch, wasm.OpCatchAll:
+			l.catch(i, x)
+		case wasm.OpBlock, wasm.OpLoop, wasm.OpIf, wasm.OpTry, wasm.OpTryTable:
+			if l.open(x) {
+				i = b.endOf(i)
+				continue
 			}
 		default:
-			l.step(x)
+			if !x.dead {
+				l.step(x)
+			}
 		}
+		i = x.prev
 	}
 }
 
@@ -102,12 +129,11 @@ func (l *liver) end(x *instr) {
 	e := liveEnd{opener: x.match, after: l.snapshot()}
 	e.target = e.after
 	if x.match >= 0 && l.b.instrs[x.match].op == wasm.OpLoop {
-		head, ok := l.heads[x.match]
-		if !ok {
-			head = newBitset(len(l.b.locals))
-			l.heads[x.match] = head
+		head := &l.heads[l.b.instrs[x.match].site]
+		if *head == nil {
+			*head = l.sets.empty()
 		}
-		e.target = head
+		e.target = *head
 	}
 	if n := len(l.ends); n > 0 {
 		e.throws = l.ends[n-1].throws
@@ -127,7 +153,7 @@ func (l *liver) clauses(x *instr, around bitset) bitset {
 	if x.b == 0 {
 		return around
 	}
-	need := newBitset(len(l.b.locals))
+	need := l.sets.empty()
 	all := false
 	for _, c := range l.b.clauses[x.a : x.a+x.b] {
 		need.or(l.label(c.Label))
@@ -144,7 +170,7 @@ func (l *liver) clauses(x *instr, around bitset) bitset {
 func (l *liver) catch(i int32, x *instr) {
 	e := &l.ends[len(l.ends)-1]
 	if e.other == nil {
-		e.other = newBitset(len(l.b.locals))
+		e.other = l.sets.empty()
 	}
 	e.other.or(l.live)
 	e.all = e.all || x.op == wasm.OpCatchAll
@@ -167,7 +193,7 @@ func (l *liver) turn() {
 
 // open leaves a block at its front. It reports whether a loop has to be gone
 // through again.
-func (l *liver) open(i int32, x *instr) (again bool) {
+func (l *liver) open(x *instr) (again bool) {
 	e := l.ends[len(l.ends)-1]
 	l.ends = l.ends[:len(l.ends)-1]
 	switch x.op {
@@ -177,23 +203,36 @@ func (l *liver) open(i int32, x *instr) (again bool) {
 		}
 		l.merge(e.other)
 	case wasm.OpLoop:
-		head := l.heads[i]
-		if !l.live.equal(head) {
-			grown := head.clone()
+		if head := l.heads[x.site]; !l.live.equal(head) {
+			grown := l.sets.clone(head)
 			if grown.or(l.live) {
-				l.heads[i] = grown
+				l.heads[x.site] = grown
 				l.set(e.after)
 				return true
 			}
 		}
-		if x.site >= 0 {
-			l.b.live[x.site] = l.heads[i]
-		}
+		l.b.live[x.site] = l.heads[x.site]
 	}
 	return false
 }
 
-// step goes backwards over a plain instruction.
+// local goes backwards over an access to a local.
+func (l *liver) local(x *instr) {
+	switch x.op {
+	case wasm.OpLocalGet:
+		if !l.live.has(x.a) {
+			l.own()
+			l.live.add(x.a)
+		}
+	default:
+		if l.live.has(x.a) {
+			l.own()
+			l.live.remove(x.a)
+		}
+	}
+}
+
+// step goes backwards over any other instruction that is no block.
 func (l *liver) step(x *instr) {
 	throws := l.ends[len(l.ends)-1].throws
 	if x.site >= 0 { // a call: what is live after it, returned or thrown
@@ -203,32 +242,22 @@ func (l *liver) step(x *instr) {
 		l.b.live[x.site] = l.snapshot()
 	}
 	switch x.op {
-	case wasm.OpLocalGet:
-		if !l.live.has(x.a) {
-			l.own()
-			l.live.add(x.a)
-		}
-	case wasm.OpLocalSet, wasm.OpLocalTee:
-		if l.live.has(x.a) {
-			l.own()
-			l.live.remove(x.a)
-		}
 	case wasm.OpBr:
 		l.set(l.label(x.a))
 	case wasm.OpBrIf, wasm.OpBrOnNull, wasm.OpBrOnNonNull:
 		l.merge(l.label(x.a))
 	case wasm.OpBrTable:
-		l.set(newBitset(len(l.b.locals)))
+		l.set(l.sets.empty())
 		l.clean = false
 		for _, t := range l.b.targets[x.a : x.a+x.b] {
 			l.live.or(l.label(t))
 		}
 	case wasm.OpReturn, wasm.OpUnreachable, wasm.OpReturnCall, wasm.OpReturnCallIndirect, wasm.OpReturnCallRef:
-		l.set(newBitset(len(l.b.locals)))
+		l.set(l.sets.empty())
 		l.clean = false
 	case wasm.OpThrow, wasm.OpThrowRef, wasm.OpRethrow:
 		if throws == nil {
-			throws = newBitset(len(l.b.locals))
+			throws = l.sets.empty()
 		}
 		l.set(throws)
 	}

@@ -88,9 +88,9 @@ func (p *Program) join(s *Program) {
 // not depend on how many workers there are.
 type hotWorker struct {
 	*hotModule
-	walker  *wasm.Walker
-	reader  *reader
+	reader  reader
 	body    body
+	emitter emitter
 	missing []func() // additions to the module
 }
 
@@ -134,16 +134,16 @@ func (h *hotModule) emitAll() error {
 		h.values.Store(0)
 		missing := make([][]func(), len(todo))
 		err := forEach(h.p.opts.Workers, len(todo), func() *hotWorker {
-			return &hotWorker{hotModule: h, walker: h.p.walker.Fork(), reader: &reader{p: h.p}}
+			return &hotWorker{hotModule: h, reader: reader{p: h.p}}
 		}, func(w *hotWorker, k int) error {
-			if err := w.reader.analyse(w.walker, uint32(todo[k]), &w.body); err != nil {
+			if err := w.reader.analyse(uint32(todo[k]), &w.body); err != nil {
 				return err
 			}
 			if h.values.Add(int64(w.body.countValues())) > maxProgramValues {
 				return fmt.Errorf("more than %d values live at the calls and loops of the module, all counted: %w", maxProgramValues, ErrUnsupported)
 			}
 			w.missing = nil
-			h.out.Code[todo[k]] = h.emit(w, &w.body)
+			h.out.Code[todo[k]] = h.emit(&w.emitter, w, &w.body)
 			missing[k] = w.missing
 			return nil
 		})

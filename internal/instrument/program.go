@@ -49,6 +49,7 @@ type Program struct {
 	segments  bool             // some instruction reads a data segment
 	funcTable bool             // some instruction turns a number into a function reference
 
+	marked []bool   // per type: it needs markers (markerTypes)
 	tagIDs []uint32 // per imported tag: the first of that name
 
 	spaces *wasm.Spaces
@@ -92,7 +93,11 @@ type funcTraits struct {
 
 // New decodes and validates an original module. Errors name the feature that is
 // not supported (ErrUnsupported) or the offset of what is wrong.
-func New(b []byte, opts Options) (*Program, error) {
+func New(b []byte, opts Options) (*Program, error) { return NewNamed(b, sha256.Sum256(b), opts) }
+
+// NewNamed is New for a module whose digest is known: to compute it takes a twentieth
+// of the time of the pass, or more where most of a module is data.
+func NewNamed(b []byte, digest [sha256.Size]byte, opts Options) (*Program, error) {
 	m, err := wasm.Decode(b)
 	if err != nil {
 		return nil, err
@@ -107,7 +112,7 @@ func New(b []byte, opts Options) (*Program, error) {
 	if err := checkTables(m); err != nil {
 		return nil, err
 	}
-	p := newProgram(m, walker, sha256.Sum256(b), opts)
+	p := newProgram(m, walker, digest, opts)
 	p.findTaken()
 	if err := p.survey(); err != nil {
 		return nil, err
@@ -115,7 +120,7 @@ func New(b []byte, opts Options) (*Program, error) {
 	return p, nil
 }
 
-func newProgram(m *wasm.Module, walker *wasm.Walker, digest [32]byte, opts Options) *Program {
+func newProgram(m *wasm.Module, walker *wasm.Walker, digest [sha256.Size]byte, opts Options) *Program {
 	if opts.PeelLimit == 0 {
 		opts.PeelLimit = DefaultPeelLimit
 	}
@@ -129,6 +134,10 @@ func newProgram(m *wasm.Module, walker *wasm.Walker, digest [32]byte, opts Optio
 		recent:  make(map[uint32]*body),
 	}
 	p.findTags()
+	p.marked = make([]bool, len(m.Types))
+	for i := range m.Types {
+		p.marked[i] = needsMarkers(&m.Types[i])
+	}
 	return p
 }
 
@@ -191,8 +200,11 @@ func (p *Program) body(defined uint32) (*body, error) {
 	if b != nil {
 		return b, nil
 	}
+	if err := p.walker.Fork().Walk(int(defined), nil); err != nil { // NewFrom has not looked at it
+		return nil, err
+	}
 	b = new(body)
-	if err := (&reader{p: p}).analyse(p.walker.Fork(), defined, b); err != nil {
+	if err := (&reader{p: p}).analyse(defined, b); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()

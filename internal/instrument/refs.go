@@ -78,7 +78,7 @@ func elemFunc(e *wasm.Elem, k int) (fn uint32, ok bool) {
 }
 
 // needsMarkers reports whether lowering could make the type equal to another.
-func needsMarkers(t wasm.FuncType) bool {
+func needsMarkers(t *wasm.FuncType) bool {
 	for _, v := range t.Params {
 		if isFuncRef(v) || isException(v) {
 			return true
@@ -99,8 +99,7 @@ func isException(t wasm.ValType) bool { return t.IsRef() && t.Heap() == wasm.Hea
 // each other and from all others (whose last parameter is the depth, an i32):
 // the index of the first equal type, in binary, f32 for 0 and f64 for 1.
 func (p *Program) markerTypes(orig uint32) []wasm.ValType {
-	t := p.mod.Types[orig]
-	if !needsMarkers(t) {
+	if !p.marked[orig] {
 		return nil
 	}
 	n := orig

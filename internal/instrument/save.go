@@ -26,7 +26,10 @@ func (s *Site) WireOrder() []Wire {
 }
 
 func wireOrder(types []wasm.ValType) []Wire {
-	w := make([]Wire, 0, len(types))
+	return appendWire(make([]Wire, 0, len(types)), types)
+}
+
+func appendWire(w []Wire, types []wasm.ValType) []Wire {
 	for i, t := range types {
 		if lowered(t) == wasm.ExternRef {
 			w = append(w, Wire{Live: i, Type: wasm.ExternRef})
@@ -90,21 +93,28 @@ const (
 // fewSites is how many sites a function has that counts as small.
 const fewSites = 30
 
+// A record is what one is written from: the locals that hold its values, and what
+// those are.
+type record struct {
+	from  []uint32
+	types []wasm.ValType
+	wire  []Wire
+}
+
 // save emits the record of a site from the locals that hold its values. last
-// is runtimeLeave0 or runtimeGive0; id pushes the number of the site, or is nil if
-// that is on the operand stack already.
-func (e *emitter) save(k int32, id func(), last runtimeFunc) {
+// is runtimeLeave0 or runtimeGive0. numbered says that the number of the site is
+// to be pushed: it is not on the operand stack already.
+func (e *emitter) save(k int32, numbered bool, last runtimeFunc) {
 	s := &e.b.sites[k]
-	var from []uint32
-	var types []wasm.ValType
+	from, types := e.rec.from[:0], e.rec.types[:0]
 	if s.kind == SiteEntry {
 		for i, t := range e.b.typ.Params {
 			from, types = append(from, e.local(uint32(i))), append(types, t)
 		}
 	} else {
-		e.b.live[k].each(func(i int) {
+		for i := range e.b.live[k].members {
 			from, types = append(from, e.local(uint32(i))), append(types, e.b.locals[i])
-		})
+		}
 	}
 	for slot, t := range s.operand {
 		from, types = append(from, e.temp(int32(slot), t)), append(types, t)
@@ -112,7 +122,14 @@ func (e *emitter) save(k int32, id func(), last runtimeFunc) {
 	for _, c := range s.caught {
 		from, types = append(from, e.caughtBy(c)), append(types, exception)
 	}
-	e.saveValues(from, types, id, last)
+	wire := appendWire(e.rec.wire[:0], types)
+	e.rec = record{from, types, wire}
+	rest := e.pushRecord(from, types, wire)
+	if numbered {
+		e.siteID(k)
+	}
+	e.pushWire(from, types, rest)
+	e.op1(wasm.OpCall, e.env.runtimeFn(last+runtimeFunc(len(rest))))
 }
 
 // siteID pushes the number of a site.
@@ -125,15 +142,15 @@ func (e *emitter) siteID(k int32) {
 // from the host, which takes less code; not where there is little to save:
 // wazero's registers come out better with a constant in small functions (14
 // points or more of a recursive fib).
-func (e *emitter) leave(k int32) { e.leaveWith(k, func() { e.siteID(k) }) }
+func (e *emitter) leave(k int32) { e.leaveWith(k, true) }
 
-// leaveWith is leave with what pushes the number of the site, or nil.
-func (e *emitter) leaveWith(k int32, id func()) {
+// leaveWith is leave where the number of the site may be on the operand stack.
+func (e *emitter) leaveWith(k int32, numbered bool) {
 	r := e.b.typ.Results
 	if len(r) == 1 && lowered(r[0]) == wasm.I32 && len(e.b.sites) > fewSites {
-		e.save(k, id, runtimeGive0)
+		e.save(k, numbered, runtimeGive0)
 	} else {
-		e.save(k, id, runtimeLeave0)
+		e.save(k, numbered, runtimeLeave0)
 		for _, t := range r {
 			e.zero(lowered(t))
 		}
@@ -141,8 +158,9 @@ func (e *emitter) leaveWith(k int32, id func()) {
 	e.op(wasm.OpReturn)
 }
 
-func (e *emitter) saveValues(from []uint32, types []wasm.ValType, id func(), last runtimeFunc) {
-	wire := wireOrder(types)
+// pushRecord hands the host all values of a record but the last few, which go with
+// the number of the site. It returns those.
+func (e *emitter) pushRecord(from []uint32, types []wasm.ValType, wire []Wire) []Wire {
 	for len(wire) > 0 && wire[0].Type == wasm.ExternRef {
 		e.pushWire(from, types, wire[:1])
 		e.op1(wasm.OpCall, e.env.runtimeFn(runtimeRef1))
@@ -169,11 +187,7 @@ func (e *emitter) saveValues(from []uint32, types []wasm.ValType, id func(), las
 		e.op1(wasm.OpCall, e.env.runtimeFn(runtimePush8))
 		wire = wire[8:]
 	}
-	if id != nil {
-		id()
-	}
-	e.pushWire(from, types, wire)
-	e.op1(wasm.OpCall, e.env.runtimeFn(last+runtimeFunc(len(wire))))
+	return wire
 }
 
 // pushWire puts values on the operand stack as integers.

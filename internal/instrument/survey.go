@@ -80,45 +80,29 @@ func (p *Program) countSites(i int, s *surveyed) int {
 
 func (p *Program) surveyOne(w *wasm.Walker, defined uint32, s *surveyed) error {
 	s.bound = true
-	var prev wasm.Instr
-	var dead deadness
+	small := false // the instruction before is a small constant
 	fn := uint32(p.imports) + defined
 	err := w.Walk(int(defined), func(in *wasm.Instr, st *wasm.State) error {
 		if len(st.Ctrls) > maxNesting {
 			return fmt.Errorf("function %d: blocks nested deeper than %d: %w", fn, maxNesting, ErrUnsupported)
 		}
-		if s.size == 0 {
-			p.needTypes(st.Locals)
+		if !s.led {
+			if s.size == 0 {
+				p.needTypes(st.Locals)
+			}
+			s.lead(in)
 		}
-		p.need(in)
-		s.lead(in)
 		s.size++
-		if !dead.at(st) {
-			s.note(in, &prev)
+		if !isCommon(in.Op, passing) {
+			p.need(in)
+			if !st.Dead() {
+				s.note(in, small)
+			}
 		}
-		prev = *in
+		small = isSmall(in)
 		return nil
 	})
 	return err
-}
-
-// deadness tells, along a walk, what cannot be reached. A block opened in
-// unreachable code counts as reachable to the rules of validation; here it
-// does not.
-type deadness struct {
-	depth int // open blocks with the outermost unreachable one the last, or 0
-}
-
-// at is asked for each instruction in order.
-func (d *deadness) at(st *wasm.State) bool {
-	if d.depth > 0 && len(st.Ctrls) >= d.depth && st.Ctrls[d.depth-1].Unreachable {
-		return true
-	}
-	d.depth = 0
-	if st.Unreachable() {
-		d.depth = len(st.Ctrls)
-	}
-	return d.depth > 0
 }
 
 // needTypes notes what records of these locals need.
@@ -130,8 +114,8 @@ func (p *Program) needTypes(ts []wasm.ValType) {
 	}
 }
 
-// need notes what an instruction needs of the hot form, reached or not. The
-// instruction has not been validated yet.
+// need notes what an instruction, which is not a passing one, needs of the hot
+// form, reached or not. It has not been validated yet.
 func (p *Program) need(in *wasm.Instr) {
 	switch in.Op {
 	case wasm.OpRefFunc, wasm.OpReturnCall: // imports in tail calls: through a helper with the hidden parameter
@@ -168,11 +152,9 @@ func (p *Program) need(in *wasm.Instr) {
 // function that looks there instead of at its entry.
 const maxLead = 32
 
-// lead looks at an instruction for what the function begins with.
+// lead looks at an instruction for what the function begins with. It is asked
+// until that is decided (led).
 func (s *surveyed) lead(in *wasm.Instr) {
-	if s.led {
-		return
-	}
 	_, _, plain := in.Op.Sig()
 	switch in.Op {
 	case wasm.OpLocalGet, wasm.OpLocalSet, wasm.OpLocalTee, wasm.OpGlobalGet, wasm.OpGlobalSet, wasm.OpDrop, wasm.OpNop:
@@ -185,12 +167,13 @@ func (s *surveyed) lead(in *wasm.Instr) {
 	s.led = s.headed || !plain || s.size >= maxLead
 }
 
-// note looks at one reachable instruction.
-func (s *surveyed) note(in, prev *wasm.Instr) {
+// note looks at one reachable instruction, which is not a passing one. small says
+// that it comes after a small constant.
+func (s *surveyed) note(in *wasm.Instr, small bool) {
 	switch {
 	case in.Op == wasm.OpCall:
 		s.callees = append(s.callees, uint32(in.A))
-	case in.Op == wasm.OpLoop, isDynamicCall(in.Op), isSliced(in, prev), isWait(in.Op):
+	case in.Op == wasm.OpLoop, isDynamicCall(in.Op), isSliced(in.Op, small), isWait(in.Op):
 		s.sites++
 		s.bound = false
 	case in.Op == wasm.OpReturnCall:
@@ -221,13 +204,16 @@ func leavesModule(op wasm.Opcode) bool {
 // looks: about 10 µs of work.
 const sliceSize = 64 << 10
 
-// isSliced reports whether in is a bulk memory operation that is run in
+// isSmall reports whether an instruction is a constant that is a small size.
+func isSmall(in *wasm.Instr) bool { return in.Op == wasm.OpI32Const && uint32(in.A) <= sliceSize }
+
+// isSliced reports whether op is a bulk memory operation that is run in
 // slices by a helper function, with a safepoint between them. One whose size
-// is a small constant is left as it is.
-func isSliced(in, prev *wasm.Instr) bool {
-	switch in.Op {
+// is a small constant, the instruction before it, is left as it is.
+func isSliced(op wasm.Opcode, small bool) bool {
+	switch op {
 	case wasm.OpMemoryCopy, wasm.OpMemoryFill:
-		return prev.Op != wasm.OpI32Const || uint32(prev.A) > sliceSize
+		return !small
 	case wasm.OpMemoryInit:
 		return true
 	}

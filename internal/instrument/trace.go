@@ -26,11 +26,10 @@ type mark struct {
 	calls  bool // it is one that is emitted as a call
 }
 
-// mark notes that what is emitted from an offset on is of instruction i.
+// mark notes, for marks that there are, that what is emitted from an offset on is of
+// instruction i.
 func (b *body) mark(offset int, i int32) {
-	if m := b.marks; m != nil {
-		m.at = append(m.at, mark{offset, i, b.instrs[i].calls()})
-	}
+	b.marks.at = append(b.marks.at, mark{offset, i, b.instrs[i].calls()})
 }
 
 // shift notes that so many bytes were put before all that is emitted.
@@ -109,14 +108,14 @@ func (p *Program) TraceContinuation(id SiteID) ([]byte, *Marks, error) {
 
 // emit makes the hot form of a function, or stands in for one that is not asked
 // for: with code that is valid for every type.
-func (h *hotModule) emit(env env, b *body) wasm.Code {
+func (h *hotModule) emit(e *emitter, env env, b *body) wasm.Code {
 	if h.traced == nil {
-		return h.p.emitHot(env, b)
+		return h.p.emitHot(e, env, b)
 	}
 	if b.marks = h.traced[b.fn]; b.marks != nil {
 		*b.marks = Marks{} // it may be emitted again
 	}
-	code := h.p.emitHot(env, b) // also if it is not asked for: it numbers types and helpers
+	code := h.p.emitHot(e, env, b) // also if it is not asked for: it numbers types and helpers
 	if b.marks == nil {
 		return wasm.Code{Body: wasm.AppendOp(wasm.AppendOp(nil, wasm.OpUnreachable), wasm.OpEnd)}
 	}

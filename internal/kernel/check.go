@@ -111,7 +111,7 @@ func (ts *TaskState) check(p *ProcessState) error {
 	if len(ts.Below) > maxHandlers {
 		return fmt.Errorf("%d handlers are under way, at most %d can be", len(ts.Below), maxHandlers)
 	}
-	masks := ts.Mask
+	masks := ts.Mask | ts.Waits | ts.Before
 	for i := range ts.Below {
 		masks |= ts.Below[i].Mask
 		if err := ts.Below[i].Restart.check(); err != nil {

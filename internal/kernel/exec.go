@@ -93,8 +93,10 @@ func (t *Task) isAlone() bool {
 // first task from now on and has the number of the first, as on Linux.
 func (t *Task) become(th engine.Thread, p *Program) {
 	t.dropHandlers(0)
+	t.marks.drop()
+	t.fibers.drop()
 	t.restart, t.calls = Restart{}, p.calls
-	if !t.giveBack() {
+	if !t.giveBack(true) {
 		if err := t.closeThread(); err != nil {
 			t.k.log.Warn("a thread is not closed", "task", t.id, "err", err)
 		}

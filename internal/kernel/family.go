@@ -3,6 +3,7 @@ package kernel
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // family is where a process stands in the tree of processes. Protected by
@@ -123,6 +124,7 @@ func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 		}
 	}
 	tell = append(tell, s.worldLocked(g, first)...)
+	tell = append(tell, s.leaderEndedLocked(g)...)
 	tell = append(tell, s.updateOrphansLocked(g.jobs.group)...)
 	if g.family.parent != nil {
 		tell = append(tell, s.tellParentLocked(g, g.endInfo())...)
@@ -199,7 +201,7 @@ func (st *ExitStatus) EndedBy() int32 {
 	case "unaligned atomic":
 		return SIGBUS
 	}
-	if len(st.Trap.Message) >= 8 && st.Trap.Message[:8] == "uncaught" {
+	if strings.HasPrefix(st.Trap.Message, "uncaught exception") { // std::terminate
 		return SIGABRT
 	}
 	return SIGSEGV

@@ -96,7 +96,19 @@ func (t *Task) copyTo(n *Task) error {
 		}
 		n.below = append(n.below, u)
 	}
+	if err := t.copyStacks(n); err != nil {
+		return errors.Join(fmt.Errorf("fork: %w", err), n.closeThread())
+	}
 	return nil
+}
+
+// copyStacks gives a child's task the other stacks of this one's.
+func (t *Task) copyStacks(n *Task) error {
+	if err := n.marks.restore(n.thread, t.marks.save(), t.marks.last); err != nil {
+		return err
+	}
+	c := &t.fibers
+	return n.fibers.restore(n.thread, c.save(), c.current, c.last)
 }
 
 // copyTo is a suspended stack as the thread of a child has it.

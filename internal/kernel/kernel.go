@@ -72,8 +72,9 @@ type Kernel struct {
 	quota  quota
 	cpus   int // of the host; immutable
 
-	futexes  futexTable
-	programs programs
+	futexes   futexTable
+	programs  programs
+	intervals intervals
 
 	first atomic.Pointer[ThreadGroup] // the first process; set under mu
 
@@ -90,6 +91,7 @@ func New(opts Options) *Kernel {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	k := &Kernel{opts: opts, clocks: ktime.NewClocks(opts.Source, opts.Wall), log: opts.Log, cpus: runtime.NumCPU()}
+	k.intervals.k = k
 	k.programs.load, k.programs.calls = opts.Load, opts.Calls
 	k.random.begin(opts)
 	k.quota.share = opts.CPUs.share()
@@ -101,6 +103,9 @@ func New(opts Options) *Kernel {
 
 // Clocks are the guest's clocks.
 func (k *Kernel) Clocks() *ktime.Clocks { return k.clocks }
+
+// Log is where the kernel tells people what guests cannot be told.
+func (k *Kernel) Log() *slog.Logger { return k.log }
 
 // Tasks is the set of all tasks.
 func (k *Kernel) Tasks() *TaskSet { return k.tasks }
@@ -194,6 +199,7 @@ func (k *Kernel) Start() error {
 	}
 	k.started = true
 	k.clocks.Thaw()
+	k.intervals.thawed()
 	started.add(k)
 	if err := k.tasks.startAll(); err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -210,6 +216,7 @@ func (k *Kernel) Close() error {
 	}
 	k.tasks.wait()
 	k.ticker.close()
+	k.intervals.close()
 	started.remove(k)
 	return errors.Join(k.tasks.closeAll(), k.programs.close())
 }

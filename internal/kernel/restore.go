@@ -23,6 +23,9 @@ type Restoring struct {
 	// closes them, also if the restore fails.
 	Files func(p *ProcessState) (*vfs.FDTable, *vfs.FSContext, error)
 
+	// Terminal finds a terminal by name, nil if there is none; nil finds none.
+	Terminal func(name string) Terminal
+
 	// Fill writes the saved content of memory n.
 	Fill func(n uint32, memory []byte) error
 
@@ -82,7 +85,9 @@ func (r *restorer) restore(ctx context.Context, st *State) error {
 			return fmt.Errorf("process %d: a thread that was lent: %w", pid, err)
 		}
 	}
-	k.tasks.restoreTree(st, by)
+	if err := k.tasks.restoreTree(st, by, r.with.Terminal); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
 	k.tasks.lastID = st.LastID
 	return r.fill(st, by)
 }
@@ -136,6 +141,9 @@ func (r *restorer) process(ctx context.Context, p *ProcessState, first bool) (*T
 	}
 	r.groups = append(r.groups, g)
 	if err := g.restoreSignals(p); err != nil {
+		return nil, err
+	}
+	if err := r.k.intervals.restore(g, p.Intervals); err != nil {
 		return nil, err
 	}
 	for i := range p.Tasks {
@@ -194,7 +202,10 @@ func (r *restorer) task(ctx context.Context, g *ThreadGroup, ts *TaskState) (err
 	t := newTask(r.k, g, g.program().calls)
 	t.id, t.restart = ts.ID, ts.Restart
 	t.cpu.restore(ts.CPU)
-	t.sig.mask = ts.Mask
+	t.sig.mask, t.sig.waits = ts.Mask, ts.Waits
+	if before := ts.Before; ts.Suspends {
+		t.sig.before = &before
+	}
 	if !t.sig.queue.restore(ts.Queue) {
 		return fmt.Errorf("pending signals %v", ts.Queue)
 	}
@@ -231,7 +242,7 @@ func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 	}
 	for i := range ts.Below {
 		b := &ts.Below[i]
-		u := suspended{restart: b.Restart, mask: b.Mask, pointer: b.Pointer}
+		u := suspended{restart: b.Restart, mask: b.Mask, pointer: b.Pointer, info: b.Info}
 		if u.stack, err = th.RestoreStack(&b.Calls); err != nil {
 			return fmt.Errorf("handler %d: %w", i, err)
 		}
@@ -242,7 +253,10 @@ func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 		}
 		t.below = append(t.below, u)
 	}
-	return nil
+	if err := t.marks.restore(th, ts.Marks, ts.LastMark); err != nil {
+		return err
+	}
+	return t.fibers.restore(th, ts.Fibers, ts.Fiber, ts.LastFiber)
 }
 
 // lend has a task of a restored process run on the thread of another one's.
@@ -250,14 +264,14 @@ func (r *restorer) lend(borrower *Task, l *lent) error {
 	if borrower.thread == nil {
 		return errors.New("the child has no thread")
 	}
-	if err := borrower.borrow(l.to, l.st.Thread); err != nil {
+	if err := borrower.borrow(l.to, l.st.Thread, l.st.Through); err != nil {
 		return err
 	}
 	return l.to.restoreStacks(borrower.thread, l.st)
 }
 
 // restoreTree makes the relations of processes.
-func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup) {
+func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup, find func(string) Terminal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sessions := make(map[TaskID]*Session)
@@ -287,6 +301,7 @@ func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup) {
 			g.jobs.orphaned.Store(s.orphanedLocked(p))
 		}
 	}
+	return s.restoreTerminals(st.Terminals, sessions, find)
 }
 
 // fill has the memories filled, each once.

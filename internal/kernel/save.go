@@ -42,6 +42,7 @@ func (k *Kernel) Save() (*Saved, error) {
 		}
 		out.Processes = append(out.Processes, *p)
 	}
+	out.Terminals = s.saveTerminals()
 	renumberWaits(&out.State)
 	return &out.Saved, nil
 }
@@ -71,6 +72,7 @@ func (v *saver) process(g *ThreadGroup) (*ProcessState, error) {
 	v.program(exe.program)
 	p.Module = exe.program.Module.Digest()
 	g.signals.save(p)
+	p.Intervals = g.k.intervals.save(g)
 	for _, t := range g.tasks {
 		ts, mem, err := t.saveLocked()
 		if err != nil {
@@ -130,6 +132,7 @@ func (t *Task) saveLocked() (*TaskState, engine.Memory, error) {
 	if v, ok := t.internal.(VforkStop); ok {
 		borrower := t.k.tasks.groups[v.Child].leader
 		st.VforkChild, st.Thread, mem = v.Child, borrower.loan.saved(), borrower.thread.Memory()
+		st.Through = borrower.loan.through
 	} else {
 		var err error
 		if st.Thread, err = t.thread.Save(); err != nil {
@@ -140,16 +143,21 @@ func (t *Task) saveLocked() (*TaskState, engine.Memory, error) {
 	for i := range t.below {
 		st.Below = append(st.Below, t.below[i].save())
 	}
+	st.Marks, st.LastMark = t.marks.save(), t.marks.last
+	st.Fibers, st.Fiber, st.LastFiber = t.fibers.save(), t.fibers.current, t.fibers.last
 	s := &t.group.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Mask = t.sig.mask
+	st.Mask, st.Waits = t.sig.mask, t.sig.waits
+	if b := t.sig.before; b != nil {
+		st.Before, st.Suspends = *b, true
+	}
 	st.Queue = append(st.Queue, t.sig.queue.infos...)
 	return st, mem, nil
 }
 
 func (u *suspended) save() SuspendedState {
-	return SuspendedState{Calls: u.stack.Save(), Restart: u.restart, Futex: u.waits.save(), Mask: u.mask, Pointer: u.pointer}
+	return SuspendedState{Calls: u.stack.Save(), Restart: u.restart, Futex: u.waits.save(), Mask: u.mask, Pointer: u.pointer, Info: u.info}
 }
 
 func (t *Task) isExiting() bool {

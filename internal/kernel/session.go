@@ -7,7 +7,8 @@ import (
 
 // A Session is process groups, setsid(2). Protected by TaskSet.mu.
 type Session struct {
-	id TaskID // immutable: pid of who began it
+	id  TaskID   // immutable: pid of who began it
+	tty Terminal // that controls it, or nil
 }
 
 // A ProcessGroup is processes that job control moves together, setpgid(2).

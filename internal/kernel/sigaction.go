@@ -62,8 +62,10 @@ type signals struct {
 
 // taskSignals is what a task has of its own. Protected by signals.mu of its group.
 type taskSignals struct {
-	queue sigQueue
-	mask  SigSet // blocked
+	queue  sigQueue
+	mask   SigSet  // blocked
+	before *SigSet // of SuspendSignals: what is blocked again after the handler
+	waits  SigSet  // of WaitSignal
 }
 
 // ErrNoHandler says that a module has no function that can be called for signals.
@@ -181,7 +183,20 @@ func (s *signals) maskLocked(t *Task) SigSet {
 	if s.held {
 		return ^sigsForced
 	}
-	return t.sig.mask
+	return t.sig.mask | t.sig.waits
+}
+
+// waiterLocked is a task that waits for a signal in WaitSignal: the one that it is
+// for, or any.
+//
+// Preconditions: s.mu is locked.
+func (s *signals) waiterLocked(sig int32, to *Task) *Task {
+	for _, t := range s.tasks {
+		if t.sig.waits.has(sig) && (to == nil || t == to) {
+			return t
+		}
+	}
+	return nil
 }
 
 // interruptAllLocked has all tasks look at what is pending.

@@ -22,7 +22,8 @@ type suspended struct {
 	restart Restart
 	waits   *futexWaiter
 	mask    SigSet
-	pointer uint64 // the stack pointer, if the module has one
+	pointer uint64  // the stack pointer, if the module has one
+	info    SigInfo // what the handler was called for
 }
 
 // A delivery is a signal that the task takes now.
@@ -106,21 +107,6 @@ func (t *Task) takeLocked(s *signals) (SigInfo, bool) {
 	return s.queue.take(mask)
 }
 
-// signalWaits reports whether a signal is pending that a handler is to be called
-// for.
-func (t *Task) signalWaits() bool {
-	s := &t.group.signals
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	left := (t.sig.queue.set | s.queue.set) &^ s.maskLocked(t)
-	for ; left != 0; left &= left - 1 {
-		if s.actionLocked(left.lowest()) == SigCatch {
-			return true
-		}
-	}
-	return false
-}
-
 // settleCall ends the pending call for a handler, which runs before the call would
 // have ended: it fails with EINTR, or with what it has done so far, unless it is to
 // be made again after the handler (signal(7), "Interruption of system calls").
@@ -148,11 +134,14 @@ func (t *Task) enterHandler(d delivery) bool {
 	if known {
 		t.thread.SetStackPointer(handlerPointer(pointer))
 	}
-	u := suspended{stack: t.thread.Detach(), restart: t.restart, waits: t.waits, pointer: pointer}
+	u := suspended{stack: t.thread.Detach(), restart: t.restart, waits: t.waits, pointer: pointer, info: d.SigInfo}
 	t.restart, t.waits = Restart{}, nil
 	s := &t.group.signals
 	s.mu.Lock()
 	u.mask = t.sig.mask
+	if t.sig.before != nil {
+		u.mask, t.sig.before = *t.sig.before, nil
+	}
 	t.sig.mask |= d.Mask
 	if d.Flags&SANoDefer == 0 {
 		t.sig.mask |= sigSet(d.Signo)

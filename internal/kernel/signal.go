@@ -44,7 +44,7 @@ func sigSet(sigs ...int32) SigSet {
 	return s
 }
 
-func (s SigSet) has(sig int32) bool { return s&sigSet(sig) != 0 }
+func (s SigSet) has(sig int32) bool { return sig > 0 && s&sigSet(sig) != 0 }
 
 // lowest is the signal with the lowest number, which Linux takes first, or 0.
 func (s SigSet) lowest() int32 {

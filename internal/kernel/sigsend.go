@@ -78,7 +78,11 @@ func (s *signals) postLocked(g *ThreadGroup, info SigInfo, to *Task) (fatal, tol
 	case sigsStop.has(sig):
 		s.dropLocked(sigSet(SIGCONT))
 	}
+	w := s.waiterLocked(sig, to)
 	t := s.takerLocked(sig, to)
+	if w != nil {
+		t = nil
+	}
 	if s.ignoresLocked(sig) && t != nil { // what is blocked may be caught before it is taken
 		return false, told, nil
 	}
@@ -99,6 +103,9 @@ func (s *signals) postLocked(g *ThreadGroup, info SigInfo, to *Task) (fatal, tol
 	}
 	if !q.push(info) {
 		return false, told, ErrTooManySignals
+	}
+	if w != nil {
+		t = w
 	}
 	if t != nil && !stopped {
 		t.interrupt()

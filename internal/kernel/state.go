@@ -10,10 +10,11 @@ import (
 // State is all of a kernel that is saved, but for the memories of its threads
 // and what the vfs package saves itself.
 type State struct {
-	Clocks    ktime.State    `pb:"1"`
-	LastID    TaskID         `pb:"2"` // the highest that a task has had
-	Processes []ProcessState `pb:"3"` // the first one first
-	Random    []byte         `pb:"4"` // the generator of a seeded system's random bytes, as math/rand/v2's ChaCha8 marshals; or none
+	Clocks    ktime.State     `pb:"1"`
+	LastID    TaskID          `pb:"2"` // the highest that a task has had
+	Processes []ProcessState  `pb:"3"` // the first one first
+	Terminals []TerminalState `pb:"5"` // those that control sessions
+	Random    []byte          `pb:"4"` // the generator of a seeded system's random bytes, as math/rand/v2's ChaCha8 marshals; or none
 }
 
 // ProcessState is a process.
@@ -32,21 +33,22 @@ type ProcessState struct {
 
 	GoneCPU int64 `pb:"8"` // CPU time of tasks that have ended, in ns
 
-	ID        TaskID        `pb:"9"`  // pid; 0 is that of the leader
-	Parent    TaskID        `pb:"10"` // 0: none
-	Group     TaskID        `pb:"11"` // process group; 0 is its own
-	Session   TaskID        `pb:"12"` // 0 is its own
-	Ended     *EndState     `pb:"13"` // it has ended and waits to be waited for
-	Executed  bool          `pb:"14"` // a program, since it was forked
-	Actions   []ActionState `pb:"15"` // those that are not the default
-	Handler   string        `pb:"16"` // export that is called for signals, or ""
-	Held      bool          `pb:"17"` // all signals that can be are blocked
-	Queue     []SigInfo     `pb:"18"` // those of Pending, in their order; those that are missing came from nobody
-	StopTold  bool          `pb:"19"` // the parent knows that it is stopped
-	StopSeen  bool          `pb:"20"` // and has waited for that
-	Continued bool          `pb:"21"` // it went on, and nobody has waited for that
-	ReapedCPU int64         `pb:"22"` // CPU time of descendants that were waited for, in ns
-	CWD       uint32        `pb:"23"` // index plus one of its working directory in what the vfs package saves; 0 is none
+	ID        TaskID          `pb:"9"`  // pid; 0 is that of the leader
+	Parent    TaskID          `pb:"10"` // 0: none
+	Group     TaskID          `pb:"11"` // process group; 0 is its own
+	Session   TaskID          `pb:"12"` // 0 is its own
+	Ended     *EndState       `pb:"13"` // it has ended and waits to be waited for
+	Executed  bool            `pb:"14"` // a program, since it was forked
+	Actions   []ActionState   `pb:"15"` // those that are not the default
+	Handler   string          `pb:"16"` // export that is called for signals, or ""
+	Held      bool            `pb:"17"` // all signals that can be are blocked
+	Queue     []SigInfo       `pb:"18"` // those of Pending, in their order; those that are missing came from nobody
+	StopTold  bool            `pb:"19"` // the parent knows that it is stopped
+	StopSeen  bool            `pb:"20"` // and has waited for that
+	Continued bool            `pb:"21"` // it went on, and nobody has waited for that
+	ReapedCPU int64           `pb:"22"` // CPU time of descendants that were waited for, in ns
+	Intervals []IntervalState `pb:"24"`
+	CWD       uint32          `pb:"23"` // index plus one of its working directory in what the vfs package saves; 0 is none
 }
 
 // EndState is how a process has ended, for those that wait for it.
@@ -77,6 +79,17 @@ type TaskState struct {
 	// VforkChild is the process that runs on this task's thread, or 0. Thread has
 	// the task's own stack and globals then.
 	VforkChild TaskID `pb:"10"`
+	Through    bool   `pb:"11"` // it goes on from where the child is then
+
+	Marks     []MarkState  `pb:"12"`
+	LastMark  uint64       `pb:"13"`
+	Fibers    []FiberState `pb:"14"` // but the one that runs
+	Fiber     uint64       `pb:"15"` // which runs
+	LastFiber uint64       `pb:"16"`
+
+	Before   SigSet `pb:"17"` // what is blocked again after the handler that the task waits for
+	Suspends bool   `pb:"18"` // it waits for one (sigsuspend(2))
+	Waits    SigSet `pb:"19"` // signals that it waits for (sigtimedwait(2))
 }
 
 // SuspendedState is a stack that a handler has interrupted.
@@ -86,6 +99,7 @@ type SuspendedState struct {
 	Futex   *FutexState  `pb:"3"`
 	Mask    SigSet       `pb:"4"`
 	Pointer uint64       `pb:"5"` // the C stack pointer
+	Info    SigInfo      `pb:"6"` // what the handler was called for
 }
 
 // ErrExiting says that a kernel cannot be saved since its process is on its

@@ -23,6 +23,18 @@ const (
 	Gone
 )
 
+// A Level says how complete a call is.
+type Level int
+
+// Levels.
+const (
+	Full    Level = iota
+	Partial       // Note says what is missing
+	None          // it answers ENOTSUP
+)
+
+func (l Level) String() string { return [...]string{"full", "partial", "none"}[l] }
+
 // A HandlerRule says what becomes of a call that waits when a handler is to run
 // (signal(7), "Interruption of system calls and library functions by signal
 // handlers").
@@ -52,8 +64,10 @@ type Call struct {
 	// Handlers says what becomes of the call if it waits and a handler is to run.
 	Handlers HandlerRule
 
-	// Note says how complete the call is, for people: "" is full.
-	Note string
+	// For people: how complete the call is, what is to be known of it, and what
+	// becomes of it across a checkpoint if it can be under way then.
+	Level       Level
+	Note, Saved string
 }
 
 // A CallTable is the system calls that guests may import.

@@ -35,6 +35,8 @@ type Task struct {
 	waits   *futexWaiter  // likewise: of the call in progress, if that waits at an address
 	below   []suspended   // likewise: what handlers have interrupted, the first first
 	loan    *loan         // likewise: whose thread this is, after vfork; or nil
+	marks   marks         // likewise
+	fibers  fibers        // likewise
 	stress  stress        // likewise
 	yield   yielding      // likewise
 

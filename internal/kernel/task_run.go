@@ -33,6 +33,10 @@ func (t *Task) run() {
 				t.leaveHandler()
 				continue
 			}
+			if t.fibers.current != 0 {
+				t.group.exitWith(ExitStatus{Trap: engine.NewTrap(t.group.Module(), "a fiber's function has returned", engine.Trace{})})
+				continue
+			}
 			t.returned(ev.Results)
 		case engine.Trapped, engine.Threw:
 			t.group.exitWith(ExitStatus{Trap: ev.Trap})
@@ -122,7 +126,7 @@ func (t *Task) leave() {
 		t.waits = nil
 	}
 	t.dropHandlers(0)
-	t.giveBack()
+	t.giveBack(false)
 	if err := t.retire(); err != nil {
 		t.k.log.Warn("a task's thread is not closed", "task", t.id, "err", err)
 	}
@@ -147,6 +151,7 @@ func (t *Task) leave() {
 // free gives back what a process has that has no task any more. The last task does
 // it, without a lock.
 func (g *ThreadGroup) free() {
+	g.k.intervals.ended(g)
 	g.closeFiles()
 	if g == g.k.Init() {
 		return

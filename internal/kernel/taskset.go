@@ -16,19 +16,20 @@ type TaskID int32
 type TaskSet struct {
 	k *Kernel
 
-	mu      sync.Mutex
-	changed sync.Cond                // on mu: no task moves any more, or no goroutine is left
-	tasks   map[TaskID]*Task         // protected by mu
-	groups  map[TaskID]*ThreadGroup  // processes by pid; protected by mu
-	jobs    map[TaskID]*ProcessGroup // protected by mu
-	lastID  TaskID                   // protected by mu
-	stops   int                      // external stops of the set; protected by mu
-	live    int                      // task goroutines; protected by mu
-	making  int                      // tasks that are being made; protected by mu
-	running int                      // processes that have not ended; protected by mu
-	ending  bool                     // the first process has ended, and none is made any more; protected by mu
-	moving  int                      // tasks that are not at rest; protected by mu
-	closed  bool                     // no task can be added or started any more; protected by mu
+	mu        sync.Mutex
+	changed   sync.Cond                // on mu: no task moves any more, or no goroutine is left
+	tasks     map[TaskID]*Task         // protected by mu
+	groups    map[TaskID]*ThreadGroup  // processes by pid; protected by mu
+	jobs      map[TaskID]*ProcessGroup // protected by mu
+	terminals map[Terminal]*control    // that control sessions; protected by mu
+	lastID    TaskID                   // protected by mu
+	stops     int                      // external stops of the set; protected by mu
+	live      int                      // task goroutines; protected by mu
+	making    int                      // tasks that are being made; protected by mu
+	running   int                      // processes that have not ended; protected by mu
+	ending    bool                     // the first process has ended, and none is made any more; protected by mu
+	moving    int                      // tasks that are not at rest; protected by mu
+	closed    bool                     // no task can be added or started any more; protected by mu
 
 	free  int     // slots that no task has; protected by mu
 	queue []*Task // that want a slot, the first first; protected by mu
@@ -93,6 +94,13 @@ func (s *TaskSet) Get(id TaskID) (*Task, bool) {
 	defer s.mu.Unlock()
 	t, ok := s.tasks[id]
 	return t, ok
+}
+
+// Given reports whether a task has had a number.
+func (s *TaskSet) Given(id TaskID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return id > 0 && id <= s.lastID
 }
 
 // startAll gives each task its goroutine.
@@ -180,6 +188,7 @@ func (e *ExternalStop) End() {
 		}
 		s.stops--
 		s.k.clocks.Thaw()
+		s.k.intervals.thawed()
 		s.resumeLocked()
 	})
 }

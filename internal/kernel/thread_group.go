@@ -148,6 +148,13 @@ func (g *ThreadGroup) Program() *Program { return g.program() }
 
 func (g *ThreadGroup) program() *Program { return g.exe.Load().program }
 
+// Leader is the process's first task.
+func (g *ThreadGroup) Leader() *Task {
+	g.k.tasks.mu.Lock()
+	defer g.k.tasks.mu.Unlock()
+	return g.leader
+}
+
 // ID is the pid: the number of the first task.
 func (g *ThreadGroup) ID() TaskID { return g.id }
 

@@ -18,16 +18,24 @@ type loan struct {
 	from    *Task
 	stack   engine.Stack // the lender's
 	globals []engine.Global
+
+	// The lender goes on from where the borrower executes a program or exits, in that
+	// call, which returns to it: proc_fork_env of WASIX.
+	through bool
 }
 
 // Vfork makes a child that runs on the task's thread, from its pending call on.
 // begin ends that call in the child. The task stands with the same call pending;
 // when it goes on, the call is made again, and Restart.Done is the child's pid.
 //
+// With through the task goes on elsewhere: in the child's call of Exec, or of
+// ExitThrough, which returns to it; where the child ends otherwise, in its own call,
+// with Restart.Done as it was.
+//
 // Only on the task goroutine, in a system call, AtRest. The outcome of the call is
-// Again. A task that runs on a thread which was lent to it cannot lend it on: it
-// forks.
-func (t *Task) Vfork(begin func(child *Task)) error {
+// Again. A task that runs on a thread which was lent to it cannot lend it on
+// (Borrows).
+func (t *Task) Vfork(through bool, begin func(child *Task)) error {
 	g, s := t.group, t.k.tasks
 	child := g.child()
 	n := newTask(t.k, child, t.calls)
@@ -41,17 +49,33 @@ func (t *Task) Vfork(begin func(child *Task)) error {
 	n.sig.mask = t.SigMask()
 	t.restart = Restart{Set: true, Done: int64(n.id)}
 	t.lend(n)
+	n.loan.through = through
 	begin(n)
 	s.mu.Lock()
 	t.internal = VforkStop{n.id}
 	s.mu.Unlock()
 	if err := s.launchProcess(n, g); err != nil {
 		child.closeFiles()
-		n.giveBack()
+		n.giveBack(false)
 		t.restart = Restart{}
 		return err
 	}
 	return nil
+}
+
+// Borrows reports whether the task runs on a thread that was lent to it, and
+// whether its lender goes on from where it is.
+func (t *Task) Borrows() (borrows, through bool) {
+	return t.loan != nil, t.loan != nil && t.loan.through
+}
+
+// ExitThrough ends a process that Borrows through: its lender goes on in the call in
+// progress, which returns zeros.
+//
+// Only on the task goroutine, in a system call, AtRest. The outcome is Gone.
+func (t *Task) ExitThrough(code int32) {
+	t.giveBack(true)
+	t.group.Exit(code)
 }
 
 // lend has another task have the thread.
@@ -67,14 +91,14 @@ func (t *Task) lend(to *Task) {
 
 // giveBack returns the task's thread to the one that has lent it, which goes on. It
 // reports false if the thread is the task's own, now at the latest: the lender may
-// be gone.
-func (t *Task) giveBack() bool {
+// be gone. here says that a lender which goes on from where the task is can do so.
+func (t *Task) giveBack(here bool) bool {
 	l := t.loan
 	if l == nil {
 		return false
 	}
 	t.loan = nil
-	if !l.from.takeBack(t, l) {
+	if !l.from.takeBack(t, l, l.through && here) {
 		l.stack.Drop()
 		return false
 	}
@@ -87,17 +111,24 @@ func (t *Task) giveBack() bool {
 
 // takeBack gives a task the thread that it has lent, unless it is on its way out:
 // nobody would free it then.
-func (t *Task) takeBack(from *Task, l *loan) bool {
+func (t *Task) takeBack(from *Task, l *loan, here bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.exiting {
 		return false
 	}
 	th := from.swapThread(nil)
-	th.Detach().Drop()
-	th.Attach(l.stack)
-	if err := th.SetGlobals(l.globals); err != nil {
-		panic("kernel: globals of a thread that was lent: " + err.Error()) // they are its own, and were checked
+	if here {
+		fn, _, _ := th.Pending()
+		th.Complete(make([]uint64, len(t.call(fn).Results)))
+		l.stack.Drop()
+		t.restart = Restart{}
+	} else {
+		th.Detach().Drop()
+		th.Attach(l.stack)
+		if err := th.SetGlobals(l.globals); err != nil {
+			panic("kernel: globals of a thread that was lent: " + err.Error()) // they are its own, and were checked
+		}
 	}
 	th.SetHost(t)
 	t.thread = th
@@ -115,7 +146,7 @@ func (l *loan) saved() *engine.State {
 
 // borrow has a restored task run on the thread of another one, whose stack and
 // globals st has.
-func (t *Task) borrow(from *Task, st *engine.State) error {
+func (t *Task) borrow(from *Task, st *engine.State, through bool) error {
 	s, err := t.thread.RestoreStack(st.Calls())
 	if err != nil {
 		return err
@@ -128,6 +159,6 @@ func (t *Task) borrow(from *Task, st *engine.State) error {
 	if err := t.thread.SetGlobals(own); err != nil {
 		return err
 	}
-	t.loan = &loan{from: from, stack: s, globals: st.Globals}
+	t.loan = &loan{from: from, stack: s, globals: st.Globals, through: through}
 	return nil
 }

@@ -214,3 +214,10 @@ func (c *Clocks) Thaw() {
 		c.offset = c.stands - c.src.Mono()
 	}
 }
+
+// Frozen reports whether the monotonic clock stands still.
+func (c *Clocks) Frozen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.freezes > 0
+}

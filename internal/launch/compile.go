@@ -9,7 +9,6 @@ import (
 
 	"github.com/stasis-run/stasis/internal/codecache"
 	"github.com/stasis-run/stasis/internal/fault"
-	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/sandbox"
 )
 
@@ -39,9 +38,7 @@ func Fill(ctx context.Context, p *Plan, module *os.File) (*Code, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	key := codecache.Key{
-		Module: digest, Pass: instrument.Version, Engine: sandbox.EngineVersion(), Counted: p.System.Spec.Stress() > 0,
-	}
+	key := keyOf(digest, &p.System.Spec)
 	if u, ok := p.Cache.Get(key); ok {
 		return &Code{u, digest}, nil
 	}
@@ -51,7 +48,8 @@ func Fill(ctx context.Context, p *Plan, module *os.File) (*Code, error) {
 	}
 	about := codecache.About{Name: filepath.Base(module.Name()), Module: fmt.Sprintf("%x", digest)}
 	u, err := p.Cache.Fill(ctx, key, about, func(ctx context.Context, dir string) error {
-		return compile(ctx, p, module, sandbox.CompileSetup{Out: dir, Jail: p.Jail, Counted: key.Counted})
+		_, err := compile(ctx, p, module, sandbox.CompileSetup{Out: dir, Jail: p.Jail, Counted: key.Counted})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -60,7 +58,7 @@ func Fill(ctx context.Context, p *Plan, module *os.File) (*Code, error) {
 }
 
 // compile runs the helper.
-func compile(ctx context.Context, p *Plan, module *os.File, setup sandbox.CompileSetup) error {
+func compile(ctx context.Context, p *Plan, module *os.File, setup sandbox.CompileSetup) (r sandbox.Report, err error) {
 	seed, err := spawn(p.Jail, func(theirs *os.File) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, p.Executable, sandbox.CompileCommand)
 		cmd.ExtraFiles = []*os.File{theirs}
@@ -68,11 +66,10 @@ func compile(ctx context.Context, p *Plan, module *os.File, setup sandbox.Compil
 		return cmd
 	})
 	if err != nil {
-		return err
+		return r, err
 	}
 	defer seed.conn.Close()
 	setup.Given = seed.given
-	var r sandbox.Report
 	err = seed.conn.Send(&setup, module)
 	if err == nil {
 		r, err = awaitCompiled(p, seed)
@@ -80,11 +77,11 @@ func compile(ctx context.Context, p *Plan, module *os.File, setup sandbox.Compil
 	waited := seed.cmd.Wait()
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return r, ctx.Err()
 	case err != nil:
-		return fault.New(fault.UnexpectedExit, "the process that compiles it ended: %v", waited)
+		return r, fault.New(fault.UnexpectedExit, "the process that compiles it ended: %v", waited)
 	}
-	return r.Fault.Err()
+	return r, r.Fault.Err()
 }
 
 // awaitCompiled waits for the helper's answer. Before that it may say anything, as

@@ -129,7 +129,7 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 		}
 		file := image.OSFile(f)
 		o.add(sandbox.RoleImage+name, file)
-		if first == nil && strings.HasPrefix(name, "module-") {
+		if first == nil && isModuleFile(name) {
 			first = file
 		}
 	}
@@ -144,6 +144,9 @@ func (o *opening) openImage(dir, module string) (*os.File, error) {
 	}
 	return first, nil
 }
+
+// isModuleFile reports whether a file of an image is a module.
+func isModuleFile(name string) bool { return strings.HasPrefix(name, "module-") }
 
 // MissingModule refuses a thin image whose module is not given.
 func MissingModule(dir string, c image.Config) error {

@@ -61,7 +61,7 @@ func kindOf(err error) fault.Kind {
 		return fault.AlreadyStopped
 	case isAny(err, image.ErrExists):
 		return fault.Exists
-	case isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EFBIG):
+	case isAny(err, kernel.ErrTooManyTasks, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EFBIG):
 		return fault.Exhausted
 	case isAny(err, fs.ErrNotExist):
 		return fault.NotFound
@@ -83,6 +83,8 @@ func remedy(err error) string {
 		return "grant it with " + grantFlag(missing)
 	case errors.As(err, &memory):
 		return fmt.Sprintf("allow it with -m %d", memory.Need)
+	case is(kernel.ErrTooManyTasks):
+		return "allow it with --pids-limit"
 	case errors.As(err, &imported):
 		return importRemedy(imported)
 	case is(engine.ErrUnsupported, wasm.ErrUnsupported, instrument.ErrUnsupported):

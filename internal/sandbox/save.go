@@ -13,6 +13,8 @@ import (
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/control"
+	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/instrument"
@@ -68,6 +70,9 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 	if err == nil && !v.Leave {
 		s.saved = where
 	}
+	if err == nil {
+		s.places = placesOf(k, got.Places)
+	}
 	return control.Stats{
 		Attempt: v.Attempt, Generation: v.Generation,
 		TimeToStop: got.TimeToStop.Microseconds(), Stopped: got.Stopped.Microseconds(), Total: got.Total.Microseconds(),
@@ -76,12 +81,28 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 	}, err
 }
 
+// placesOf are the places of saved frames, and those where others ran long.
+func placesOf(k *kernel.Kernel, frames []engine.Location) []control.Place {
+	if m, ok := k.Init().Module().(*wazero.Module); ok {
+		frames = append(frames, m.Continued(control.MaxPlaces)...)
+	}
+	return placesAt(frames[:min(len(frames), control.MaxPlaces)])
+}
+
+// Places are where the frames of the latest image were, and where others ran long.
+func (s *System) Places() []control.Place {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	return s.places
+}
+
 func (s *System) saveOptions(v Save) checkpoint.Options {
 	digest := s.code.Digest()
 	sp := &s.opts.Spec
 	limits := make(map[string]int64)
 	for name, value := range map[string]int64{
 		"memory": sp.Memory, "cpus": sp.CPUs, "cpu_time_ns": int64(sp.CPUTime), "timeout_ns": int64(sp.Timeout),
+		"pids": sp.PIDs,
 	} {
 		if value != 0 {
 			limits[name] = value
@@ -128,6 +149,11 @@ func (s *System) wakeElsewhere(ctx context.Context, stop *kernel.ExternalStop) e
 	}
 	if err := s.drop(); err != nil {
 		return err
+	}
+	select {
+	case late := <-s.stops: // of another task that came to a safepoint meanwhile
+		late.End()
+	default:
 	}
 	im, err := image.OpenFiles(files.open)
 	if err != nil {

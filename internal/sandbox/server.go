@@ -205,6 +205,7 @@ func (v *server) status() (*control.Status, error) {
 		State: v.sys.State(), Time: now, CPU: st.CPU, Memory: st.Memory, Tasks: int32(st.Living()),
 		OpenFDs: int32(k.Init().Files().Len()), Attached: int32(len(v.console.attached())),
 		Attempts: int32(v.sys.Attempts()), Args: k.Init().Args(), PID: int32(v.pid),
+		Compiled: v.sys.engine.Unkept(),
 	}
 	var ru unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &ru) == nil {
@@ -247,7 +248,7 @@ func (v *server) checkpoint(c *control.Conn, o *control.Checkpoint) {
 		v.reply(c, control.Answer{}, err)
 		return
 	}
-	_ = send(control.CheckpointAnswer{Stats: &st}) // the image is there, whoever hears of it
+	_ = send(control.CheckpointAnswer{Stats: &st, Places: v.sys.Places()}) // the image is there, whoever hears of it
 	if !o.Leave {
 		v.sys.Terminate()
 	}

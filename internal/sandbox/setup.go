@@ -38,6 +38,11 @@ type Report struct {
 	Jail  []Layer        `pb:"2"`
 	Args  []string       `pb:"3"`
 	Stage string         `pb:"4"` // not the answer yet: what is done next
+
+	// Of one that compiles ahead of need: what it has made, and whether that was
+	// all.
+	Made []control.Place `pb:"5"`
+	All  bool            `pb:"6"`
 }
 
 // A Layer is one of what walls a host process off.

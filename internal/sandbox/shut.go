@@ -88,7 +88,11 @@ func enter(mode string, p jail.Policy, given Given) ([]Layer, error) {
 
 // policy is what a process that compiles may keep.
 func (s *CompileSetup) policy() jail.Policy {
-	return jail.Policy{Write: []string{s.Out}, Drop: s.Given.private()}
+	p := jail.Policy{Write: []string{s.Out}, Drop: s.Given.private()}
+	if s.Entry != "" {
+		p.Read = []string{s.Entry}
+	}
+	return p
 }
 
 // shutCompiler gives up all that compiling does not need.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stasis-run/stasis/internal/checkpoint"
+	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/fault"
@@ -87,9 +88,10 @@ type System struct {
 
 	copies copies // files on their way in and out; end before world goes
 
-	saving   sync.Mutex    // held while an image is written; guards world against it
-	saved    string        // image after which the system is ended; protected by saving
-	attempts atomic.Uint64 // number of the latest checkpoint
+	saving   sync.Mutex      // held while an image is written; guards world against it
+	saved    string          // image after which the system is ended; protected by saving
+	places   []control.Place // of the frames in the latest image, and where others ran long; protected by saving
+	attempts atomic.Uint64   // number of the latest checkpoint
 }
 
 // Boot builds the system that o describes. It does not run before Run.
@@ -172,6 +174,12 @@ func EngineOptions(c *wazero.Cache, s *spec.Spec) wazero.Options {
 // newCallTable has all that guests can import.
 func newCallTable(o wasi.Options) *kernel.CallTable { return kernel.NewCallTable(wasi.Calls(o)) }
 
+// callOptions are what calls make things of.
+func (s *System) callOptions() wasi.Options {
+	w := s.world
+	return wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Sockets: w.sockets, Parallelism: s.parallelism()}
+}
+
 // load compiles a module that a process executes.
 func (s *System) load(ctx context.Context, source []byte) (engine.Module, error) {
 	return s.engine.Compile(ctx, source)
@@ -191,14 +199,15 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
 	return kernel.Options{
-		Calls:   newCallTable(wasi.Options{Pipes: s.world.pipes, Parallelism: s.parallelism()}),
-		Load:    s.load,
-		Limits:  engine.Limits{Memory: s.opts.Spec.Memory},
-		CPUTime: s.opts.Spec.CPUTime,
-		CPUs:    kernel.MilliCPUs(s.opts.Spec.CPUs),
-		Seed:    s.opts.Spec.Seed,
-		Wall:    wall,
-		Yield:   s.yield(),
+		Calls:    newCallTable(s.callOptions()),
+		Load:     s.load,
+		Limits:   engine.Limits{Memory: s.opts.Spec.Memory},
+		CPUTime:  s.opts.Spec.CPUTime,
+		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
+		MaxTasks: int(s.opts.Spec.PIDs),
+		Seed:     s.opts.Spec.Seed,
+		Wall:     wall,
+		Yield:    s.yield(),
 	}, err
 }
 
@@ -224,7 +233,13 @@ func (s *System) wall() int64 {
 func (s *System) stress() kernel.Stress {
 	st := kernel.Stress{Every: s.opts.Spec.Stress()}
 	if s.opts.Spec.StressCheckpoint > 0 {
-		st.Stopped = func(stop *kernel.ExternalStop) { s.stops <- stop }
+		st.Stopped = func(stop *kernel.ExternalStop) {
+			select {
+			case s.stops <- stop:
+			default: // another task was first: its stop is this one's, too
+				stop.End()
+			}
+		}
 	}
 	return st
 }

@@ -10,19 +10,22 @@ import (
 	"github.com/stasis-run/stasis/internal/checkpoint"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/epoll"
 	"github.com/stasis-run/stasis/internal/vfs/eventfd"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/hostfs"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 	"github.com/stasis-run/stasis/internal/vfs/pipefs"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
+	"github.com/stasis-run/stasis/internal/vfs/unixsock"
 )
 
 // What a process, and all of a system, may have open.
 const (
 	maxFDs       = 1024     // descriptors of a process
 	maxSystemFDs = 64 << 10 // of all processes
-	maxPipeBytes = 64 << 20 // that all pipes can hold
+	maxPipeBytes = 64 << 20 // that all pipes and pairs of sockets can hold
+	maxWatches   = 64 << 10 // descriptors in all epoll sets
 )
 
 // Granted is what of the host a system is given, opened by whoever grants it.
@@ -39,19 +42,23 @@ type Granted struct {
 // A world is what of the host a system has.
 type world struct {
 	checkpoint.World
-	poller *hostfile.Poller
-	spec   *spec.Spec
-	given  Granted
-	hosts  []*hostfs.FS
-	pipes  *pipefs.System
-	fds    *vfs.Budget // descriptors of all processes
+	poller  *hostfile.Poller
+	spec    *spec.Spec
+	given   Granted
+	hosts   []*hostfs.FS
+	pipes   *pipefs.System
+	epolls  *epoll.System
+	sockets *unixsock.System
+	fds     *vfs.Budget // descriptors of all processes
 }
 
 // newWorld makes the tree of files that s describes. saved are the file systems
 // in memory of a system that is restored; they take the place of those that s
 // describes; nil makes new ones. Wall tells the guest's wall time.
 func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount) (w *world, err error) {
-	w = &world{spec: s, given: given, pipes: pipefs.NewSystem(wall, vfs.NewBudget(maxPipeBytes)), fds: vfs.NewBudget(maxSystemFDs)}
+	w = &world{spec: s, given: given, fds: vfs.NewBudget(maxSystemFDs), epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
+	buffers := vfs.NewBudget(maxPipeBytes)
+	w.pipes, w.sockets = pipefs.NewSystem(wall, buffers), unixsock.NewSystem(wall, buffers)
 	defer func() {
 		if err != nil {
 			w.close()
@@ -138,6 +145,8 @@ func (w *world) listener(name string) (vfs.File, error) {
 func (w *world) kinds() map[string]vfs.RestoreFunc {
 	kinds := hostfile.Restorers(w.stdio, w.listener)
 	kinds[pipefs.Kind] = w.pipes.Restore
+	kinds[epoll.Kind] = w.epolls.Restore
+	kinds[unixsock.Kind] = w.sockets.Restore
 	kinds[eventfd.Kind] = eventfd.Restore
 	kinds[ttyfs.Kind] = ttyfs.Restore(func(name string) (*ttyfs.Terminal, error) {
 		if w.given.Terminal == nil {

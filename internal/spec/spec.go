@@ -51,6 +51,10 @@ type Spec struct {
 	CPUTime  time.Duration `json:"cpu_time,omitempty" pb:"20"`  // CPU time
 	LogLimit int64         `json:"log_limit,omitempty" pb:"21"` // bytes kept of the output; 0 is DefaultLogLimit, < 0 keeps none
 
+	// PIDs is how many tasks the guest may have at a time, its first one included: 1
+	// to MaxPIDs; 0 is 4096.
+	PIDs int64 `json:"pids,omitempty" pb:"28"`
+
 	// Determinism.
 	Seed  *uint64 `json:"seed,omitempty" pb:"22"`  // of random_get; nil is the host's randomness
 	Clock string  `json:"clock,omitempty" pb:"23"` // the wall clock: see kernel clocks; "" is the host's
@@ -69,6 +73,9 @@ type Spec struct {
 
 // DefaultLogLimit is how much of a system's output is kept, in bytes.
 const DefaultLogLimit = 64 << 20
+
+// MaxPIDs bounds Spec.PIDs.
+const MaxPIDs = 1 << 20
 
 // A Dir is a directory of the host that a guest is given.
 type Dir struct {
@@ -121,6 +128,8 @@ func (s *Spec) Check() error {
 		return fmt.Errorf("working directory %s: want an absolute path of the guest", s.Workdir)
 	case s.Coredump != "" && !path.IsAbs(s.Coredump):
 		return fmt.Errorf("core dump %s: want an absolute path", s.Coredump)
+	case s.PIDs < 0 || s.PIDs > MaxPIDs:
+		return fmt.Errorf("limit of %d tasks: want 1 to %d", s.PIDs, MaxPIDs)
 	case s.Memory < 0 || s.CPUs < 0 || s.Timeout < 0 || s.CPUTime < 0:
 		return errors.New("a limit is below zero")
 	}

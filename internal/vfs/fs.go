@@ -82,6 +82,33 @@ type Locator interface {
 	Where() (string, abi.Errno)
 }
 
+// Personal is a Dir that shows each process something else, such as
+// /proc/self.
+type Personal interface {
+	Dir
+
+	// For returns a handle for the process of c, which is closed besides the
+	// original.
+	For(c *FSContext) Dir
+}
+
+// Jumper is a Dir with symbolic links that lead to what is open already, such as
+// /dev/fd/0, and have no path.
+type Jumper interface {
+	Dir
+
+	// Jump returns the open file that name leads to, with a reference for the
+	// caller, or nil if it is not such a link.
+	Jump(name string) (*OpenFile, abi.Errno)
+}
+
+// Unmounted is a File that was opened by a path and does not belong to the mount
+// there, such as a terminal: it is saved as a pipe is, by its own kind.
+type Unmounted interface {
+	File
+	Unmounted()
+}
+
 // OpenOptions say how a file is opened.
 type OpenOptions struct {
 	Read  bool
@@ -148,6 +175,12 @@ type Stream interface {
 // Buffered is a Stream that knows how many bytes wait to be read (FIONREAD).
 type Buffered interface {
 	Buffered() int
+}
+
+// Described is a File that has no path, and says what it is as /proc/self/fd
+// does: "pipe:[7]".
+type Described interface {
+	Describe() string
 }
 
 // Seeker is a Stream that has a position of its own, which it shares with

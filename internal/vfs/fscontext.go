@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stasis-run/stasis/internal/abi"
 )
@@ -27,9 +28,19 @@ type Resolver struct {
 type FSContext struct {
 	Resolver
 
+	caller atomic.Uint32
+
 	mu  sync.Mutex
 	cwd *OpenFile // a directory, counted; protected by mu
 }
+
+// SetCaller says whose context it is, for files that show each process something
+// else: a pid. It is called before the context is used, and not inherited by a
+// Clone.
+func (c *FSContext) SetCaller(pid uint32) { c.caller.Store(pid) }
+
+// Caller returns whose context it is, 0 if nobody has said.
+func (c *FSContext) Caller() uint32 { return c.caller.Load() }
 
 // NewFSContext returns a context of n whose working directory is cwd, which is
 // absolute.

@@ -16,14 +16,21 @@ func (r *Resolver) OpenAt(base *OpenFile, p string, lookup abi.LookupFlags, ofla
 	if errno != abi.OK {
 		return nil, errno
 	}
-	defer t.w.close() // t may be replaced, the walker stays
+	defer func() { t.close() }() // t may be replaced
+	if t.jumped != nil {
+		return t.reopen(oflags, read, write)
+	}
 	for {
 		opts := OpenOptions{Read: read, Write: write, Flags: oflags}
 		f, errno := t.open(opts)
 		if errno == abi.ELOOP && lookup&abi.SymlinkFollow != 0 && !exclusive {
 			// It has become a symbolic link since the walk saw it.
-			if t, errno = t.again(); errno != abi.OK {
+			next, errno := t.again()
+			if errno != abi.OK {
 				return nil, errno
+			}
+			if t = next; t.jumped != nil {
+				return t.reopen(oflags, read, write)
 			}
 			continue
 		}
@@ -31,9 +38,27 @@ func (r *Resolver) OpenAt(base *OpenFile, p string, lookup abi.LookupFlags, ofla
 			return nil, errno
 		}
 		of := NewOpenFile(f, read, write, flags)
+		if _, ok := f.(Unmounted); ok {
+			of.path = t.guest()
+			return of, abi.OK
+		}
 		of.ns, of.mount, of.path = r.ns, t.mount, t.guest()
 		return of, abi.OK
 	}
+}
+
+// reopen opens what a link has jumped to: it is the same open file again, as a
+// dup makes it, and must allow what is asked for.
+func (t *target) reopen(oflags abi.OFlags, read, write bool) (*OpenFile, abi.Errno) {
+	_, dir := t.jumped.file.(Directory)
+	switch {
+	case oflags&abi.ODirectory != 0 && !dir:
+		return nil, abi.ENOTDIR
+	case read && !t.jumped.read || write && !t.jumped.write:
+		return nil, abi.EACCES
+	}
+	t.jumped.IncRef()
+	return t.jumped, abi.OK
 }
 
 // open opens the target.

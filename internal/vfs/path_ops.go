@@ -20,6 +20,9 @@ func (r *Resolver) existing(base *OpenFile, p string, lookup abi.LookupFlags) (*
 	if errno != abi.OK {
 		return nil, errno
 	}
+	if t.jumped != nil {
+		return t, abi.OK
+	}
 	if errno := t.crossMount(); errno != abi.OK {
 		t.close()
 		return nil, errno
@@ -44,6 +47,9 @@ func (r *Resolver) StatAt(base *OpenFile, p string, lookup abi.LookupFlags) (abi
 		return abi.Filestat{}, errno
 	}
 	defer t.close()
+	if t.jumped != nil {
+		return t.jumped.Stat()
+	}
 	return t.dir.Stat(t.name)
 }
 
@@ -60,6 +66,9 @@ func (r *Resolver) SetTimesAt(base *OpenFile, p string, lookup abi.LookupFlags,
 		return errno
 	}
 	defer t.close()
+	if t.jumped != nil {
+		return t.jumped.SetTimes(atim, mtim, flags)
+	}
 	if t.mount.ReadOnly {
 		if _, errno := t.dir.Stat(t.name); errno != abi.OK {
 			return errno
@@ -192,6 +201,8 @@ func (r *Resolver) LinkAt(oldBase *OpenFile, oldPath string, lookup abi.LookupFl
 	}
 	defer to.close()
 	switch {
+	case from.jumped != nil:
+		return abi.EXDEV
 	case from.name == ".":
 		return abi.EPERM // a directory
 	case from.mount != to.mount:

@@ -113,7 +113,16 @@ func (r *Restorer) open(st *FileState) (*OpenFile, error) {
 	f := NewOpenFile(file, st.Read, st.Write, st.Flags)
 	f.offset = st.Offset
 	if m != nil {
-		f.ns, f.mount, f.path = r.ns, m, st.Path
+		f.ns, f.mount = r.ns, m
+	}
+	if len(st.Path) <= MaxPath {
+		f.path = st.Path
+	}
+	if st.Flock != Unlock {
+		if errno := f.Flock(st.Flock); errno != abi.OK {
+			f.DecRef()
+			return nil, fmt.Errorf("lock of type %d: %w: %w", st.Flock, errno, errBadState)
+		}
 	}
 	return f, nil
 }
@@ -191,13 +200,19 @@ func RestoreFDTable(st *FDTableState, r *Restorer) (*FDTable, error) {
 		d := &st.FDs[i]
 		if int64(d.FD) < int64(next) || int64(d.FD) >= MaxFDs { // the limit may have been lowered since
 			t.CloseAll()
-			return nil, fmt.Errorf("fd %d: out of order, or not below %d: %w", d.FD, MaxFDs, errBadState)
+			return nil, fmt.Errorf("fd %d: out of order, or beyond the limit of %d fds: %w", d.FD, MaxFDs, errBadState)
 		}
 		if err := t.restoreFD(d, r); err != nil {
 			t.CloseAll()
 			return nil, fmt.Errorf("fd %d: %w", d.FD, err)
 		}
 		next = int(d.FD) + 1
+	}
+	for i := range st.Locks {
+		if err := t.restoreLock(&st.Locks[i], r); err != nil {
+			t.CloseAll()
+			return nil, fmt.Errorf("fd table: %w", err)
+		}
 	}
 	return t, nil
 }

@@ -80,7 +80,7 @@ func TestRestoreHostile(t *testing.T) {
 	}{
 		{"file id", good, []vfs.FDState{{File: 1}}, "fd 0: open file 1: there are 1"},
 		{"negative id", good, []vfs.FDState{{File: -1}}, "open file -1"},
-		{"fd that no table has", good, []vfs.FDState{{FD: vfs.MaxFDs}}, "fd 1048576: out of order, or not below 1048576"},
+		{"fd that no table has", good, []vfs.FDState{{FD: vfs.MaxFDs}}, "fd 1048576: out of order, or beyond the limit of 1048576 fds"},
 		{"fd twice", good, []vfs.FDState{{FD: 1}, {FD: 1}}, "fd 1: out of order"},
 		{"too many rights", good, []vfs.FDState{{Base: 4}}, "rights 0x4"},
 		{"no inode", with(func(f *vfs.FileState) { f.Path, f.Object = "/x", object(9) }), first, "open file 0 /x: memfs: inode 9"},

@@ -32,6 +32,10 @@ type target struct {
 	slash bool   // a slash followed: it has to be a directory
 	up    bool   // the path ended with "..", and name is "."
 
+	// jumped is what a link has led to that has no path; nil else. Name and place
+	// are the link's. Counted.
+	jumped *OpenFile
+
 	w *walker
 }
 
@@ -47,12 +51,12 @@ func (t *target) guest() string {
 // what "..", "/" and symbolic links mean.
 type walker struct {
 	ns    *Namespace
-	free  bool      // not confined: below the first place there is the root
-	stack []place   // from the start on
-	lent  int       // how many places, 0 or 1, at the start of stack are not ours to close
-	cwd   *OpenFile // counted; where the walk started, if it is the working directory
-	rest  string    // what is still to be walked
-	links int       // symbolic links followed so far
+	ctx   *FSContext // if it is not confined: below the first place there is the root
+	stack []place    // from the start on
+	lent  int        // how many places, 0 or 1, at the start of stack are not ours to close
+	cwd   *OpenFile  // counted; where the walk started, if it is the working directory
+	rest  string     // what is still to be walked
+	links int        // symbolic links followed so far
 }
 
 // checkPath returns the errno for a path that no file system is asked about.
@@ -74,8 +78,8 @@ func checkPath(p string) abi.Errno {
 // Follow says whether a symbolic link in the last place is followed. The caller
 // closes the walker of the target.
 func (r *Resolver) walk(base *OpenFile, p string, follow bool) (*target, abi.Errno) {
-	w := &walker{ns: r.ns, free: r.ctx != nil, rest: p}
-	if errno := w.start(r.ctx, base, p); errno != abi.OK {
+	w := &walker{ns: r.ns, ctx: r.ctx, rest: p}
+	if errno := w.start(base, p); errno != abi.OK {
 		w.close()
 		return nil, errno
 	}
@@ -88,8 +92,8 @@ func (r *Resolver) walk(base *OpenFile, p string, follow bool) (*target, abi.Err
 }
 
 // start puts the directory on the stack that the walk of p starts at.
-func (w *walker) start(ctx *FSContext, base *OpenFile, p string) abi.Errno {
-	if ctx != nil {
+func (w *walker) start(base *OpenFile, p string) abi.Errno {
+	if w.ctx != nil {
 		if errno := checkPath(p); errno != abi.OK {
 			return errno
 		}
@@ -97,7 +101,7 @@ func (w *walker) start(ctx *FSContext, base *OpenFile, p string) abi.Errno {
 			return w.toRoot()
 		}
 		if base == nil {
-			w.cwd = ctx.CWD()
+			w.cwd = w.ctx.CWD()
 			base = w.cwd
 		}
 	}
@@ -112,7 +116,20 @@ func (w *walker) start(ctx *FSContext, base *OpenFile, p string) abi.Errno {
 		return abi.EPERM
 	}
 	w.stack, w.lent = []place{{d.Dir(), base.mount, base.path}}, 1
+	if p, ok := d.Dir().(Personal); ok && w.ctx != nil {
+		w.stack[0].dir, w.lent = p.For(w.ctx), 0
+	}
 	return abi.OK
+}
+
+// rootOf returns a handle on the root of a mount.
+func (w *walker) rootOf(m *Mount) (Dir, abi.Errno) {
+	d, errno := m.FS.Root()
+	if p, ok := d.(Personal); ok && errno == abi.OK && w.ctx != nil {
+		d = p.For(w.ctx)
+		p.Close()
+	}
+	return d, errno
 }
 
 // toRoot makes the root the only place of the walk.
@@ -121,7 +138,7 @@ func (w *walker) toRoot() abi.Errno {
 	if m == nil {
 		return abi.ENOENT
 	}
-	d, errno := m.FS.Root()
+	d, errno := w.rootOf(m)
 	if errno != abi.OK {
 		return errno
 	}
@@ -147,7 +164,12 @@ func (w *walker) clear() {
 	w.stack, w.lent = w.stack[:0], 0
 }
 
-func (t *target) close() { t.w.close() }
+func (t *target) close() {
+	if t.jumped != nil {
+		t.jumped.DecRef()
+	}
+	t.w.close()
+}
 
 func (w *walker) top() place { return w.stack[len(w.stack)-1] }
 
@@ -188,8 +210,9 @@ func (w *walker) run(follow bool) (*target, abi.Errno) {
 			errno = w.enter(name)
 		default:
 			var done bool
-			if done, errno = w.end(name, slash, follow); done {
-				return &target{place: w.top(), name: name, slash: slash, w: w}, abi.OK
+			var jumped *OpenFile
+			if done, jumped, errno = w.end(name, slash, follow); done {
+				return &target{place: w.top(), name: name, slash: slash, jumped: jumped, w: w}, abi.OK
 			}
 		}
 		if errno != abi.OK {
@@ -205,7 +228,7 @@ func (w *walker) up() abi.Errno {
 		w.pop()
 		return abi.OK
 	}
-	if !w.free {
+	if w.ctx == nil {
 		return abi.EPERM
 	}
 	guest, errno := w.top().guestNow()
@@ -250,7 +273,7 @@ func (w *walker) enter(name string) abi.Errno {
 	at := w.top()
 	guest := joinGuest(at.path, name)
 	if m := w.ns.MountAt(guest); m != nil {
-		d, errno := m.FS.Root()
+		d, errno := w.rootOf(m)
 		if errno != abi.OK {
 			return errno
 		}
@@ -276,16 +299,22 @@ func (w *walker) enter(name string) abi.Errno {
 }
 
 // end looks at the last component. Done means that the walk ends at it;
-// otherwise it was a symbolic link, and the walk goes on with its target.
-func (w *walker) end(name string, slash, follow bool) (done bool, errno abi.Errno) {
+// otherwise it was a symbolic link, and the walk goes on with its target. Jumped
+// is where a link has led that is no path.
+func (w *walker) end(name string, slash, follow bool) (done bool, jumped *OpenFile, errno abi.Errno) {
 	if !follow || w.ns.MountAt(joinGuest(w.top().path, name)) != nil {
-		return true, abi.OK
+		return true, nil, abi.OK
+	}
+	if j, ok := w.top().dir.(Jumper); ok && !slash {
+		if jumped, errno := j.Jump(name); jumped != nil || errno != abi.OK {
+			return jumped != nil, jumped, errno
+		}
 	}
 	link, errno := w.top().dir.Readlink(name)
 	if errno != abi.OK {
-		return true, abi.OK // not a link, or nothing: the caller will see
+		return true, nil, abi.OK // not a link, or nothing: the caller will see
 	}
-	return false, w.expand(link, slash)
+	return false, nil, w.expand(link, slash)
 }
 
 // expand puts the target of a symbolic link in front of what is left.
@@ -297,7 +326,7 @@ func (w *walker) expand(link string, slash bool) abi.Errno {
 		return errno
 	}
 	if link[0] == '/' {
-		if !w.free {
+		if w.ctx == nil {
 			return abi.EPERM
 		}
 		if errno := w.toRoot(); errno != abi.OK {

@@ -141,9 +141,10 @@ func (c *cursor) count(what string, limit, minSize int) int {
 // noLimit is the limit of things that take room in the file only.
 const noLimit = 1<<31 - 1
 
-// reserve is the capacity that lists of n things begin with. A list that
-// turns out to be cut short has then cost little memory.
-func reserve(n int) int { return min(n, 1<<12) }
+// reserve is the capacity that lists of n things begin with where left bytes are
+// to be read. A list that turns out to be cut short has then cost little memory,
+// or two to five times as much as those bytes.
+func reserve(n, left int) int { return min(n, max(1<<12, left/32)) }
 
 // list reads a vector with item.
 func list[T any](c *cursor, what string, limit, minSize int, item func(c *cursor) T) []T {
@@ -151,7 +152,7 @@ func list[T any](c *cursor, what string, limit, minSize int, item func(c *cursor
 	if n == 0 {
 		return nil
 	}
-	out := make([]T, 0, reserve(n))
+	out := make([]T, 0, reserve(n, c.left()))
 	for i := range n {
 		v := item(c)
 		if c.err != nil {

@@ -59,18 +59,26 @@ func appendList[T any](b []byte, items []T, item func([]byte, T) []byte) []byte 
 // lead nowhere is written as it is.
 func Encode(m *Module) []byte {
 	b := append(make([]byte, 0, m.sizeHint()), header...)
-	var content []byte
 	b = m.appendCustoms(b, 0)
 	for _, id := range sectionOrder {
 		if m.hasSection(id) {
-			content = m.appendSection(content[:0], id)
-			b = append(b, id)
-			b = AppendU32(b, uint32(len(content)))
-			b = append(b, content...)
+			b = m.appendSized(append(b, id), id)
 		}
 		b = m.appendCustoms(b, id)
 	}
 	return b
+}
+
+// appendSized appends the size of a section and its content. The content is
+// written where it stays if its size takes maxSize bytes, and moved if it takes
+// fewer, as it nearly always does: that is cheaper than a copy of its own.
+func (m *Module) appendSized(b []byte, id byte) []byte {
+	const maxSize = 5 // bytes of an unsigned LEB128 of 32 bits
+	at := len(b)
+	b = m.appendSection(append(b, make([]byte, maxSize)...), id)
+	content := b[at+maxSize:]
+	sized := AppendU32(b[:at], uint32(len(content)))
+	return append(sized, content...)
 }
 
 // place is c.After where that is a section, and the end of the file where it
@@ -84,7 +92,7 @@ func (c *Custom) place() byte {
 
 // sizeHint is somewhat above the size of most modules like m.
 func (m *Module) sizeHint() int {
-	n := 1024 + 16*(len(m.Types)+len(m.Imports)+len(m.Exports)+len(m.Code))
+	n := 1024 + 16*(len(m.Types)+len(m.Imports)+len(m.Exports)+len(m.Code)) + 5*len(m.Funcs)
 	for i := range m.Code {
 		n += len(m.Code[i].Body)
 	}
@@ -93,6 +101,9 @@ func (m *Module) sizeHint() int {
 	}
 	for i := range m.Customs {
 		n += len(m.Customs[i].Bytes) + 32
+	}
+	for i := range m.Elems {
+		n += 5*len(m.Elems[i].Funcs) + 6*len(m.Elems[i].Exprs)
 	}
 	return n
 }

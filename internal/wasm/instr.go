@@ -27,6 +27,13 @@ type Instr struct {
 	info *opInfo // describes Op; set by Next
 }
 
+// Arity is Op.Sig for an instruction that was read by Next, without a look into
+// the tables: how many operands it takes, and the type of what it leaves, or
+// Unknown for nothing.
+func (in *Instr) Arity() (pops int, push ValType, ok bool) {
+	return int(in.info.nin), in.info.out, in.info.simple
+}
+
 // A CatchKind is the kind of a clause of try_table.
 type CatchKind byte
 

@@ -159,10 +159,10 @@ func (e *Elem) Len() int {
 // A Data is a data segment.
 type Data struct {
 	Mode     SegmentMode
+	explicit bool // the binary form named the memory although it need not
 	Memory   uint32
 	Offset   []byte // Active: constant expression with its end
 	Bytes    []byte // shares the memory of the decoded module
-	explicit bool   // the binary form named the memory although it need not
 }
 
 // A LocalRun is N locals of one type in a row.

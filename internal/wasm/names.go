@@ -117,7 +117,7 @@ func readNames(section []byte, kind byte) []nameEntry {
 // nameMap reads names as far as they can be read.
 func (c *cursor) nameMap() []nameEntry {
 	n := min(int(c.u32()), c.left()/2)
-	entries := make([]nameEntry, 0, reserve(n))
+	entries := make([]nameEntry, 0, reserve(n, c.left()))
 	for range n {
 		idx := c.u32()
 		name := c.bytes(c.u32())

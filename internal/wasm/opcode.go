@@ -70,6 +70,38 @@ type opInfo struct {
 	imm    Imm
 	width  byte
 	simple bool // in and out say all that the instruction does to the stack
+	check  bool // simple: its immediates have to be checked
+	short  short
+}
+
+// A short says how an instruction is read whose code is one byte and whose
+// immediates are short, as nearly all are (Reader.next).
+type short byte
+
+const (
+	shortNot    short = iota // not at all
+	shortNone                // no immediates
+	shortIndex               // A: one or two bytes
+	shortConst               // A: one or two bytes, sign-extended
+	shortMemarg              // A: one byte; B: one or two
+	shortBlock               // Block
+)
+
+// shortOf is the short of instructions with immediates of a form.
+func shortOf(imm Imm) short {
+	switch {
+	case imm == ImmNone:
+		return shortNone
+	case imm.isIndex():
+		return shortIndex
+	case imm == ImmI32 || imm == ImmI64:
+		return shortConst
+	case imm == ImmMemarg:
+		return shortMemarg
+	case imm == ImmBlock:
+		return shortBlock
+	}
+	return shortNot
 }
 
 // ops0 to opsFE hold the instructions without a prefix and with each of the
@@ -92,11 +124,16 @@ func init() {
 var sigTypes = map[byte]ValType{'i': I32, 'l': I64, 'f': F32, 'd': F64, 'v': V128}
 
 func (row *opRow) info() opInfo {
-	info := opInfo{name: row.name, imm: row.imm, width: row.width}
+	info := opInfo{name: row.name, imm: row.imm, width: row.width, short: shortOf(row.imm)}
 	if row.sig == "*" {
 		return info
 	}
 	info.simple = true
+	switch row.imm {
+	case ImmNone, ImmI32, ImmI64, ImmF32, ImmF64, ImmV128:
+	default:
+		info.check = true
+	}
 	i := 0
 	for ; row.sig[i] != ':'; i++ {
 		info.in[i] = sigTypes[row.sig[i]]

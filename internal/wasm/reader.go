@@ -33,25 +33,70 @@ func (r *Reader) Next(in *Instr) error {
 	return nil
 }
 
-// next is Next without the check for the end.
+// next is Next without the check for the end. An instruction with a short code
+// and short immediates, as nearly all are, is read here.
 func (r *Reader) next(in *Instr) bool {
+	pos, b := r.c.pos, r.c.b
+	if len(b)-pos < 4 { // at the end of a body, or after an error
+		return r.long(in)
+	}
+	b = b[pos : pos+4 : pos+4]
+	info, size := &ops0[b[0]], 2
+	switch info.short {
+	case shortNone:
+		size = 1
+	case shortIndex:
+		in.A = uint64(b[1])
+		if b[1] >= 0x80 {
+			if b[2] >= 0x80 {
+				return r.long(in)
+			}
+			in.A, size = uint64(b[1]&0x7f)|uint64(b[2])<<7, 3
+		}
+	case shortConst:
+		in.A = uint64(int8(b[1]<<1) >> 1)
+		if b[1] >= 0x80 {
+			if b[2] >= 0x80 {
+				return r.long(in)
+			}
+			in.A, size = uint64(b[1]&0x7f)|uint64(int8(b[2]<<1)>>1)<<7, 3
+		}
+	case shortMemarg:
+		if b[1] >= 32 { // no alignment
+			return r.long(in)
+		}
+		in.A, in.B, size = uint64(b[1]), uint64(b[2]), 3
+		if b[2] >= 0x80 {
+			if b[3] >= 0x80 {
+				return r.long(in)
+			}
+			in.B, size = uint64(b[2]&0x7f)|uint64(b[3])<<7, 4
+		}
+	case shortBlock:
+		if b[1] != codeEmptyBlock {
+			return r.long(in)
+		}
+		in.Block = BlockType{Index: -1}
+	default:
+		return r.long(in)
+	}
+	in.Op, in.Pos, in.End, in.info = Opcode(b[0]), pos, pos+size, info
+	r.c.pos = pos + size
+	return true
+}
+
+// long is next for any instruction.
+func (r *Reader) long(in *Instr) bool {
 	c := &r.c
 	pos := c.pos
 	b := c.byte()
 	in.Pos, in.Op = pos, Opcode(b)
 	info := &ops0[b]
 	in.info = info
-	switch {
-	case info.name == "":
-		if !r.prefixed(in) {
-			return false
-		}
-		r.immediates(in)
-	case info.imm.isIndex():
-		in.A = uint64(c.u32())
-	case info.imm != ImmNone:
-		r.immediates(in)
+	if info.name == "" && !r.prefixed(in) {
+		return false
 	}
+	r.immediates(in)
 	in.End = c.pos
 	return c.err == nil
 }

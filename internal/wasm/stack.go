@@ -78,7 +78,7 @@ func (w *Walker) open(op Opcode, params, results []ValType) *Error {
 		return w.errorf("blocks deeper than %d", maxBlocks)
 	}
 	w.height, w.unreachable = len(w.s.Stack), false
-	w.s.Ctrls = append(w.s.Ctrls, Ctrl{Op: op, Params: params, Results: results, Height: w.height, set: len(w.set)})
+	w.s.Ctrls = append(w.s.Ctrls, Ctrl{Op: op, Params: params, Results: results, Height: w.height, Dead: w.s.Dead(), set: len(w.set)})
 	return w.pushAll(params)
 }
 

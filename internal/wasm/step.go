@@ -6,7 +6,9 @@ func (w *Walker) step(in *Instr) *Error {
 		return w.stepSimple(in)
 	}
 	switch in.Op {
-	case OpLocalGet, OpLocalSet, OpLocalTee:
+	case OpLocalGet:
+		return w.stepLocalGet(in)
+	case OpLocalSet, OpLocalTee:
 		return w.stepLocal(in)
 	case OpGlobalGet, OpGlobalSet:
 		return w.stepGlobal(in)
@@ -29,7 +31,7 @@ func (w *Walker) step(in *Instr) *Error {
 // stepSimple does what in's signature says.
 func (w *Walker) stepSimple(in *Instr) *Error {
 	info := in.info
-	if info.imm != ImmNone {
+	if info.check {
 		if err := w.checkSimple(in); err != nil {
 			return err
 		}
@@ -132,17 +134,21 @@ func (w *Walker) checkData(idx uint64) *Error {
 	return nil
 }
 
+func (w *Walker) stepLocalGet(in *Instr) *Error {
+	if in.A >= uint64(len(w.s.Locals)) {
+		return w.errorf("unknown local %d", in.A)
+	}
+	if w.s.unset != nil && w.s.unset[in.A] {
+		return w.errorf("uninitialized local %d", in.A)
+	}
+	return w.pushChecked(w.s.Locals[in.A])
+}
+
 func (w *Walker) stepLocal(in *Instr) *Error {
 	if in.A >= uint64(len(w.s.Locals)) {
 		return w.errorf("unknown local %d", in.A)
 	}
 	t := w.s.Locals[in.A]
-	if in.Op == OpLocalGet {
-		if w.s.unset != nil && w.s.unset[in.A] {
-			return w.errorf("uninitialized local %d", in.A)
-		}
-		return w.pushChecked(t)
-	}
 	if err := w.pop(t); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ type Ctrl struct {
 	Params, Results []ValType
 	Height          int  // operand stack height below the block's params
 	Unreachable     bool // the rest of the block is not reached
+	Dead            bool // none of the block is reached: it stands in code that is not
 
 	set int // length of Walker.set where the block begins
 }
@@ -34,6 +35,14 @@ func (c *Ctrl) Label() []ValType {
 // that it takes from below the block's height are then not on the stack, and
 // others may be Unknown.
 func (s *State) Unreachable() bool { return s.Ctrls[len(s.Ctrls)-1].Unreachable }
+
+// Dead reports whether nothing leads to the instruction. To the rules of
+// validation, a block opened in unreachable code counts as reachable; here it
+// does not.
+func (s *State) Dead() bool {
+	c := &s.Ctrls[len(s.Ctrls)-1]
+	return c.Unreachable || c.Dead
+}
 
 // LocalIsSet reports whether local i can be read: a local whose type has no
 // default has to be stored to first.

@@ -187,3 +187,24 @@ func TestWalkAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", got)
 	}
 }
+
+// TestWalkDead has a block in code that is not reached: it counts as reachable to
+// validation, and is dead all the same.
+func TestWalkDead(t *testing.T) {
+	m := funcModule(body(OpBlock, noType, OpBr, 0, OpBlock, noType, OpNop, OpEnd, OpEnd, OpNop), sig())
+	var have []string
+	err := Walk(m, 0, func(in *Instr, s *State) error {
+		have = append(have, fmt.Sprintf("%v %v %v", in.Op, s.Unreachable(), s.Dead()))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"block false false", "br false false", "block true true", "nop false true", "end false true",
+		"end true true", "nop false false", "end false false",
+	}
+	if !slices.Equal(have, want) {
+		t.Errorf("have %q, want %q", have, want)
+	}
+}

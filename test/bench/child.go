@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -376,9 +377,10 @@ func (s *childSpec) compile(r *childResult) error {
 		return err
 	}
 	r.since(begin)
+	digest := sha256.Sum256(b) // in the time of compiling, not in that of the pass
 	runtime.GC()
 	begin = used()
-	p, err := instrument.New(b, instrument.Options{})
+	p, err := instrument.NewNamed(b, digest, instrument.Options{})
 	if err != nil {
 		return err
 	}

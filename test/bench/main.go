@@ -6,6 +6,7 @@
 //	go run ./test/bench -only programs -programs sqlite,go -runs 9
 //
 //	go run ./test/bench -only start        how long it takes until a program runs
+//	go run ./test/bench -only start -programs hello,cpython,ruby
 //
 // Each measured run is a process of its own, which counts its own CPU time from
 // just before the guest begins until it is gone; loading and compiling come
@@ -76,6 +77,7 @@ func split(s string) []string {
 type bench struct {
 	quick    bool
 	runs     int
+	names    []string // of programs; empty is all
 	tmp      string
 	gate     *gate // runs share one CPU, and begin together
 	programs []program
@@ -110,11 +112,16 @@ var sections = []struct {
 	{"compile", (*bench).runCompile},
 	{"frames", (*bench).runFrames},
 	{"loops", (*bench).runLoops},
+	{"exceptions", (*bench).runExceptions},
+	{"threads", (*bench).runThreads},
 	{"latency", (*bench).runLatency},
 	{"idle", (*bench).runIdle},
 	{"peel", (*bench).runPeel},
 	{"start", (*bench).runStart},
 }
+
+// alone are the sections that need no program of the table.
+var alone = []string{"start", "frames", "loops", "exceptions", "threads", "latency", "idle"}
 
 func sectionNames() (out []string) {
 	for _, s := range sections {
@@ -128,12 +135,13 @@ func (b *bench) run(only, names []string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(b.tmp)
+	b.names = names
 	for _, n := range only {
 		if !slices.Contains(sectionNames(), n) {
 			return fmt.Errorf("no section %q; there are %s", n, strings.Join(sectionNames(), ", "))
 		}
 	}
-	if !slices.Equal(only, []string{"start"}) { // which has programs of its own
+	if len(only) == 0 || slices.ContainsFunc(only, func(s string) bool { return !slices.Contains(alone, s) }) {
 		if err := b.findPrograms(names); err != nil {
 			return err
 		}

@@ -43,6 +43,7 @@ func microChild(spec string) {
 	}
 	err := map[string]func(microSpec) error{
 		"frames": frames, "loops": loops, "latency": latency, "idle": idle, "hog": hog,
+		"exceptions": exceptions, "threads": threading,
 	}[s.Name](s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -61,10 +62,12 @@ func (b *bench) micro(name string) error {
 	return err
 }
 
-func (b *bench) runFrames() error  { return b.micro("frames") }
-func (b *bench) runLoops() error   { return b.micro("loops") }
-func (b *bench) runLatency() error { return b.micro("latency") }
-func (b *bench) runIdle() error    { return b.micro("idle") }
+func (b *bench) runFrames() error     { return b.micro("frames") }
+func (b *bench) runLoops() error      { return b.micro("loops") }
+func (b *bench) runExceptions() error { return b.micro("exceptions") }
+func (b *bench) runThreads() error    { return b.micro("threads") }
+func (b *bench) runLatency() error    { return b.micro("latency") }
+func (b *bench) runIdle() error       { return b.micro("idle") }
 
 // cpu is the CPU time that f takes, user and system.
 func cpu(f func()) time.Duration {

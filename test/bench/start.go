@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/stasis-run/stasis/guests"
+	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
@@ -85,6 +87,34 @@ func (b *bench) runStart() error {
 	ours := func(name, line, stdin string, args ...string) starter {
 		return starter{name: name, argv: append([]string{stasis}, args...), env: env, stdin: stdin, line: line}
 	}
+	run := func(jail string, program string, args ...string) []string {
+		return append([]string{"run", "--rm", "--jail", jail, program}, args...)
+	}
+	for _, part := range []struct {
+		name    string
+		measure func() error
+	}{
+		{"hello", func() error { return b.startHello(hello, ours, run) }},
+		{"cpython", func() error { return b.startPython(stasis, env, ours, run) }},
+		{"ruby", func() error { return b.startRuby(ours, run) }},
+	} {
+		if len(b.names) > 0 && !slices.Contains(b.names, part.name) {
+			continue
+		}
+		if err := part.measure(); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return nil
+}
+
+// ourStarter makes a starter of stasis' arguments, and runArgs those of a run.
+type (
+	ourStarter func(name, line, stdin string, args ...string) starter
+	runArgs    func(jail, program string, args ...string) []string
+)
+
+func (b *bench) startHello(hello string, ours ourStarter, run runArgs) error {
 	module := filepath.Join(b.tmp, "hello.wasm")
 	if err := os.WriteFile(module, helloModule(), 0o644); err != nil {
 		return err
@@ -93,37 +123,81 @@ func (b *bench) runStart() error {
 	if err != nil {
 		return err
 	}
-	if err := measureStarts("hello.wasm", 5*b.runs, []starter{
+	return measureStarts("hello.wasm", 5*b.runs, []starter{
 		{name: "a hello world in Go", argv: []string{hello}, line: "hello"},
 		ours("stasis --version", "stasis", "", "--version"),
 		bare,
-		ours("stasis run hello.wasm, no jail", "hello", "", "run", "--rm", "--jail", "off", module),
-		ours("stasis run hello.wasm", "hello", "", "run", "--rm", module),
-	}); err != nil {
-		return err
-	}
+		ours("stasis run hello.wasm, no jail", "hello", "", run("off", module)...),
+		ours("stasis run hello.wasm", "hello", "", run("on", module)...),
+	})
+}
 
+func (b *bench) startPython(stasis string, env []string, ours ourStarter, run runArgs) error {
 	python, err := guests.Path(context.Background(), "cpython")
 	if err != nil {
 		return err
 	}
-	const program = "print('hello')"
-	bare, err = b.plainStarter("plain wazero, CPython", "hello", python, "python", "-c", program)
+	args := []string{"-c", "print('hello')"}
+	bare, err := b.plainStarter("plain wazero, CPython", "hello", python, append([]string{"python"}, args...)...)
 	if err != nil {
 		return err
 	}
 	image := filepath.Join(b.tmp, "python.img")
 	if err := savePython(stasis, env, python, image); err != nil {
-		return fmt.Errorf("image of CPython: %w", err)
+		return fmt.Errorf("image: %w", err)
 	}
-	fmt.Println()
+	if err := growth("CPython", python); err != nil {
+		return err
+	}
 	return measureStarts("CPython", b.runs, []starter{
 		bare,
-		ours("stasis run, no jail", "hello", "", "run", "--rm", "--jail", "off", python, "-c", program),
-		ours("stasis run", "hello", "", "run", "--rm", python, "-c", program),
+		ours("stasis run, no jail", "hello", "", run("off", python, args...)...),
+		ours("stasis run", "hello", "", run("on", python, args...)...),
 		ours("stasis restore, no jail", "woken", "\n", "restore", "--rm", "-i", "--jail", "off", image),
 		ours("stasis restore", "woken", "\n", "restore", "--rm", "-i", image),
 	})
+}
+
+func (b *bench) startRuby(ours ourStarter, run runArgs) error {
+	ruby, err := guests.Path(context.Background(), "ruby")
+	if err != nil {
+		return err
+	}
+	args := []string{"--disable=gems", "-e", "puts 'hello'"}
+	bare, err := b.plainStarter("plain wazero, CRuby", "hello", ruby, append([]string{"ruby"}, args...)...)
+	if err != nil {
+		return err
+	}
+	if err := growth("CRuby", ruby); err != nil {
+		return err
+	}
+	return measureStarts("CRuby", b.runs, []starter{
+		bare,
+		ours("stasis run, no jail", "hello", "", run("off", ruby, args...)...),
+		ours("stasis run", "hello", "", run("on", ruby, args...)...),
+	})
+}
+
+// growth tells by how much the pass makes a module's code larger, which is what a
+// start is allowed to cost more.
+func growth(name, path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	p, err := instrument.New(b, instrument.Options{})
+	if err != nil {
+		return err
+	}
+	hot, err := p.Hot()
+	if err != nil {
+		return err
+	}
+	m, err := wasm.Decode(hot)
+	if err == nil {
+		fmt.Printf("\n%s's code: +%.1f %%\n", name, 100*(float64(bodies(m))/float64(bodies(p.Module()))-1))
+	}
+	return err
 }
 
 // measureStarts runs starters in turns and prints their medians; ratios are to the
@@ -152,7 +226,7 @@ func measureStarts(title string, rounds int, all []starter) error {
 			}
 		}
 	}
-	fmt.Printf("| %s, %d rounds | to its first line, ms | | to its end, ms | | CPU of the command itself, ms | |\n|---|---|---|---|---|---|---|\n", title, rounds)
+	fmt.Printf("\n| %s, %d rounds%s | to its first line, ms | | to its end, ms | | CPU of the command itself, ms | |\n|---|---|---|---|---|---|---|\n", title, rounds, load())
 	for i := range all {
 		fmt.Printf("| %s ", all[i].name)
 		for k := range times[i] {

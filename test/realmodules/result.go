@@ -93,7 +93,8 @@ them from there. "Woken n times" means: n times saved in the middle of its work,
 its process ended (every other time by kill -9) and its file deleted, and woken
 by a fresh process on another host; what it printed in all was byte
 for byte what it prints undisturbed. Compile times are CPU times of the pass
-and the compiler together, with nothing cached, beside those of plain wazero; code growth is of native code. Which packages, versions and digests: ` + "`guests/`" + `.
+and the compiler together, with nothing cached, beside those of plain wazero for the module without debug information
+(of one run each, on a machine that did other things, too); growth is of native code. Which packages, versions and digests: ` + "`guests/`" + `.
 
 | module | from | sha256 | size | functions | what happened | compile, plain wazero | native code | CPU time of the job |
 |---|---|---|---|---|---|---|---|---|

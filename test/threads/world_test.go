@@ -79,10 +79,11 @@ func compile(t testing.TB, b []byte, o wazero.Options) *guest {
 // A system runs a guest. Its fds are 0, a pipe's end to read from, whose other
 // end is 2, and 1, a file in memory.
 type system struct {
-	guest *guest
-	opts  func(*kernel.Options) // nil for none
-	world checkpoint.World
-	k     *kernel.Kernel
+	guest  *guest
+	opts   func(*kernel.Options) // nil for none
+	stress kernel.Stress
+	world  checkpoint.World
+	k      *kernel.Kernel
 }
 
 func (s *system) options() kernel.Options {
@@ -96,7 +97,7 @@ func (s *system) options() kernel.Options {
 // boot makes a system that is not started. The caller closes it.
 func (g *guest) boot(t testing.TB, opts func(*kernel.Options), stress kernel.Stress, args ...int) *system {
 	t.Helper()
-	s := &system{guest: g, opts: opts}
+	s := &system{guest: g, opts: opts, stress: stress}
 	s.world.Namespace = vfs.NewNamespace(ktime.Host.Wall)
 	if err := s.world.Namespace.Mount(vfs.Mount{Guest: "/", FS: memfs.New(memfs.Options{Now: ktime.Host.Wall})}); err != nil {
 		t.Fatal(err)
@@ -237,17 +238,17 @@ func (s *system) elsewhere(t testing.TB, dir string) (n *system, saved *checkpoi
 		t.Fatal(err)
 	}
 	s.close(t)
-	n, saved = s.guest.wake(t, dir, s.opts)
+	n, saved = s.guest.wake(t, dir, s.opts, s.stress)
 	return n, saved, true
 }
 
 // wake makes a system of an image. It is not started.
-func (g *guest) wake(t testing.TB, dir string, opts func(*kernel.Options)) (*system, *checkpoint.State) {
+func (g *guest) wake(t testing.TB, dir string, opts func(*kernel.Options), stress kernel.Stress) (*system, *checkpoint.State) {
 	t.Helper()
 	im := must(image.Open(image.OS, dir))(t)
 	defer im.Close()
 	st := must(checkpoint.Open(im))(t)
-	n := &system{guest: g, opts: opts}
+	n := &system{guest: g, opts: opts, stress: stress}
 	n.world.Namespace = vfs.NewNamespace(ktime.Host.Wall)
 	if err := n.world.Namespace.MountAll(must(st.MemoryMounts(ktime.Host.Wall))(t)); err != nil {
 		t.Fatal(err)
@@ -256,7 +257,7 @@ func (g *guest) wake(t testing.TB, dir string, opts func(*kernel.Options)) (*sys
 	maps.Copy(kinds, map[string]vfs.RestoreFunc{pipefs.Kind: pipefs.NewSystem(ktime.Host.Wall, nil).Restore})
 	var err error
 	n.k, err = checkpoint.Restore(context.Background(), im, st, checkpoint.Restoring{
-		Kernel: n.options(), World: n.world, Kinds: kinds, Module: g.module,
+		Kernel: n.options(), World: n.world, Kinds: kinds, Module: g.module, Stress: stress,
 	})
 	if err != nil {
 		t.Fatal(err)

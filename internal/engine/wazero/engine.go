@@ -62,7 +62,12 @@ type Engine struct {
 	runtime wazero.Runtime
 	host    hostModule // the runtime functions of the pass
 	modules atomic.Uint64
+	unkept  atomic.Int64
 }
+
+// Unkept is how many modules, continuations among them, were compiled and could
+// not be kept in the cache, such as by a process that can only read it.
+func (e *Engine) Unkept() int64 { return e.unkept.Load() }
 
 // New makes an Engine.
 func New(ctx context.Context, opts Options) (*Engine, error) {
@@ -121,11 +126,8 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{
-		engine: e, program: p, hot: code, id: e.modules.Add(1),
-		sites: make(map[instrument.SiteID]*siteInfo), conts: make(map[instrument.SiteID]wazero.CompiledModule),
-		named: make(map[siteName]*siteInfo), colds: make(map[uint32]*coldFunc),
-	}
+	m := newModule(e, p)
+	m.hot = code
 	if p.SharedMemory() {
 		if m.holder, err = e.code(ctx, p.MemoryHolder()); err != nil {
 			return nil, errors.Join(fmt.Errorf("compile: %w", err), code.Close(ctx))
@@ -135,6 +137,15 @@ func (e *Engine) compile(ctx context.Context, b []byte) (*Module, error) {
 		return nil, errors.Join(err, m.closeCode(ctx))
 	}
 	return m, nil
+}
+
+// newModule is a module without its hot form.
+func newModule(e *Engine, p *instrument.Program) *Module {
+	return &Module{
+		engine: e, program: p, id: e.modules.Add(1),
+		sites: make(map[instrument.SiteID]*siteInfo), conts: make(map[instrument.SiteID]wazero.CompiledModule),
+		named: make(map[siteName]*siteInfo), colds: make(map[uint32]*coldFunc),
+	}
 }
 
 func (e *Engine) stage(what string) {
@@ -158,7 +169,7 @@ func (e *Engine) load(ctx context.Context, b []byte) (*instrument.Program, wazer
 			}
 		}
 	}
-	p, hot, err := e.rewrite(b, key)
+	p, hot, err := e.rewrite(b, digest, key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -195,9 +206,9 @@ func (e *Engine) codeOf(ctx context.Context, hot []byte) (wazero.CompiledModule,
 }
 
 // rewrite makes the hot form of a module, and keeps it.
-func (e *Engine) rewrite(b []byte, key string) (*instrument.Program, []byte, error) {
+func (e *Engine) rewrite(b []byte, digest [sha256.Size]byte, key string) (*instrument.Program, []byte, error) {
 	e.stage("rewriting")
-	p, err := instrument.New(b, e.opts.Pass)
+	p, err := instrument.NewNamed(b, digest, e.opts.Pass)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -230,7 +241,9 @@ func (e *Engine) check(p *instrument.Program) error {
 func (e *Engine) code(ctx context.Context, b []byte) (wazero.CompiledModule, error) {
 	c, err := e.runtime.CompileModule(e.compileContext(ctx), b)
 	if err != nil && e.opts.Cache != nil {
-		c, err = e.runtime.CompileModule(e.compileContext(ctx), b)
+		if c, err = e.runtime.CompileModule(e.compileContext(ctx), b); err == nil {
+			e.unkept.Add(1)
+		}
 	}
 	if err != nil && e.opts.Cache != nil && e.opts.Cache.dropNative() {
 		c, err = e.runtime.CompileModule(e.compileContext(ctx), b)
@@ -266,11 +279,7 @@ type Module struct {
 // Close implements engine.Module.
 func (m *Module) Close() error {
 	ctx := context.Background()
-	var errs []error
-	for _, c := range m.conts {
-		errs = append(errs, c.Close(ctx))
-	}
-	errs = append(errs, m.closeCode(ctx))
+	errs := []error{m.closeConts(ctx), m.closeCode(ctx)}
 	for _, h := range m.imports {
 		errs = append(errs, h.Close(ctx), h.code.Close(ctx))
 	}

@@ -169,11 +169,7 @@ func (m *Module) cont(ctx context.Context, id instrument.SiteID) (wazero.Compile
 	if err != nil {
 		return nil, err
 	}
-	if c, err = m.engine.code(ctx, b); err != nil {
-		return nil, fmt.Errorf("compile continuation of function %d: %w", m.sites[id].fn, err)
-	}
-	m.conts[id] = c
-	return c, nil
+	return m.compileCont(ctx, id, b)
 }
 
 // frame describes a record in terms of the original module.

@@ -33,8 +33,11 @@ func (c *call) retry(f *vfs.OpenFile, mask waiter.EventMask, try func() abi.Errn
 		if errno != abi.EAGAIN || f.Nonblock() {
 			return errno
 		}
-		if c.t.Block(kernel.Never, w.ready, w) == kernel.Interrupted {
+		switch c.t.Block(kernel.Never, w.ready, w) {
+		case kernel.Interrupted:
 			return errRestart
+		case kernel.Signalled:
+			return abi.EINTR
 		}
 	}
 }

@@ -84,29 +84,15 @@ func schedYield(c *call) abi.Errno {
 	return abi.OK
 }
 
-func procExit(c *call) abi.Errno {
-	c.t.Group().Exit(int32(c.u32(0)))
-	return errGone
-}
-
-// procRaise sends a signal to the own process. It returns to the guest, who
+// procRaise sends a signal to the own process, by preview 1's numbers. It returns to the guest, who
 // leaves at its next safepoint if that was the end, or a stop.
 func procRaise(c *call) abi.Errno {
 	n := c.u32(0)
 	if n > uint32(abi.SIGSYS) {
 		return abi.EINVAL
 	}
-	if err := c.t.Group().Signal(hostSignal(abi.Signal(n))); err != nil {
+	if err := c.t.Group().Signal(abi.Signal(n).Linux()); err != nil {
 		return abi.EINVAL
 	}
 	return abi.OK
-}
-
-// hostSignal returns s in the kernel's numbering, Linux's: WASI has no
-// SIGSTKFLT, so that its numbers from SIGCHLD on are lower by one.
-func hostSignal(s abi.Signal) int32 {
-	if s >= abi.SIGCHLD {
-		return int32(s) + 1
-	}
-	return int32(s)
 }

@@ -82,8 +82,19 @@ func pathLink(c *call) abi.Errno {
 	})
 }
 
-func pathOpen(c *call) abi.Errno {
-	out, errno := c.out(8, 4)
+func pathOpen(c *call) abi.Errno { return c.pathOpen(0, 8) }
+
+// pathOpen2 is pathOpen with what the new descriptor alone has.
+func pathOpen2(c *call) abi.Errno {
+	ext, errno := c.u16(8)
+	if errno != abi.OK {
+		return errno
+	}
+	return c.pathOpen(abi.FDFlagsExt(ext), 9)
+}
+
+func (c *call) pathOpen(ext abi.FDFlagsExt, ret int) abi.Errno {
+	out, errno := c.out(ret, 4)
 	if errno != abi.OK {
 		return errno
 	}
@@ -96,8 +107,8 @@ func pathOpen(c *call) abi.Errno {
 		return errno
 	}
 	return c.at(0, 2, 0, func(p place) abi.Errno {
-		fd, errno := c.files().PathOpen(p.ns, c.fd(0), c.lookup(1), p.path, abi.OFlags(oflags),
-			abi.Rights(c.u64(5)), abi.Rights(c.u64(6)), abi.FDFlags(flags))
+		fd, errno := c.files().PathOpenExt(p.ns, c.fd(0), c.lookup(1), p.path, abi.OFlags(oflags),
+			abi.Rights(c.u64(5)), abi.Rights(c.u64(6)), abi.FDFlags(flags), ext)
 		if errno == abi.OK {
 			le.PutUint32(out, uint32(fd))
 		}

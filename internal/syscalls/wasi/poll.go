@@ -45,9 +45,12 @@ func pollOneoff(c *call) abi.Errno {
 			le.PutUint32(count, uint32(events))
 			return abi.OK
 		}
-		if p.wait() == kernel.Interrupted {
+		switch p.wait() {
+		case kernel.Interrupted:
 			p.save()
 			return errRestart
+		case kernel.Signalled:
+			return abi.EINTR
 		}
 	}
 }

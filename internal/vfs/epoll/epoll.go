@@ -23,13 +23,13 @@ const (
 	OneShot Events = 1 << 30 // told once, then silent until Mod
 	Edge    Events = 1 << 31 // told when something happens, not while it is so
 
-	flags = OneShot | Edge
 )
 
 // An Event is what an item waits for, or what is told of it.
 type Event struct {
 	Events Events
-	Data   uint64 // the guest's own
+	Data   uint64    // the guest's own
+	More   [2]uint64 // likewise: an event of WASIX holds 24 bytes
 }
 
 // A System makes the sets of a system. It may be used by many tasks.

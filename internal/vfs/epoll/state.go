@@ -29,6 +29,8 @@ type ItemState struct {
 	Data     uint64     `pb:"4"`
 	Disabled bool       `pb:"5"` // one-shot, and told
 	Seen     Events     `pb:"6"` // what the file was ready for; what is more at a restore is an edge
+	More1    uint64     `pb:"7"`
+	More2    uint64     `pb:"8"`
 }
 
 var errBadState = errors.New("bad state")
@@ -51,7 +53,7 @@ func (e *Set) Save(s *vfs.Saver) (vfs.ObjectState, error) {
 		}
 		seen := it.poll()
 		e.readyMu.Lock()
-		st.Items = append(st.Items, ItemState{it.fd, id, it.event.Events, it.event.Data, it.disabled, seen})
+		st.Items = append(st.Items, ItemState{it.fd, id, it.event.Events, it.event.Data, it.disabled, seen, it.event.More[0], it.event.More[1]})
 		e.readyMu.Unlock()
 		index[it] = uint32(i)
 	}
@@ -123,7 +125,7 @@ func (e *Set) restoreItem(st *ItemState, r *vfs.Restorer) (*item, error) {
 		return nil, err
 	}
 	defer f.DecRef() // the set does not hold it
-	if errno := e.Add(st.FD, f, Event{st.Events, st.Data}); errno != abi.OK {
+	if errno := e.Add(st.FD, f, Event{st.Events, st.Data, [2]uint64{st.More1, st.More2}}); errno != abi.OK {
 		return nil, fmt.Errorf("%w: %w", errno, errBadState)
 	}
 	it := e.items[key{f, st.FD}]

@@ -30,7 +30,7 @@ func (e *Set) Wait(out []Event) int {
 		if events == 0 {
 			continue
 		}
-		out[n] = Event{events, it.event.Data}
+		out[n] = Event{events, it.event.Data, it.event.More}
 		n++
 		e.told(it)
 	}
@@ -104,6 +104,9 @@ func (e *Set) Unregister(w *waiter.Entry) { e.queue.Unregister(w) }
 func (e *Set) Stat() (abi.Filestat, abi.Errno) {
 	return abi.Filestat{Filetype: abi.FiletypeUnknown, Nlink: 1}, abi.OK
 }
+
+// Describe is vfs.Described's.
+func (e *Set) Describe() string { return "anon_inode:[eventpoll]" }
 
 // Close is vfs.File's.
 func (e *Set) Close() {

@@ -124,6 +124,9 @@ func (e *event) Stat() (abi.Filestat, abi.Errno) {
 	return abi.Filestat{Filetype: abi.FiletypeUnknown, Nlink: 1}, abi.OK
 }
 
+// Describe is vfs.Described's.
+func (e *event) Describe() string { return "anon_inode:[eventfd]" }
+
 // Close is vfs.File's.
 func (e *event) Close() {}
 

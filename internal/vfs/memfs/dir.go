@@ -17,12 +17,26 @@ type dir struct {
 
 func (d *dir) Close() {}
 
-// lookupLocked returns the node called name.
+// lookupLocked returns the node called name, of which all is known.
 //
 // Preconditions: d.fs.mu is locked.
 func (d *dir) lookupLocked(name string) (*node, abi.Errno) {
+	n, errno := d.findLocked(name)
+	if errno != abi.OK {
+		return nil, errno
+	}
+	return n, d.fs.knowLocked(n)
+}
+
+// findLocked returns the node called name.
+//
+// Preconditions: d.fs.mu is locked.
+func (d *dir) findLocked(name string) (*node, abi.Errno) {
 	if name == "." {
 		return d.node, abi.OK
+	}
+	if errno := d.fs.seesLocked(d.node, name); errno != abi.OK {
+		return nil, errno
 	}
 	if n := d.node.list.get(name); n != nil {
 		return n, abi.OK
@@ -55,12 +69,15 @@ func (d *dir) freshLocked(name string, kind abi.Filetype) (*node, abi.Errno) {
 //
 // Preconditions: d.fs.mu is locked.
 func (d *dir) freeLocked(name string) abi.Errno {
+	if errno := d.fs.seesLocked(d.node, name); errno != abi.OK {
+		return errno
+	}
 	switch {
 	case d.node.list.get(name) != nil:
 		return abi.EEXIST
 	case d.node.nlink == 0:
 		return abi.ENOENT // the directory itself has been removed
-	case d.fs.names >= d.fs.opts.Inodes:
+	case d.fs.names-d.fs.lowerNodes >= d.fs.opts.Inodes:
 		return abi.ENOSPC
 	}
 	return abi.OK
@@ -91,8 +108,19 @@ func (d *dir) OpenDir(name string) (vfs.Dir, abi.Errno) {
 	return &dir{d.fs, n}, abi.OK
 }
 
-// Open is vfs.Dir's.
+// Open is vfs.Dir's. A file from below that is to be written is copied up.
 func (d *dir) Open(name string, opts vfs.OpenOptions) (vfs.File, abi.Errno) {
+	f, errno := d.open(name, opts)
+	if file, ok := f.(*file); ok && opts.Write {
+		if errno := d.fs.copyUp(file.node); errno != abi.OK {
+			f.Close()
+			return nil, errno
+		}
+	}
+	return f, errno
+}
+
+func (d *dir) open(name string, opts vfs.OpenOptions) (vfs.File, abi.Errno) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
 	n, errno := d.lookupLocked(name)
@@ -131,8 +159,12 @@ func (fs *FS) openLocked(n *node, opts vfs.OpenOptions) (vfs.File, abi.Errno) {
 		return nil, abi.ENOTDIR
 	}
 	if opts.Flags&abi.OTrunc != 0 {
+		fs.ownLocked(n)
 		n.data.resize(fs, 0)
 		fs.touchLocked(n)
+	}
+	if errno := fs.openLowerLocked(n); errno != abi.OK {
+		return nil, errno
 	}
 	n.opens++
 	return &file{fs: fs, node: n}, abi.OK
@@ -227,6 +259,7 @@ func (d *dir) Link(name string, newDir vfs.Dir, newName string) abi.Errno {
 	d.fs.names++
 	n.nlink++
 	n.ctim = d.fs.opts.Now()
+	n.changed()
 	d.fs.touchLocked(to.node)
 	return abi.OK
 }

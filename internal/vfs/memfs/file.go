@@ -23,9 +23,16 @@ var (
 // close gives up an open file's hold on n.
 func (fs *FS) close(n *node) {
 	fs.mu.Lock()
-	defer fs.mu.Unlock()
 	n.opens--
+	var below vfs.Regular
+	if n.opens == 0 {
+		below, n.below = n.below, nil
+	}
 	fs.dropLocked(n)
+	fs.mu.Unlock()
+	if below != nil {
+		below.Close()
+	}
 }
 
 func (fs *FS) stat(n *node) (abi.Filestat, abi.Errno) {
@@ -50,9 +57,24 @@ func (f *file) SetTimes(t vfs.Times) abi.Errno { return f.fs.setTimes(f.node, t)
 // Close is vfs.File's.
 func (f *file) Close() { f.fs.close(f.node) }
 
+// own makes sure that the content is not what is below. An open for writing has
+// done so already; a made-up state has not.
+func (f *file) own() abi.Errno {
+	if f.fs.opts.Lower == nil {
+		return abi.OK
+	}
+	return f.fs.copyUp(f.node)
+}
+
 // ReadAt is vfs.Regular's.
 func (f *file) ReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
 	f.fs.mu.Lock()
+	if f.node.lower != nil {
+		f.fs.readLocked(f.node)
+		below := f.node.below // stays open as long as f
+		f.fs.mu.Unlock()
+		return below.ReadAt(bufs, off)
+	}
 	defer f.fs.mu.Unlock()
 	done := 0
 	for _, b := range bufs {
@@ -67,6 +89,9 @@ func (f *file) ReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
 
 // WriteAt is vfs.Regular's.
 func (f *file) WriteAt(bufs [][]byte, off int64) (int, abi.Errno) {
+	if errno := f.own(); errno != abi.OK {
+		return 0, errno
+	}
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	return f.writeLocked(bufs, off)
@@ -74,6 +99,9 @@ func (f *file) WriteAt(bufs [][]byte, off int64) (int, abi.Errno) {
 
 // Append is vfs.Regular's.
 func (f *file) Append(bufs [][]byte) (n int, end int64, errno abi.Errno) {
+	if errno := f.own(); errno != abi.OK {
+		return 0, 0, errno
+	}
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	off := f.node.data.size
@@ -104,6 +132,9 @@ func (f *file) writeLocked(bufs [][]byte, off int64) (int, abi.Errno) {
 
 // SetSize is vfs.Regular's.
 func (f *file) SetSize(size int64) abi.Errno {
+	if errno := f.own(); errno != abi.OK {
+		return errno
+	}
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if size > maxFileSize {
@@ -116,6 +147,9 @@ func (f *file) SetSize(size int64) abi.Errno {
 
 // Allocate is vfs.Regular's.
 func (f *file) Allocate(off, n int64) abi.Errno {
+	if errno := f.own(); errno != abi.OK {
+		return errno
+	}
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	before := f.node.data.size
@@ -154,6 +188,9 @@ func (f *directory) ReadDir(cookie uint64, emit func(vfs.Dirent) bool) abi.Errno
 	fs, n := f.dir.fs, f.dir.node
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	if errno := fs.loadLocked(n); errno != abi.OK {
+		return errno
+	}
 	fs.readLocked(n)
 	if cookie == 0 || f.end == 0 {
 		f.end = n.list.lastSeq

@@ -10,7 +10,11 @@
 // and who writes to one afterwards writes to a copy; the same the other way
 // round after a restore.
 //
-// Lock order: FS.mu is the only lock. It is held for the time of a copy.
+// An FS can lie over another file system and keep the changes to it: see origin
+// for how. A tmpfs is an FS with a quota that is mounted somewhere.
+//
+// Lock order: FS.mu is the only lock. It is held for the time of a copy, and
+// while names and times of what lies below are looked up.
 package memfs
 
 import (
@@ -38,6 +42,10 @@ type Options struct {
 	Bytes  int64        // quota of contents; 0 is 1 GiB
 	Inodes int64        // quota of inodes, and of names; 0 is 1 Mi
 	Dev    uint64       // device number that stat tells
+
+	// Lower is what the FS lies over, or nil: see origin. It is only read, and
+	// stays the caller's to close.
+	Lower vfs.FileSystem
 }
 
 func (o Options) withDefaults() Options {
@@ -60,6 +68,8 @@ type FS struct {
 	lastIno uint64           // the highest that was given out; protected by mu
 	blocks  int64            // of contents that are taken; protected by mu
 	names   int64            // in all directories; protected by mu
+
+	lowerNodes int64 // those of nodes that come from below, which no quota counts; protected by mu
 }
 
 var _ vfs.FileSystem = (*FS)(nil)
@@ -70,6 +80,10 @@ func New(opts Options) *FS {
 	fs.root, _ = fs.newNodeLocked(abi.FiletypeDirectory)
 	fs.root.nlink = 1
 	fs.root.parent = fs.root
+	if opts.Lower != nil {
+		fs.root.lower = &origin{stub: true}
+		fs.lowerNodes = 1
+	}
 	return fs
 }
 
@@ -77,14 +91,18 @@ func New(opts Options) *FS {
 func (fs *FS) Type() string { return Type }
 
 // Root returns a handle on the root directory.
-func (fs *FS) Root() (vfs.Dir, abi.Errno) { return &dir{fs, fs.root}, abi.OK }
+func (fs *FS) Root() (vfs.Dir, abi.Errno) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return &dir{fs, fs.root}, fs.knowLocked(fs.root)
+}
 
 // Usage returns how much of the quotas is taken: bytes of contents, in whole
 // blocks, and inodes.
 func (fs *FS) Usage() (bytes, inodes int64) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	return fs.blocks * blockSize, int64(len(fs.nodes))
+	return fs.blocks * blockSize, int64(len(fs.nodes)) - fs.lowerNodes
 }
 
 // node is an inode. All fields but ino and kind are protected by FS.mu.
@@ -101,13 +119,17 @@ type node struct {
 	list   listing // of a directory
 	parent *node   // of a directory; nil when it has been removed
 	name   string  // of a directory: its one name; empty for the root
+
+	lower   *origin       // where it comes from; nil is from here
+	below   vfs.Regular   // the content of a file from below, while it is open
+	copying chan struct{} // closed when the content is copied; nil when nobody does
 }
 
 // newNodeLocked makes a node without a name, or returns ENOSPC.
 //
 // Preconditions: fs.mu is locked, but by New.
 func (fs *FS) newNodeLocked(kind abi.Filetype) (*node, abi.Errno) {
-	if int64(len(fs.nodes)) >= fs.opts.Inodes && fs.root != nil {
+	if int64(len(fs.nodes))-fs.lowerNodes >= fs.opts.Inodes && fs.root != nil {
 		return nil, abi.ENOSPC
 	}
 	now := fs.opts.Now()
@@ -133,8 +155,11 @@ func (fs *FS) dropLocked(n *node) {
 	if n.nlink > 0 || n.opens > 0 {
 		return
 	}
+	if n.lower == nil {
+		fs.blocks -= linkBlocks(n.target)
+	}
+	fs.ownLocked(n)
 	n.data.resize(fs, 0)
-	fs.blocks -= linkBlocks(n.target)
 	delete(fs.nodes, n.ino)
 }
 
@@ -152,7 +177,10 @@ func (fs *FS) statLocked(n *node) abi.Filestat {
 	case abi.FiletypeSymbolicLink:
 		st.Size = uint64(len(n.target))
 	case abi.FiletypeDirectory:
-		if n.nlink > 0 {
+		switch {
+		case n.lower != nil && !n.lower.loaded:
+			st.Nlink = 1 // not known, as overlays have it
+		case n.nlink > 0:
 			st.Nlink = 2 + uint64(n.list.dirs) // "." and each child's ".."
 		}
 	}
@@ -170,6 +198,14 @@ func (n *node) setTimesLocked(t vfs.Times) {
 		n.mtim = t.Mtim
 	}
 	n.ctim = t.Now
+	n.changed()
+}
+
+// changed notes that the times of a node are its own.
+func (n *node) changed() {
+	if n.lower != nil {
+		n.lower.times = true
+	}
 }
 
 // touchLocked notes a change of n's content.
@@ -178,6 +214,7 @@ func (n *node) setTimesLocked(t vfs.Times) {
 func (fs *FS) touchLocked(n *node) {
 	now := fs.opts.Now()
 	n.mtim, n.ctim = now, now
+	n.changed()
 }
 
 // readLocked notes that n was read. Like Linux's relatime, it moves the time

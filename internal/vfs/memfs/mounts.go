@@ -29,10 +29,23 @@ func SaveMounts(n *vfs.Namespace) []MountState {
 // vfs.Namespace.MountAll: together with those that are not in memory, since one
 // may lie in the other.
 func RestoreMounts(list []MountState, opts Options) ([]vfs.Mount, error) {
+	return RestoreMountsOver(list, opts, func(string) vfs.FileSystem { return nil })
+}
+
+// RestoreMountsOver is RestoreMounts for file systems of which some lie over
+// others: lower tells what the one at guest lies over, or nil. It fails with a
+// *vfs.MissingError if one is needed.
+func RestoreMountsOver(list []MountState, opts Options, lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error) {
 	var out []vfs.Mount
 	for _, m := range list {
 		if m.FS == nil {
 			return nil, fmt.Errorf("memfs: mount %.300q has no content: %w", m.Guest, errBadState)
+		}
+		opts.Lower = nil
+		if m.FS.Lower != "" {
+			if opts.Lower = lower(m.Guest); opts.Lower == nil {
+				return nil, &vfs.MissingError{Kind: "lower", Name: m.Guest}
+			}
 		}
 		fs, err := Restore(m.FS, opts)
 		if err != nil {

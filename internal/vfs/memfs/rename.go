@@ -9,12 +9,15 @@ import (
 func (d *dir) Unlink(name string) abi.Errno {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	n, errno := d.lookupLocked(name)
+	n, errno := d.findLocked(name)
 	switch {
 	case errno != abi.OK:
 		return errno
 	case n.kind == abi.FiletypeDirectory:
 		return abi.EISDIR
+	}
+	if errno := d.fs.loadLocked(d.node); errno != abi.OK {
+		return errno
 	}
 	d.node.list.remove(name)
 	d.fs.touchLocked(d.node)
@@ -32,8 +35,15 @@ func (d *dir) Rmdir(name string) abi.Errno {
 		return errno
 	case n.kind != abi.FiletypeDirectory:
 		return abi.ENOTDIR
-	case n.list.len() > 0:
+	}
+	if errno := d.fs.loadLocked(n); errno != abi.OK {
+		return errno
+	}
+	if n.list.len() > 0 {
 		return abi.ENOTEMPTY
+	}
+	if errno := d.fs.loadLocked(d.node); errno != abi.OK {
+		return errno
 	}
 	d.node.list.remove(name)
 	d.fs.touchLocked(d.node)
@@ -48,6 +58,7 @@ func (fs *FS) unlinkedLocked(n *node) {
 	fs.names--
 	n.nlink--
 	n.ctim = fs.opts.Now()
+	n.changed()
 	if n.kind == abi.FiletypeDirectory {
 		n.parent = nil
 	}
@@ -66,11 +77,17 @@ func (d *dir) Rename(name string, newDir vfs.Dir, newName string) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	old := to.node.list.get(newName)
-	if old == n {
+	old, errno := to.findLocked(newName)
+	switch {
+	case errno != abi.OK && errno != abi.ENOENT:
+		return errno
+	case old == n:
 		return abi.OK // two names of one file: POSIX wants nothing done
 	}
 	if errno := to.mayTakeLocked(n, old); errno != abi.OK {
+		return errno
+	}
+	if errno := d.fs.loadLocked(d.node); errno != abi.OK {
 		return errno
 	}
 	d.node.list.remove(name)
@@ -84,6 +101,7 @@ func (d *dir) Rename(name string, newDir vfs.Dir, newName string) abi.Errno {
 		n.parent = to.node
 	}
 	n.ctim = d.fs.opts.Now()
+	n.changed()
 	d.fs.touchLocked(d.node)
 	d.fs.touchLocked(to.node)
 	return abi.OK
@@ -105,6 +123,11 @@ func (d *dir) mayTakeLocked(n, old *node) abi.Errno {
 		return abi.OK
 	}
 	oldIsDir := old.kind == abi.FiletypeDirectory
+	if isDir && oldIsDir {
+		if errno := d.fs.loadLocked(old); errno != abi.OK {
+			return errno
+		}
+	}
 	switch {
 	case isDir && !oldIsDir:
 		return abi.ENOTDIR

@@ -13,14 +13,17 @@ import (
 // FinishRestore.
 func Restore(s *State, opts Options) (*FS, error) {
 	fs := &FS{
-		opts:    Options{Now: opts.Now, Bytes: s.Bytes, Inodes: s.Inodes, Dev: s.Dev},
+		opts:    Options{Now: opts.Now, Bytes: s.Bytes, Inodes: s.Inodes, Dev: s.Dev, Lower: opts.Lower},
 		nodes:   make(map[uint64]*node),
 		lastIno: s.LastIno,
 	}
 	if s.LastIno > maxNumber {
 		return nil, fmt.Errorf("memfs: %d inodes given out: %w", s.LastIno, errBadState)
 	}
-	if s.Bytes <= 0 || s.Inodes <= 0 || int64(len(s.Nodes)) > s.Inodes {
+	if err := checkLower(s.Lower, opts.Lower); err != nil {
+		return nil, fmt.Errorf("memfs: %w", err)
+	}
+	if s.Bytes <= 0 || s.Inodes <= 0 || s.counted() > s.Inodes {
 		return nil, fmt.Errorf("memfs: quota of %d bytes and %d inodes, %d in use: %w", s.Bytes, s.Inodes, len(s.Nodes), errBadState)
 	}
 	for i := range s.Nodes {
@@ -61,8 +64,11 @@ func (fs *FS) restoreNode(s *NodeState) error {
 			return err
 		}
 	case abi.FiletypeSymbolicLink:
-		n.target = s.Target
-		fs.blocks += linkBlocks(s.Target)
+		if n.target = s.Target; s.Origin == nil {
+			fs.blocks += linkBlocks(s.Target)
+		} else if s.Origin.Stub && s.Target == "" {
+			break
+		}
 		if s.Target == "" || len(s.Target) >= vfs.MaxPath || strings.IndexByte(s.Target, 0) >= 0 {
 			return fmt.Errorf("target of %d bytes: %w", len(s.Target), errBadState)
 		}
@@ -77,6 +83,50 @@ func (fs *FS) restoreNode(s *NodeState) error {
 		return fmt.Errorf("a %v with the content of something else: %w", s.Filetype, errBadState)
 	}
 	fs.nodes[n.ino] = n
+	return fs.restoreOrigin(n, s)
+}
+
+// checkLower compares what a state lies over with what there is.
+func checkLower(saved string, lower vfs.FileSystem) error {
+	switch {
+	case saved == "" && lower != nil:
+		return fmt.Errorf("lay over nothing, and lies over a %s now", lower.Type())
+	case saved != "" && lower == nil:
+		return &vfs.MissingError{Kind: "lower", Name: saved}
+	case saved != "" && saved != lower.Type():
+		return fmt.Errorf("lay over a %s, and lies over a %s now", saved, lower.Type())
+	}
+	return nil
+}
+
+// counted returns how many nodes the quota counts.
+func (s *State) counted() (n int64) {
+	for i := range s.Nodes {
+		if s.Nodes[i].Origin == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// restoreOrigin ties n to the lower.
+func (fs *FS) restoreOrigin(n *node, s *NodeState) error {
+	o := s.Origin
+	if o == nil {
+		return nil
+	}
+	if fs.opts.Lower == nil || len(s.Extents) > 0 || o.Loaded && n.kind != abi.FiletypeDirectory || fs.lowerNodes >= maxLowerNodes {
+		return fmt.Errorf("comes from below, %d extents: %w", len(s.Extents), errBadState)
+	}
+	if o.Path != "" {
+		if err := checkOrigin(o.Path); err != nil {
+			return err
+		}
+	} else if n.kind != abi.FiletypeDirectory {
+		return fmt.Errorf("a %v is the root below: %w", n.kind, errBadState)
+	}
+	n.lower = &origin{path: o.Path, stub: o.Stub, loaded: o.Loaded, times: o.Times}
+	fs.lowerNodes++
 	return nil
 }
 
@@ -145,7 +195,7 @@ func (fs *FS) restoreEntries(s *NodeState) error {
 		d.list.lastSeq = e.Seq - 1
 		d.list.add(e.Name, n)
 		n.nlink++
-		if fs.names++; fs.names > fs.opts.Inodes {
+		if fs.names++; fs.names-fs.lowerNodes > fs.opts.Inodes {
 			return fmt.Errorf("more than %d names: %w", fs.opts.Inodes, errBadState)
 		}
 		if n.kind == abi.FiletypeDirectory {

@@ -22,6 +22,8 @@ type State struct {
 	Root    uint64 `pb:"5"` // ino
 
 	Nodes []NodeState `pb:"6"` // in order of ino
+
+	Lower string `pb:"7,text"` // type of the file system that it lies over; empty is none
 }
 
 // NodeState is an inode. A regular file or symbolic link without names is one
@@ -41,6 +43,16 @@ type NodeState struct {
 	// Of a directory. LastSeq is the highest number that an entry ever had.
 	Entries []EntryState `pb:"9"` // in order of Seq
 	LastSeq uint64       `pb:"10"`
+
+	Origin *OriginState `pb:"11"` // of what comes from the lower; not there for what does not
+}
+
+// OriginState is a node's tie to the lower.
+type OriginState struct {
+	Path   string `pb:"1"` // below its root; empty for the root
+	Stub   bool   `pb:"2"` // was listed and not looked at: times, size and target are not known
+	Loaded bool   `pb:"3"` // of a directory: all names are among Entries
+	Times  bool   `pb:"4"` // the times were set here
 }
 
 // Extent is a piece of a file's content.
@@ -60,6 +72,8 @@ type EntryState struct {
 type FileState struct {
 	Ino uint64 `pb:"1"`
 	End uint64 `pb:"2"` // of a directory: the last entry of the listing in progress
+
+	Below []byte `pb:"3"` // of a file whose content is the lower's: its own saved file there
 }
 
 // errBadState is the cause of errors about a state that nobody can have saved.
@@ -71,6 +85,9 @@ func (fs *FS) Save() *State {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	s := &State{Bytes: fs.opts.Bytes, Inodes: fs.opts.Inodes, Dev: fs.opts.Dev, LastIno: fs.lastIno, Root: fs.root.ino}
+	if fs.opts.Lower != nil {
+		s.Lower = fs.opts.Lower.Type()
+	}
 	for _, n := range fs.nodes {
 		s.Nodes = append(s.Nodes, n.saveLocked())
 	}
@@ -96,6 +113,9 @@ func (n *node) saveLocked() NodeState {
 		Ino: n.ino, Filetype: n.kind, Atim: n.atim, Mtim: n.mtim, Ctim: n.ctim,
 		Size: n.data.size, Target: n.target, LastSeq: n.list.lastSeq,
 	}
+	if o := n.lower; o != nil {
+		s.Origin = &OriginState{Path: o.path, Stub: o.stub, Loaded: o.loaded, Times: o.times}
+	}
 	for i, k := range n.data.chunks {
 		k.shared = true
 		s.Extents = append(s.Extents, Extent{Off: i * chunkSize, Data: k.b})
@@ -110,8 +130,22 @@ func (n *node) saveLocked() NodeState {
 }
 
 // Save is vfs.File's.
-func (f *file) Save(*vfs.Saver) (vfs.ObjectState, error) {
-	return vfs.NewObjectState(Type, FileState{Ino: f.node.ino})
+func (f *file) Save(to *vfs.Saver) (vfs.ObjectState, error) {
+	f.fs.mu.Lock()
+	below := f.node.below
+	if f.node.lower == nil {
+		below = nil // it was copied up
+	}
+	f.fs.mu.Unlock()
+	s := FileState{Ino: f.node.ino}
+	if below != nil {
+		o, err := below.Save(to)
+		if err != nil {
+			return o, fmt.Errorf("in the lower: %w", err)
+		}
+		s.Below = o.Data
+	}
+	return vfs.NewObjectState(Type, s)
 }
 
 // Save is vfs.File's.
@@ -122,7 +156,7 @@ func (f *directory) Save(*vfs.Saver) (vfs.ObjectState, error) {
 }
 
 // RestoreFile is vfs.FileSystem's.
-func (fs *FS) RestoreFile(_ *vfs.Restorer, data []byte) (vfs.File, error) {
+func (fs *FS) RestoreFile(r *vfs.Restorer, data []byte) (vfs.File, error) {
 	var s FileState
 	if err := protostruct.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("memfs: %w", err)
@@ -132,6 +166,9 @@ func (fs *FS) RestoreFile(_ *vfs.Restorer, data []byte) (vfs.File, error) {
 	n := fs.nodes[s.Ino]
 	if n == nil {
 		return nil, fmt.Errorf("memfs: inode %d is not there: %w", s.Ino, errBadState)
+	}
+	if err := fs.restoreBelowLocked(n, &s, r); err != nil {
+		return nil, fmt.Errorf("memfs: inode %d: in the lower: %w", s.Ino, err)
 	}
 	f, errno := fs.openLocked(n, vfs.OpenOptions{})
 	if errno != abi.OK {
@@ -143,6 +180,27 @@ func (fs *FS) RestoreFile(_ *vfs.Restorer, data []byte) (vfs.File, error) {
 	return f, nil
 }
 
+// restoreBelowLocked opens the content of n below as it was open, by the rules
+// that the lower has for that.
+//
+// Preconditions: fs.mu is locked.
+func (fs *FS) restoreBelowLocked(n *node, s *FileState, r *vfs.Restorer) error {
+	if n.kind != abi.FiletypeRegularFile || n.lower == nil || n.below != nil {
+		return nil
+	}
+	f, err := fs.opts.Lower.RestoreFile(r, s.Below)
+	if err != nil {
+		return err
+	}
+	regular, ok := f.(vfs.Regular)
+	if !ok {
+		f.Close()
+		return fmt.Errorf("is no regular file: %w", errBadState)
+	}
+	n.below = regular
+	return nil
+}
+
 // FinishRestore drops what has no name and was opened by no restored file. It
 // is called when all files are restored.
 func (fs *FS) FinishRestore() {
@@ -150,6 +208,9 @@ func (fs *FS) FinishRestore() {
 	defer fs.mu.Unlock()
 	for _, n := range fs.nodes {
 		fs.dropLocked(n)
+	}
+	if lower, ok := fs.opts.Lower.(interface{ FinishRestore() }); ok {
+		lower.FinishRestore()
 	}
 }
 

@@ -6,6 +6,7 @@
 package pipefs
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -191,6 +192,9 @@ func (e *end) Register(w *waiter.Entry) { e.pipe.queue.Register(w) }
 
 // Unregister is waiter.Source's.
 func (e *end) Unregister(w *waiter.Entry) { e.pipe.queue.Unregister(w) }
+
+// Describe is vfs.Described's.
+func (e *end) Describe() string { return fmt.Sprintf("pipe:[%d]", e.pipe.ino) }
 
 // Close is vfs.File's. The last of a side tells the other.
 func (e *end) Close() {

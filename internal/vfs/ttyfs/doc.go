@@ -13,6 +13,8 @@
 // OutputSize bytes wait; while no client is there, [Terminal.SetDiscard] lets
 // them through to Options.Tee alone.
 //
+// Of a pty, the host's side is a file of the guest, too: see [Ptys].
+//
 // The guest reads and writes files from [Terminal.Open]. As everywhere in the
 // vfs, what would block gives EAGAIN.
 //

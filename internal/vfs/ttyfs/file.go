@@ -14,17 +14,37 @@ type file struct {
 var _ vfs.Stream = (*file)(nil)
 
 // Open returns a new file of the guest on t.
-func (t *Terminal) Open() vfs.File { return &file{t} }
+func (t *Terminal) Open() vfs.File {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.files++
+	t.left = false
+	return &file{t}
+}
 
 // Of returns the terminal behind f, for the calls that are about it; false if
-// f is on none.
+// f is on none. Both sides of a pty are on it.
 func Of(f vfs.File) (*Terminal, bool) {
-	g, ok := f.(*file)
-	if !ok {
-		return nil, false
+	switch f := f.(type) {
+	case *file:
+		return f.t, true
+	case *masterFile:
+		return f.t, true
 	}
-	return g.t, true
+	return nil, false
 }
+
+// Describe is vfs.Described's.
+func (f *file) Describe() string {
+	if f.t.pty != nil {
+		return "/dev/" + f.t.name
+	}
+	return "/dev/console"
+}
+
+// Unmounted is vfs.Unmounted's: a terminal that was opened as /dev/tty is the
+// terminal.
+func (f *file) Unmounted() {}
 
 // Stat is vfs.File's. A character device without a position is a terminal, for
 // WASI.
@@ -92,8 +112,19 @@ func (f *file) Register(e *waiter.Entry) { f.t.guest.Register(e) }
 // Unregister is waiter.Source's.
 func (f *file) Unregister(e *waiter.Entry) { f.t.guest.Unregister(e) }
 
-// Close is vfs.File's. The terminal stays.
-func (f *file) Close() {}
+// Close is vfs.File's. The terminal stays; the master of a pty is told when
+// nobody has it open.
+func (f *file) Close() {
+	t := f.t
+	t.mu.Lock()
+	defer t.unlock()
+	if t.files--; t.files == 0 {
+		t.left = true
+		if t.pty != nil {
+			t.master.Notify(waiter.In | waiter.Hup)
+		}
+	}
+}
 
 // total returns how many bytes bufs hold.
 func total(bufs [][]byte) int {

@@ -52,6 +52,8 @@ type State struct {
 	EchoesOld   uint32   `pb:"25"` // how much of them has waited, in Linux's bytes
 
 	HungUp bool `pb:"26"`
+
+	Left bool `pb:"27"` // of a pty: the guest has had it open, and has not now
 }
 
 // FileState is a file on a terminal: a file of vfs.State.
@@ -63,11 +65,16 @@ var errBadState = errors.New("bad state")
 
 // Save is vfs.File's.
 func (f *file) Save(s *vfs.Saver) (vfs.ObjectState, error) {
-	id, err := s.Object(f.t, func() (vfs.ObjectState, error) { return vfs.NewObjectState(Kind, f.t.state()) })
+	id, err := f.t.save(s)
 	if err != nil {
 		return vfs.ObjectState{}, err
 	}
 	return vfs.NewObjectState(Kind, FileState{Terminal: id})
+}
+
+// save saves the terminal, unless it is already, and returns its id.
+func (t *Terminal) save(s *vfs.Saver) (vfs.ObjectID, error) {
+	return s.Object(t, func() (vfs.ObjectState, error) { return vfs.NewObjectState(Kind, t.state()) })
 }
 
 func (t *Terminal) state() *State {
@@ -83,7 +90,7 @@ func (t *Terminal) state() *State {
 		Canon: uint32(t.canon + 1), Lnext: t.lnext, Erasing: t.erasing,
 		Output: append([]byte(nil), t.out...), Stopped: t.stopped,
 		Column: t.column, CanonColumn: t.canonColumn, EchoesOld: uint32(t.echoes.old),
-		HungUp: t.hungUp,
+		HungUp: t.hungUp, Left: t.left,
 	}
 	for i, c := range t.queue {
 		s.Input = append(s.Input, byte(c))
@@ -195,7 +202,7 @@ func (t *Terminal) load(s *State) error {
 	t.tio = sane(tio)
 	t.special = t.tio.special()
 	t.size = Winsize{uint16(s.Rows), uint16(s.Cols), uint16(s.XPixel), uint16(s.YPixel)}
-	t.hungUp = s.HungUp
+	t.hungUp, t.left = s.HungUp, s.Left
 	t.queue = nil
 	for _, c := range s.Input {
 		t.queue = append(t.queue, cell(c))

@@ -68,6 +68,8 @@ type Terminal struct {
 	ino    uint64       // immutable but for a restore
 	signal func(int32)  // immutable, maybe nil
 	tee    func([]byte) // immutable, maybe nil
+	pty    *Ptys        // whose it is, if the master is a file, too; immutable
+	number int          // of a pty; immutable
 
 	guest  waiter.Queue // who waits on the guest's files
 	master waiter.Queue // who waits on Master
@@ -77,6 +79,8 @@ type Terminal struct {
 	special [256]bool // of tio
 	size    Winsize   //
 	hungUp  bool      // for good
+	files   int       // of the guest, open
+	left    bool      // there was one, and none is open
 	discard bool      // nobody shows the output
 	pending []int32   // to be sent when mu is released
 

@@ -11,6 +11,7 @@
 package unixsock
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -338,6 +339,9 @@ func (s *socket) Buffered() int {
 	}
 	return own.sizes[0]
 }
+
+// Describe is vfs.Described's.
+func (s *socket) Describe() string { return fmt.Sprintf("socket:[%d]", s.pair.ino+uint64(s.i)) }
 
 // Close is vfs.File's.
 func (s *socket) Close() {

@@ -257,7 +257,11 @@ func TestRestoreHostile(t *testing.T) {
 	}
 	end := object(unixsock.SocketState{})
 	good := unixsock.State{Type: unixsock.Stream, Capacity: unixsock.SmallCapacity}
-	with := func(change func(*unixsock.State)) []vfs.ObjectState { s := good; change(&s); return []vfs.ObjectState{object(s)} }
+	with := func(change func(*unixsock.State)) []vfs.ObjectState {
+		s := good
+		change(&s)
+		return []vfs.ObjectState{object(s)}
+	}
 	for name, objects := range map[string][]vfs.ObjectState{
 		"none":       nil,
 		"kind":       {{Kind: "pipe"}},

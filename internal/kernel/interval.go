@@ -1,0 +1,188 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// An interval sends its process a signal when the monotonic clock comes to a time,
+// and again and again: setitimer(2)'s ITIMER_REAL, for any signal.
+type interval struct {
+	next  int64 // ns of the monotonic clock
+	every int64 // ns from then on; 0: once
+}
+
+// intervals are those of all processes, with one timer of the host. While the
+// clock stands still there is none.
+type intervals struct {
+	k *Kernel
+
+	mu     sync.Mutex
+	of     map[*ThreadGroup]map[int32]*interval // by signal; protected by mu
+	stop   func() bool                          // of the timer that is armed, or nil; protected by mu
+	closed bool                                 // protected by mu
+}
+
+// SetInterval has the process get a signal after first ns, and then every so many;
+// 0 for first ends that, 0 for every is once. It returns what was left until the next
+// one, and the interval, before.
+func (g *ThreadGroup) SetInterval(sig int32, first, every int64) (left, was int64, err error) {
+	if err := checkSignal(sig); err != nil || sig == 0 || first < 0 || every < 0 {
+		return 0, 0, errors.Join(err, fmt.Errorf("interval of %d and %d ns for signal %d", first, every, sig))
+	}
+	x := &g.k.intervals
+	now := g.k.clocks.Monotonic()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if old := x.of[g][sig]; old != nil {
+		left, was = max(old.next-now, 1), old.every
+	}
+	if first == 0 {
+		x.removeLocked(g, sig)
+	} else {
+		x.setLocked(g, sig, &interval{next: min(now, maxTime) + min(first, maxTime), every: min(every, maxTime)})
+	}
+	x.armLocked()
+	return left, was, nil
+}
+
+// Interval is what is left until the next signal of an interval, and the interval;
+// 0 if there is none.
+func (g *ThreadGroup) Interval(sig int32) (left, every int64) {
+	x := &g.k.intervals
+	now := g.k.clocks.Monotonic()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if i := x.of[g][sig]; i != nil {
+		return max(i.next-now, 1), i.every
+	}
+	return 0, 0
+}
+
+// Preconditions: x.mu is locked, as for all below.
+func (x *intervals) setLocked(g *ThreadGroup, sig int32, i *interval) {
+	if x.of == nil {
+		x.of = make(map[*ThreadGroup]map[int32]*interval)
+	}
+	if x.of[g] == nil {
+		x.of[g] = make(map[int32]*interval)
+	}
+	x.of[g][sig] = i
+}
+
+func (x *intervals) removeLocked(g *ThreadGroup, sig int32) {
+	if delete(x.of[g], sig); len(x.of[g]) == 0 {
+		delete(x.of, g)
+	}
+}
+
+// armLocked sets the timer for the earliest of all.
+func (x *intervals) armLocked() {
+	if x.stop != nil {
+		x.stop()
+		x.stop = nil
+	}
+	earliest, ok := x.earliestLocked()
+	if !ok || x.closed || x.k.clocks.Frozen() {
+		return
+	}
+	left := time.Duration(max(earliest-x.k.clocks.Monotonic(), 0))
+	x.stop = x.k.clocks.Source().AfterFunc(left, x.fire)
+}
+
+func (x *intervals) earliestLocked() (at int64, ok bool) {
+	for _, all := range x.of {
+		for _, i := range all {
+			if !ok || i.next < at {
+				at, ok = i.next, true
+			}
+		}
+	}
+	return at, ok
+}
+
+// fire sends the signals that are due. Of intervals that have passed several times,
+// one signal tells.
+func (x *intervals) fire() {
+	type due struct {
+		g   *ThreadGroup
+		sig int32
+	}
+	var all []due
+	x.mu.Lock()
+	now := x.k.clocks.Monotonic()
+	for g, of := range x.of {
+		for sig, i := range of {
+			if i.next > now {
+				continue
+			}
+			all = append(all, due{g, sig})
+			if i.every == 0 {
+				x.removeLocked(g, sig)
+				continue
+			}
+			i.next += (1 + (now-i.next)/i.every) * i.every
+		}
+	}
+	x.armLocked()
+	x.mu.Unlock()
+	slices.SortFunc(all, func(a, b due) int { return int(a.g.id - b.g.id) })
+	for _, d := range all {
+		_ = d.g.SendInfo(SigInfo{Signo: d.sig, Code: SIKernel}) // one that is pending already says it
+	}
+}
+
+// thawed has the timer set again: the clock goes on.
+func (x *intervals) thawed() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.armLocked()
+}
+
+// ended forgets those of a process.
+func (x *intervals) ended(g *ThreadGroup) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.of, g)
+	x.armLocked()
+}
+
+func (x *intervals) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closed = true
+	x.armLocked()
+}
+
+// IntervalState is an interval of a process.
+type IntervalState struct {
+	Signo int32 `pb:"1"`
+	Next  int64 `pb:"2"` // ns of the monotonic clock
+	Every int64 `pb:"3"` // ns; 0: once
+}
+
+func (x *intervals) save(g *ThreadGroup) (out []IntervalState) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, sig := range slices.Sorted(maps.Keys(x.of[g])) {
+		out = append(out, IntervalState{sig, x.of[g][sig].next, x.of[g][sig].every})
+	}
+	return out
+}
+
+// restore takes those of a process. The timer is set when the clock begins to run.
+func (x *intervals) restore(g *ThreadGroup, st []IntervalState) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, s := range st {
+		if s.Signo < 1 || s.Signo > maxSignal || s.Next < 0 || s.Next > 2*maxTime || s.Every < 0 || s.Every > maxTime {
+			return fmt.Errorf("an interval of %d ns at %d for signal %d", s.Every, s.Next, s.Signo)
+		}
+		x.setLocked(g, s.Signo, &interval{s.Next, s.Every})
+	}
+	return nil
+}
