@@ -225,14 +225,19 @@ int dup(int fd) {
   int to;
   return result(wasix_fd_dup(fd, &to)) ? -1 : to;
 }
-// dup2 is made of two calls, as in wasix-libc: a copy at some number, moved to its own.
+// dup2 is a copy at some number that is moved to its own. Where WASIX's fd_renumber
+// copies instead, as Wasmer's does, the first one is left.
 int dup2(int fd, int to) {
   int copy;
   if (fd == to)
     return fcntl(fd, F_GETFD) < 0 ? -1 : to;
   if ((copy = dup(fd)) < 0)
     return -1;
-  return copy == to ? to : result(wasi_fd_renumber(copy, to)) ? -1 : to;
+  if (copy == to)
+    return to;
+  int32_t err = wasi_fd_renumber(copy, to);
+  wasi_fd_close(copy);
+  return result(err) ? -1 : to;
 }
 
 // WASI's flags of an open file, in its fdstat at 2.
@@ -431,6 +436,8 @@ void task_join(int number) { wasix_thread_join(tasks[number].tid); }
 int futex_wait(_Atomic uint32_t *at, uint32_t expected) {
   struct wasix_option_timestamp never = {0};
   uint8_t woken;
+  if (*at != expected) // whether the call tells is not said
+    return result(EAGAIN);
   return result(wasix_futex_wait((uint32_t *)at, expected, &never, &woken));
 }
 int futex_wake(_Atomic uint32_t *at, int n) {

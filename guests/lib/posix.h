@@ -44,7 +44,7 @@ enum {
 };
 typedef void (*sighandler_t)(int);
 #define SIG_DFL ((sighandler_t)0)
-#define SIG_IGN ((sighandler_t)1)
+#define SIG_IGN ((sighandler_t)-2) // 1 is a function
 #define SIG_ERR ((sighandler_t)-1)
 sighandler_t signal(int sig, sighandler_t handler); // it stays until the next call
 int kill(pid_t pid, int sig);
