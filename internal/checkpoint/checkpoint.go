@@ -21,8 +21,10 @@ import (
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/devfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
+	"github.com/stasis-run/stasis/internal/vfs/procfs"
 )
 
 // A World is what a system has besides its kernel: its tree of files. The file
@@ -397,7 +399,8 @@ func needs(st *State) []image.Need {
 		inside[m.Guest] = true
 	}
 	for _, m := range st.Files.Mounts {
-		if !inside[m.Guest] {
+		if !inside[m.Guest] && m.Type != devfs.Type && m.Type != procfs.Type { // made anew, of nothing of the host
+
 			n := image.Need{Kind: image.NeedMount, Name: m.Guest}
 			if m.ReadOnly {
 				n.Detail = "read-only"

@@ -151,6 +151,7 @@ func (p *ProcessState) checkSignals() error {
 func (st *State) checkTree() error {
 	by := make(map[TaskID]*ProcessState)
 	sessions := make(map[TaskID]TaskID) // by group
+	lent := make(map[TaskID]bool)
 	for i := range st.Processes {
 		p := &st.Processes[i]
 		by[p.pid()] = p
@@ -172,7 +173,7 @@ func (st *State) checkTree() error {
 			}
 		}
 		for j := range p.Tasks {
-			if err := p.Tasks[j].checkLoan(p, by); err != nil {
+			if err := p.Tasks[j].checkLoan(p, by, lent); err != nil {
 				return fmt.Errorf("task %d: %w", p.Tasks[j].ID, err)
 			}
 		}
@@ -181,11 +182,15 @@ func (st *State) checkTree() error {
 }
 
 // checkLoan looks at a task whose child has its thread.
-func (ts *TaskState) checkLoan(p *ProcessState, by map[TaskID]*ProcessState) error {
+func (ts *TaskState) checkLoan(p *ProcessState, by map[TaskID]*ProcessState, lent map[TaskID]bool) error {
 	if ts.VforkChild == 0 {
 		return nil
 	}
 	c := by[ts.VforkChild]
+	if lent[ts.VforkChild] {
+		return fmt.Errorf("process %d has two threads that were lent", ts.VforkChild)
+	}
+	lent[ts.VforkChild] = true
 	if c == nil || c.Parent != p.pid() || c.Ended != nil || c.Tasks[0].VforkChild != 0 || c.Module != p.Module {
 		return fmt.Errorf("process %d cannot have its thread", ts.VforkChild)
 	}

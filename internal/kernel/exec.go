@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/stasis-run/stasis/internal/engine"
 )
@@ -73,6 +72,10 @@ func (t *Task) newThread(p *Program) (engine.Thread, error) {
 func (t *Task) alone() bool {
 	s := &t.group.signals
 	s.mu.Lock()
+	if t.isExiting() { // another one was quicker
+		s.mu.Unlock()
+		return false
+	}
 	for _, o := range s.tasks {
 		if o != t {
 			o.exit()
@@ -82,11 +85,21 @@ func (t *Task) alone() bool {
 	return t.Block(Never, t.isAlone, bellWait{t.k.tasks, &t.group.family.changes}) == Woken
 }
 
+// isAlone reports whether the others have gone. Those that one of them was making
+// when it was told to go are told now.
 func (t *Task) isAlone() bool {
 	s := t.k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return t.group.alive == 1
+	if t.group.alive == 1 {
+		return true
+	}
+	for _, o := range t.group.tasks {
+		if o != t && !o.isExiting() {
+			o.exit()
+		}
+	}
+	return false
 }
 
 // become gives the task, the only one of its process, another thread. It is the
@@ -102,18 +115,29 @@ func (t *Task) become(th engine.Thread, p *Program) {
 		}
 	}
 	t.swapThread(th)
+	t.lead()
+	t.stress.begin(t, t.group.stress)
+	t.yield.begin(t)
+}
+
+// lead makes the task, the only one of its process that lives, the first one.
+func (t *Task) lead() {
 	s, g := t.k.tasks, t.group
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if g.leader != t {
+	was := g.leader
+	if was != t {
+		g.removeLocked(was)
 		delete(s.tasks, t.id)
-		g.goneCPU += g.leader.cpu.read(0)
-		g.tasks = slices.DeleteFunc(g.tasks, func(o *Task) bool { return o != t })
 		t.id, g.leader = g.id, t
 		s.tasks[t.id] = t
 	}
-	t.stress.begin(t, g.stress)
-	t.yield.begin(t)
+	s.mu.Unlock()
+	if was == t {
+		return
+	}
+	if err := was.closeThread(); err != nil {
+		t.k.log.Warn("a thread is not closed", "task", was.id, "err", err)
+	}
 }
 
 // swapThread gives the task another thread, which is asked for what this one was.
@@ -133,7 +157,7 @@ func (g *ThreadGroup) resetSignals() {
 	s := &g.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handler, s.held = nil, false
+	s.handler, s.held, s.told = nil, false, 0
 	for i := range s.actions {
 		if s.actions[i].Disposition != SigIgnore {
 			s.actions[i] = SigAction{}
@@ -174,6 +198,7 @@ func (t *Task) spawnProcess(p *Program, o ProcessOptions, ignored, defaults []in
 	for _, sig := range defaults {
 		g.SetAction(sig, SigAction{})
 	}
+	g.signals.told = 0 // its program has not told anything; nobody else has the process yet
 	n := newTask(t.k, g, p.calls)
 	n.sig.mask = t.SigMask()
 	if err := s.reserve(n); err != nil {

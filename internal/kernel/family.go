@@ -221,7 +221,8 @@ func (g *ThreadGroup) toldParent() {
 	s := g.k.tasks
 	s.update(func() []func() {
 		g.signals.continued, g.signals.stopTold, g.signals.stopSeen = true, false, false
-		return s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDContinued, PID: g.id, Status: SIGCONT})
+		tell := s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDContinued, PID: g.id, Status: SIGCONT})
+		return append(tell, s.tellStoppedLocked(g)...) // by another signal since, whose tasks stand already
 	})
 }
 

@@ -113,7 +113,7 @@ func (o *fiber) drop() {
 		o.stack.Drop()
 	}
 	for _, u := range o.below {
-		u.stack.Drop()
+		u.drop()
 	}
 }
 

@@ -12,10 +12,11 @@ import (
 
 // AtRest reports whether the task's stack is taken apart: the call in progress is
 // made again (Again). What makes another stack of it, or puts another one in its
-// place, can only be done then.
+// place, can only be done then. It is not while a handler waits that is to be put onto
+// the stack: a call that needs this has not begun, and is made after the handler.
 //
 // Only in a system call.
-func (t *Task) AtRest() bool { return t.again }
+func (t *Task) AtRest() bool { return t.again && !t.signalled }
 
 // Fork makes a process that is a copy of the task's, with this task alone, as
 // fork(2) does. begin is called with the child's task, which does not run yet, to
@@ -58,7 +59,7 @@ func (g *ThreadGroup) child() *ThreadGroup {
 	s := &g.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.signals.actions, c.signals.handler, c.signals.held = s.actions, s.handler, s.held
+	c.signals.actions, c.signals.handler, c.signals.held, c.signals.told = s.actions, s.handler, s.held, s.told
 	return c
 }
 
@@ -86,7 +87,8 @@ func (t *Task) copyTo(n *Task) error {
 	if err != nil {
 		return fmt.Errorf("fork: %w", err)
 	}
-	memory.Copy(th.Memory().Bytes(), t.thread.Memory().Bytes())
+	to, from := th.Memory().Bytes(), t.thread.Memory().Bytes()
+	memory.Copy(to, from[:min(len(from), len(to))]) // another thread may have made it grow since
 	n.thread = th
 	n.sig.mask = t.SigMask()
 	for i := range t.below {
@@ -108,7 +110,15 @@ func (t *Task) copyStacks(n *Task) error {
 		return err
 	}
 	c := &t.fibers
-	return n.fibers.restore(n.thread, c.save(), c.current, c.last)
+	st := c.save()
+	for i := range st {
+		for j := range st[i].Below {
+			if b := &st[i].Below[j]; b.Futex != nil { // see suspended.copyTo
+				b.Restart = Restart{}
+			}
+		}
+	}
+	return n.fibers.restore(n.thread, st, c.current, c.last)
 }
 
 // copyTo is a suspended stack as the thread of a child has it.
@@ -117,6 +127,9 @@ func (u *suspended) copyTo(th engine.Thread) (suspended, error) {
 	s, err := th.RestoreStack(&c)
 	out := *u
 	out.stack, out.waits = s, nil
+	if u.waits != nil { // the copy is not in line: it lines up when the call is made again
+		out.restart = Restart{}
+	}
 	return out, err
 }
 

@@ -255,6 +255,11 @@ func renumberWaits(st *State) {
 			for k := range t.Below {
 				note(t.Below[k].Futex)
 			}
+			for k := range t.Fibers {
+				for l := range t.Fibers[k].Below {
+					note(t.Fibers[k].Below[l].Futex)
+				}
+			}
 		}
 	}
 	slices.SortFunc(waits, func(a, b *FutexState) int { return cmp.Compare(a.Order, b.Order) })
@@ -270,9 +275,8 @@ type pendingCall interface {
 
 // restoreWait puts a task that does not run yet back into the line where a stack of
 // its waits.
-func (t *Task) restoreWait(of pendingCall, r Restart, st *FutexState) (*futexWaiter, error) {
+func (t *Task) restoreWait(mem engine.Memory, of pendingCall, r Restart, st *FutexState) (*futexWaiter, error) {
 	f := &t.k.futexes
-	mem := t.thread.Memory()
 	fn, _, pending := of.Pending()
 	if st == nil {
 		if pending && r.Set && (fn == engine.Wait32 || fn == engine.Wait64) {

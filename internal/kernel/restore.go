@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/ktime"
@@ -41,6 +42,11 @@ func Restore(ctx context.Context, opts Options, st *State, with Restoring) (*Ker
 		for _, g := range r.groups {
 			g.closeFiles()
 		}
+		for _, l := range r.lent {
+			if l.thread != nil {
+				err = errors.Join(err, l.thread.Close())
+			}
+		}
 		return nil, errors.Join(err, k.tasks.closeAll(), k.programs.close())
 	}
 	return k, nil
@@ -50,15 +56,17 @@ func Restore(ctx context.Context, opts Options, st *State, with Restoring) (*Ker
 type restorer struct {
 	k      *Kernel
 	with   Restoring
-	groups []*ThreadGroup   // that have files
+	groups []*ThreadGroup // that have files
+	states map[TaskID]*ProcessState
 	lent   map[TaskID]*lent // by the process that has the thread
-	filled map[uint32]bool
 }
 
-// A lent thread belongs to a task that waits for it.
+// A lent thread belongs to a task that waits for it. It is made with the process of
+// that task, whose other tasks have its memory as well.
 type lent struct {
-	to *Task
-	st *TaskState
+	to     *Task
+	st     *TaskState
+	thread engine.Thread // until the process has it that it is lent to
 }
 
 func (r *restorer) restore(ctx context.Context, st *State) error {
@@ -72,7 +80,11 @@ func (r *restorer) restore(ctx context.Context, st *State) error {
 		return fmt.Errorf("state: %w", err)
 	}
 	by := make(map[TaskID]*ThreadGroup)
+	r.states = make(map[TaskID]*ProcessState)
 	for i := range st.Processes {
+		r.states[st.Processes[i].pid()] = &st.Processes[i]
+	}
+	for _, i := range st.parentsFirst() {
 		p := &st.Processes[i]
 		g, err := r.process(ctx, p, i == 0)
 		if err != nil {
@@ -90,6 +102,24 @@ func (r *restorer) restore(ctx context.Context, st *State) error {
 	}
 	k.tasks.lastID = st.LastID
 	return r.fill(st, by)
+}
+
+// parentsFirst are the indices of the processes, each behind its parent: numbers go
+// round.
+func (st *State) parentsFirst() []int {
+	at := make(map[TaskID]int)
+	out := make([]int, len(st.Processes))
+	for i := range st.Processes {
+		at[st.Processes[i].pid()], out[i] = i, i
+	}
+	depth := func(i int) (n int) {
+		for st.Processes[i].Parent != 0 {
+			i, n = at[st.Processes[i].Parent], n+1
+		}
+		return n
+	}
+	slices.SortStableFunc(out, func(a, b int) int { return depth(a) - depth(b) })
+	return out
 }
 
 // processError names the process, but for the first one, which most systems have
@@ -186,6 +216,7 @@ func (g *ThreadGroup) restoreSignals(p *ProcessState) error {
 	s.held = p.Held
 	for _, a := range p.Actions {
 		s.actions[a.Signo] = a.Action
+		s.told |= sigSet(a.Signo)
 	}
 	if !s.queue.restore(p.Queue) || s.queue.set&^p.Pending != 0 {
 		return fmt.Errorf("pending signals %v", p.Queue)
@@ -212,15 +243,17 @@ func (r *restorer) task(ctx context.Context, g *ThreadGroup, ts *TaskState) (err
 	}
 	if ts.VforkChild != 0 {
 		t.internal = VforkStop{ts.VforkChild}
-		r.lent[ts.VforkChild] = &lent{t, ts}
+		l := &lent{to: t, st: ts}
+		if l.thread, err = r.thread(ctx, t, r.states[ts.VforkChild].Tasks[0].Thread); err != nil {
+			return err
+		}
+		r.lent[ts.VforkChild] = l
 		return r.k.tasks.add(t)
 	}
-	if g.leader == nil || g.leader.thread == nil {
-		t.thread, err = g.Module().New(ctx, t, r.k.opts.Limits, ts.Thread)
-	} else {
-		t.thread, err = g.Module().Join(ctx, t, g.leader.thread, ts.Thread)
-	}
-	if err != nil {
+	if l := r.lent[g.id]; l != nil && g.leader == nil {
+		t.thread, l.thread = l.thread, nil
+		t.thread.SetHost(t)
+	} else if t.thread, err = r.thread(ctx, t, ts.Thread); err != nil {
 		return err
 	}
 	if err := t.restoreStacks(t.thread, ts); err != nil {
@@ -234,10 +267,33 @@ func (r *restorer) task(ctx context.Context, g *ThreadGroup, ts *TaskState) (err
 	return nil
 }
 
+// thread makes a thread of a task's process, with the memory of those that it has.
+func (r *restorer) thread(ctx context.Context, t *Task, st *engine.State) (engine.Thread, error) {
+	if of := r.threadOf(t.group); of != nil {
+		return t.group.Module().Join(ctx, t, of, st)
+	}
+	return t.group.Module().New(ctx, t, r.k.opts.Limits, st)
+}
+
+// threadOf is a thread over the memory of a process, or nil if it has none yet.
+func (r *restorer) threadOf(g *ThreadGroup) engine.Thread {
+	for _, t := range g.tasks {
+		if t.thread != nil {
+			return t.thread
+		}
+	}
+	for _, l := range r.lent {
+		if l.to.group == g && l.thread != nil {
+			return l.thread
+		}
+	}
+	return nil
+}
+
 // restoreStacks takes what handlers have interrupted, and where the task waits.
 func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 	if t.thread != nil {
-		if t.waits, err = t.restoreWait(th, t.restart, ts.Futex); err != nil {
+		if t.waits, err = t.restoreWait(th.Memory(), th, t.restart, ts.Futex); err != nil {
 			return err
 		}
 	}
@@ -247,17 +303,32 @@ func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 		if u.stack, err = th.RestoreStack(&b.Calls); err != nil {
 			return fmt.Errorf("handler %d: %w", i, err)
 		}
-		if t.thread != nil {
-			if u.waits, err = t.restoreWait(u.stack, u.restart, b.Futex); err != nil {
-				return fmt.Errorf("handler %d: %w", i, err)
-			}
+		if u.waits, err = t.restoreWait(th.Memory(), u.stack, u.restart, b.Futex); err != nil {
+			return fmt.Errorf("handler %d: %w", i, err)
 		}
 		t.below = append(t.below, u)
 	}
 	if err := t.marks.restore(th, ts.Marks, ts.LastMark); err != nil {
 		return err
 	}
-	return t.fibers.restore(th, ts.Fibers, ts.Fiber, ts.LastFiber)
+	if err := t.fibers.restore(th, ts.Fibers, ts.Fiber, ts.LastFiber); err != nil {
+		return err
+	}
+	return t.restoreFiberWaits(th, ts.Fibers)
+}
+
+// restoreFiberWaits takes where handlers have interrupted fibers that do not run.
+func (t *Task) restoreFiberWaits(th engine.Thread, st []FiberState) (err error) {
+	for i := range st {
+		o := t.fibers.byID[st[i].ID]
+		for j := range o.below {
+			u, b := &o.below[j], &st[i].Below[j]
+			if u.waits, err = t.restoreWait(th.Memory(), u.stack, u.restart, b.Futex); err != nil {
+				return fmt.Errorf("fiber %d: handler %d: %w", st[i].ID, j, err)
+			}
+		}
+	}
+	return nil
 }
 
 // lend has a task of a restored process run on the thread of another one's.
@@ -307,10 +378,11 @@ func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup, find func(s
 
 // fill has the memories filled, each once.
 func (r *restorer) fill(st *State, by map[TaskID]*ThreadGroup) error {
-	r.filled = make(map[uint32]bool)
+	filled := make(map[uint32]engine.Memory)
 	for i := range st.Processes {
 		p := &st.Processes[i]
-		if p.Ended != nil || p.Tasks[0].VforkChild != 0 {
+		th := r.threadOf(by[p.pid()])
+		if th == nil { // it has ended, or its child has the only one
 			continue
 		}
 		n := uint32(0)
@@ -321,11 +393,15 @@ func (r *restorer) fill(st *State, by map[TaskID]*ThreadGroup) error {
 		default:
 			return fmt.Errorf("process %d has %d memories; this version restores one", p.pid(), len(p.Memories))
 		}
-		if r.filled[n] {
-			return fmt.Errorf("process %d has the memory of another one", p.pid())
+		m := th.Memory()
+		if was, ok := filled[n]; ok {
+			if was != m { // it would be that of a child of vfork otherwise
+				return fmt.Errorf("process %d has the memory of another one", p.pid())
+			}
+			continue
 		}
-		r.filled[n] = true
-		if err := r.with.Fill(n, by[p.pid()].leader.thread.Memory().Bytes()); err != nil {
+		filled[n] = m
+		if err := r.with.Fill(n, m.Bytes()); err != nil {
 			return err
 		}
 	}

@@ -115,7 +115,7 @@ func (s *signals) save(p *ProcessState) {
 		p.Handler = s.handler.name
 	}
 	for sig, a := range s.actions {
-		if a != (SigAction{}) {
+		if a != (SigAction{}) || s.told.has(int32(sig)) {
 			p.Actions = append(p.Actions, ActionState{int32(sig), a})
 		}
 	}

@@ -190,21 +190,45 @@ func (g *ThreadGroup) Kill(pid TaskID, info SigInfo) error {
 	if err := checkSignal(info.Signo); err != nil {
 		return err
 	}
-	targets := g.targets(pid)
-	if len(targets) == 0 {
-		return ErrNoSuchProcess
-	}
-	var err error
-	for _, to := range targets {
-		err = to.SendInfo(info)
+	some, err := false, ErrNoSuchProcess
+	g.k.tasks.update(func() (tell []func()) {
+		for _, to := range g.targetsLocked(pid) {
+			more, failed := to.sendLocked(info)
+			tell = append(tell, more...)
+			some, err = some || failed == nil, failed
+		}
+		return tell
+	})
+	if some { // kill(2): one that it was sent to is enough
+		return nil
 	}
 	return err
 }
 
-func (g *ThreadGroup) targets(pid TaskID) (out []*ThreadGroup) {
-	s := g.k.tasks
+// sendLocked is SendInfo. No process that a target of the signal makes is left out:
+// it is there already, or its parent has the signal before it can be there.
+//
+// Preconditions: TaskSet.mu is locked.
+func (g *ThreadGroup) sendLocked(info SigInfo) (tell []func(), err error) {
+	if info.Signo == 0 {
+		return nil, nil
+	}
+	s := &g.signals
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	fatal, told, err := s.postLocked(g, info, nil)
+	s.mu.Unlock()
+	if fatal {
+		g.exitWith(endedBy(info.Signo))
+	}
+	if told {
+		tell = append(tell, g.toldParent)
+	}
+	return tell, err
+}
+
+// Preconditions: TaskSet.mu is locked.
+func (g *ThreadGroup) targetsLocked(pid TaskID) (out []*ThreadGroup) {
+	s := g.k.tasks
 	if pid > 0 {
 		if to := s.groups[pid]; to != nil {
 			out = append(out, to)

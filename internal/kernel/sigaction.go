@@ -47,6 +47,7 @@ type signals struct {
 	mu      sync.Mutex
 	queue   sigQueue                 // for the process; protected by mu
 	actions [maxSignal + 1]SigAction // protected by mu
+	told    SigSet                   // signals whose action the process itself has told; protected by mu
 	handler *handler                 // nil: none; protected by mu
 	held    bool                     // all that can be blocked are, since the guest named a function that there is not; protected by mu
 	tasks   []*Task                  // that may take one; protected by mu and, for changes, TaskSet.mu
@@ -122,6 +123,7 @@ func (g *ThreadGroup) SetAction(sig int32, a SigAction) (old SigAction, ok bool)
 	defer s.mu.Unlock()
 	old = s.actions[sig]
 	s.actions[sig] = a
+	s.told |= sigSet(sig)
 	if s.ignoresLocked(sig) { // POSIX: pending ones are discarded
 		s.dropLocked(sigSet(sig))
 	}
@@ -149,7 +151,7 @@ func (g *ThreadGroup) Dispositions() (ignored []int32) {
 // Preconditions: s.mu is locked.
 func (s *signals) actionLocked(sig int32) Disposition {
 	d := s.actions[sig].Disposition
-	if d == SigDefault && s.handler != nil && !sigsForced.has(sig) {
+	if d == SigDefault && s.handler != nil && !s.told.has(sig) && !sigsForced.has(sig) {
 		return SigCatch
 	}
 	if d == SigCatch && s.handler == nil {

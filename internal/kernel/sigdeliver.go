@@ -82,6 +82,7 @@ func (t *Task) nextSignal() (delivery, taking) {
 			d := delivery{SigInfo: info, SigAction: s.actions[sig], fn: s.handler.fn}
 			if d.Flags&SAResetHand != 0 {
 				s.actions[sig] = SigAction{}
+				s.told |= sigSet(sig)
 			}
 			return d, takeHandler
 		case SigDefault:
@@ -105,21 +106,6 @@ func (t *Task) takeLocked(s *signals) (SigInfo, bool) {
 		return info, true
 	}
 	return s.queue.take(mask)
-}
-
-// signalWaits reports whether a signal is pending that a handler is to be called
-// for.
-func (t *Task) signalWaits() bool {
-	s := &t.group.signals
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	left := (t.sig.queue.set | s.queue.set) &^ s.maskLocked(t)
-	for ; left != 0; left &= left - 1 {
-		if s.actionLocked(left.lowest()) == SigCatch {
-			return true
-		}
-	}
-	return false
 }
 
 // settleCall ends the pending call for a handler, which runs before the call would
@@ -194,10 +180,15 @@ func (t *Task) leaveHandler() {
 // does not come back there.
 func (t *Task) dropHandlers(n int) {
 	for _, u := range t.below[n:] {
-		u.stack.Drop()
-		if u.waits != nil {
-			u.waits.give()
-		}
+		u.drop()
 	}
 	t.below = t.below[:n]
+}
+
+// drop forgets what a handler has interrupted.
+func (u *suspended) drop() {
+	u.stack.Drop()
+	if u.waits != nil {
+		u.waits.give()
+	}
 }

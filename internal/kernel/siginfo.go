@@ -31,7 +31,8 @@ const (
 const sigRTMin = 32
 
 // maxQueued is how many signals may be pending for a task, and for a process, at
-// a time, as RLIMIT_SIGPENDING has it. Only real-time ones come so many.
+// a time, as RLIMIT_SIGPENDING has it. Only real-time ones come so many; there is
+// always room for the others, of each of which one is pending at most.
 const maxQueued = 1024
 
 // A sigQueue is pending signals.
@@ -46,7 +47,7 @@ func (q *sigQueue) push(info SigInfo) bool {
 	if info.Signo < sigRTMin && q.set.has(info.Signo) {
 		return true
 	}
-	if len(q.infos) >= maxQueued {
+	if info.Signo >= sigRTMin && len(q.infos) >= maxQueued {
 		return false
 	}
 	q.set |= sigSet(info.Signo)

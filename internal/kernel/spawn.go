@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/memory"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
@@ -87,7 +89,8 @@ func (s *TaskSet) reserve(t *Task) error {
 	return nil
 }
 
-// nextIDLocked is a number that no task has: they go up, and round.
+// nextIDLocked is a number that no task and no process group has: they go up, and
+// round.
 //
 // Preconditions: TaskSet.mu is locked; there are fewer tasks than numbers.
 func (s *TaskSet) nextIDLocked() TaskID {
@@ -95,7 +98,7 @@ func (s *TaskSet) nextIDLocked() TaskID {
 		if s.lastID++; s.lastID > maxTaskID {
 			s.lastID = 1
 		}
-		if s.tasks[s.lastID] == nil {
+		if s.tasks[s.lastID] == nil && s.jobs[s.lastID] == nil {
 			return s.lastID
 		}
 	}
@@ -135,6 +138,18 @@ func (k *Kernel) roomForTask() bool {
 		limit = defaultTaskHeap
 	}
 	return !ownCollector.Load() || heapSize() < uint64(limit)
+}
+
+// MaxTasks is how many tasks there may be at a time, CPULimit the CPU time that a
+// process may use (0: no limit), and MemoryLimit the size that a memory may have, in
+// bytes.
+func (k *Kernel) MaxTasks() int           { return k.maxTasks() }
+func (k *Kernel) CPULimit() time.Duration { return k.opts.CPUTime }
+func (k *Kernel) MemoryLimit() int64 {
+	if k.opts.Limits.Memory > 0 {
+		return k.opts.Limits.Memory
+	}
+	return memory.MaxSize
 }
 
 func (k *Kernel) maxTasks() int {

@@ -39,7 +39,7 @@ type ProcessState struct {
 	Session   TaskID          `pb:"12"` // 0 is its own
 	Ended     *EndState       `pb:"13"` // it has ended and waits to be waited for
 	Executed  bool            `pb:"14"` // a program, since it was forked
-	Actions   []ActionState   `pb:"15"` // those that are not the default
+	Actions   []ActionState   `pb:"15"` // those that are not the default, or that it has told
 	Handler   string          `pb:"16"` // export that is called for signals, or ""
 	Held      bool            `pb:"17"` // all signals that can be are blocked
 	Queue     []SigInfo       `pb:"18"` // those of Pending, in their order; those that are missing came from nobody

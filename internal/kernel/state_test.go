@@ -45,7 +45,7 @@ func TestSaveRefuses(t *testing.T) {
 
 // restored makes a world of a state.
 func (w *world) restored(t *testing.T, st *State) (*world, error) {
-	n := &world{t: t, clock: new(ktime.Manual), opts: w.opts, mod: &enginetest.Scripted{Calls: imports(), Steps: w.mod.Steps, Others: w.mod.Others, Sum: w.mod.Sum}}
+	n := &world{t: t, clock: new(ktime.Manual), opts: w.opts, extra: w.extra, mod: &enginetest.Scripted{Calls: w.mod.Calls, Shared: w.mod.Shared, Steps: w.mod.Steps, Others: w.mod.Others, Sum: w.mod.Sum}}
 	k, err := Restore(t.Context(), n.options(), st, Restoring{
 		Module: n.mod,
 		Files:  func(*ProcessState) (*vfs.FDTable, *vfs.FSContext, error) { return vfs.NewFDTable(4), nil, nil },
@@ -209,7 +209,7 @@ func tryState(t *testing.T, b []byte, steps []enginetest.Step) (ok bool) {
 	if protostruct.Unmarshal(b, st) != nil {
 		return false
 	}
-	w := &world{mod: &enginetest.Scripted{Steps: steps, Sum: [32]byte{1, 2, 3}}}
+	w := &world{mod: &enginetest.Scripted{Calls: imports(), Steps: steps, Sum: [32]byte{1, 2, 3}}}
 	n, err := w.restored(t, st)
 	if err != nil {
 		return false

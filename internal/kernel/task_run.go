@@ -126,6 +126,8 @@ func (t *Task) leave() {
 		t.waits = nil
 	}
 	t.dropHandlers(0)
+	t.marks.drop()
+	t.fibers.drop()
 	t.giveBack(false)
 	if err := t.retire(); err != nil {
 		t.k.log.Warn("a task's thread is not closed", "task", t.id, "err", err)

@@ -56,11 +56,30 @@ func (t *Task) Vfork(through bool, begin func(child *Task)) error {
 	s.mu.Unlock()
 	if err := s.launchProcess(n, g); err != nil {
 		child.closeFiles()
-		n.giveBack(false)
-		t.restart = Restart{}
+		n.unlend(t)
 		return err
 	}
 	return nil
+}
+
+// unlend gives the lender its thread back from a task that could not be launched,
+// also if the lender is on its way out: its call ends with an error first.
+func (t *Task) unlend(to *Task) {
+	l := t.loan
+	t.loan = nil
+	th := t.swapThread(nil)
+	th.Detach().Drop()
+	th.Attach(l.stack)
+	if err := th.SetGlobals(l.globals); err != nil {
+		panic("kernel: globals of a thread that was lent: " + err.Error()) // they are its own
+	}
+	th.SetHost(to)
+	to.swapThread(th)
+	to.restart = Restart{}
+	s := t.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to.endInternalStopLocked()
 }
 
 // Borrows reports whether the task runs on a thread that was lent to it, and

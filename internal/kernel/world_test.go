@@ -88,6 +88,7 @@ type world struct {
 	ev    event
 	made  [8]atomic.Int32 // how often each system call was begun
 	opts  func(*Options)  // of the kernel, and of those that are restored; nil for none
+	extra []Call          // calls besides those of the table; see procs
 
 	mu      sync.Mutex
 	results []BlockResult // of all waits; protected by mu
@@ -101,7 +102,7 @@ func (w *world) calls() *CallTable {
 			return f(t, args)
 		}
 	}
-	return NewCallTable([]Call{
+	return NewCallTable(append([]Call{
 		{Module: "t", Name: "nop", Fn: count(sysNop, func(*Task, []uint64) Outcome { return Done })},
 		{Module: "t", Name: "sleep", Params: i64, Fn: count(sysSleep, w.sleep)},
 		{Module: "t", Name: "wait", Fn: count(sysWait, w.wait)},
@@ -117,7 +118,7 @@ func (w *world) calls() *CallTable {
 			_ = t.Group().Signal(SIGSTOP)
 			return Done
 		})},
-	})
+	}, w.extra...))
 }
 
 func (w *world) sleep(t *Task, args []uint64) Outcome {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/checkpoint"
+	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/epoll"
@@ -50,7 +51,9 @@ type world struct {
 	pipes   *pipefs.System
 	epolls  *epoll.System
 	sockets *unixsock.System
-	fds     *vfs.Budget // descriptors of all processes
+	ptys    *ttyfs.Ptys
+	kernel  func() *kernel.Kernel // nil before there is one
+	fds     *vfs.Budget           // descriptors of all processes
 	left    []*ttyfs.Terminal
 }
 

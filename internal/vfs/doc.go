@@ -29,7 +29,8 @@
 // # Processes
 //
 // Fork clones the fd table and the context: both are the child's own, while the
-// open files behind them are shared. Exec closes what is to be closed.
+// open files behind them are shared. Exec closes what is to be closed. Locks are
+// of an open file (flock) or of a process, which is its fd table (fcntl).
 //
 // # Blocking
 //
@@ -43,5 +44,6 @@
 // The content of file systems is saved by each of them, next to it.
 //
 // Lock order: FDTable.mu, OpenFile.offsetMu, then the locks of a File or a
-// FileSystem, then waiter.Queue. Namespace.mu and FSContext.mu are leaves.
+// FileSystem, then waiter.Queue. Namespace.mu, FSContext.mu and
+// Locks.mu are leaves.
 package vfs

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/stasis-run/stasis/internal/abi"
 )
@@ -32,6 +33,8 @@ type FDTable struct {
 	limit  int          // new fds get numbers below it; protected by mu
 	fds    []descriptor // index is the fd; protected by mu
 	lowest int          // no fd below it is free; protected by mu
+
+	records atomic.Int64 // record locks of the process
 }
 
 // NewFDTable returns an empty table. Limit is RLIMIT_NOFILE, at most MaxFDs;
@@ -201,7 +204,7 @@ func (t *FDTable) Close(fd FD) abi.Errno {
 	*d = descriptor{}
 	t.lowest = min(t.lowest, int(fd))
 	t.mu.Unlock()
-	f.DecRef()
+	t.closed(f)
 	return abi.OK
 }
 
@@ -223,7 +226,7 @@ func (t *FDTable) Renumber(from, to FD) abi.Errno {
 	*dst, *src = *src, descriptor{}
 	t.lowest = min(t.lowest, int(from))
 	t.mu.Unlock()
-	f.DecRef()
+	t.closed(f)
 	return abi.OK
 }
 
@@ -257,7 +260,7 @@ func (t *FDTable) CloseAll() {
 	t.budget.Give(len(fds))
 	for _, d := range fds {
 		if d.file != nil {
-			d.file.DecRef()
+			t.closed(d.file)
 		}
 	}
 }

@@ -3,7 +3,8 @@ package vfs
 import "github.com/stasis-run/stasis/internal/abi"
 
 // Clone returns a copy of the table, as fork makes one: the fds are the
-// copy's own, the open files behind them are shared, with their offsets. It
+// copy's own, the open files behind them are shared, with their offsets; record
+// locks stay with the original. It
 // fails with ENFILE, as a system call of the parent's.
 func (t *FDTable) Clone() (*FDTable, abi.Errno) {
 	t.mu.Lock()
@@ -39,7 +40,7 @@ func (t *FDTable) CloseOnExec() {
 	}
 	t.mu.Unlock()
 	for _, f := range gone {
-		f.DecRef()
+		t.closed(f)
 	}
 }
 
@@ -75,7 +76,7 @@ func (t *FDTable) Dup2(from, to FD, cloexec bool) abi.Errno {
 	}
 	t.mu.Unlock()
 	if old != nil {
-		old.DecRef()
+		t.closed(old)
 	}
 	return abi.OK
 }

@@ -29,6 +29,8 @@ type Namespace struct {
 	Resolver
 	now func() int64 // wall time in ns; immutable
 
+	locks Locks
+
 	mu     sync.RWMutex
 	mounts map[string]*Mount // by Guest; protected by mu
 }

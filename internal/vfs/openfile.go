@@ -25,6 +25,7 @@ type OpenFile struct {
 
 	refs     atomic.Int64
 	watchers closeWatchers
+	flocked  atomic.Bool // it has a lock of flock(2)
 
 	flags atomic.Uint32 // abi.FDFlags
 
@@ -73,6 +74,7 @@ func (f *OpenFile) DecRef() {
 	switch n := f.refs.Add(-1); {
 	case n == 0:
 		f.watchers.tell(f)
+		f.dropFlock()
 		f.file.Close()
 	case n < 0:
 		panic("vfs: open file closed twice")

@@ -118,6 +118,12 @@ func (r *Restorer) open(st *FileState) (*OpenFile, error) {
 	if len(st.Path) <= MaxPath {
 		f.path = st.Path
 	}
+	if st.Flock != Unlock {
+		if errno := f.Flock(st.Flock); errno != abi.OK {
+			f.DecRef()
+			return nil, fmt.Errorf("lock of type %d: %w: %w", st.Flock, errno, errBadState)
+		}
+	}
 	return f, nil
 }
 
@@ -201,6 +207,12 @@ func RestoreFDTable(st *FDTableState, r *Restorer) (*FDTable, error) {
 			return nil, fmt.Errorf("fd %d: %w", d.FD, err)
 		}
 		next = int(d.FD) + 1
+	}
+	for i := range st.Locks {
+		if err := t.restoreLock(&st.Locks[i], r); err != nil {
+			t.CloseAll()
+			return nil, fmt.Errorf("fd table: %w", err)
+		}
 	}
 	return t, nil
 }

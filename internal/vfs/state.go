@@ -41,6 +41,7 @@ type FileState struct {
 	Write  bool        `pb:"5"` // opened for writing
 	Flags  abi.FDFlags `pb:"6"` // preview 1's fdflags
 	Offset int64       `pb:"7"` // bytes
+	Flock  LockType    `pb:"8"` // the lock of flock(2) that it has: 1 is shared, 2 exclusive
 }
 
 // ObjectState is a File, or something that several Files share, such as the
@@ -55,6 +56,8 @@ type ObjectState struct {
 type FDTableState struct {
 	Limit int       `pb:"1"` // new fds get numbers below it
 	FDs   []FDState `pb:"2"` // in order of FD
+
+	Locks []LockState `pb:"3"` // record locks of the process
 }
 
 // FDState is one fd.
@@ -119,7 +122,7 @@ func (s *Saver) File(f *OpenFile) (FileID, error) {
 	}
 	f.offsetMu.Lock()
 	defer f.offsetMu.Unlock()
-	st := FileState{Object: object, Path: f.path, Read: f.read, Write: f.write, Flags: f.Flags(), Offset: f.offset}
+	st := FileState{Object: object, Path: f.path, Read: f.read, Write: f.write, Flags: f.Flags(), Offset: f.offset, Flock: f.flock()}
 	if f.mount != nil {
 		st.Mount = f.mount.Guest
 	}
@@ -160,6 +163,7 @@ func (t *FDTable) Save(s *Saver) (*FDTableState, error) {
 		}
 		st.FDs = append(st.FDs, FDState{FD(i), id, d.base, d.inheriting, d.preopen, d.cloexec})
 	}
+	st.Locks = t.saveLocks(s)
 	return st, nil
 }
 

@@ -159,15 +159,6 @@ func (c *call) put32(i int, v uint32) abi.Errno {
 	return errno
 }
 
-// put8 writes v to where pointer argument i points.
-func (c *call) put8(i int, v uint8) abi.Errno {
-	out, errno := c.out(i, 1)
-	if errno == abi.OK {
-		out[0] = v
-	}
-	return errno
-}
-
 func procParent(c *call) abi.Errno {
 	pid := kernel.TaskID(c.u32(0))
 	g := c.t.Group()

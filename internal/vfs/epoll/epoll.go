@@ -23,7 +23,6 @@ const (
 	OneShot Events = 1 << 30 // told once, then silent until Mod
 	Edge    Events = 1 << 31 // told when something happens, not while it is so
 
-	flags = OneShot | Edge
 )
 
 // An Event is what an item waits for, or what is told of it.

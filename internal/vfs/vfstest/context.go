@@ -49,3 +49,56 @@ func testWorkingDirectory(h *harness) {
 	h.must(c.Chdir("/other"))
 	cwd("/other")
 }
+
+// A child of a fork shares open files, what it does to names is seen by all, and
+// locks are on the file, whatever it is called.
+func testFork(h *harness) {
+	fd := h.create("file")
+	h.write(fd, "0123456789")
+	h.seek(fd, 2, abi.SeekSet)
+	child, errno := h.files.Clone()
+	h.must(errno)
+	theirs, errno := child.Get(fd, 0)
+	h.must(errno)
+	h.must(h.rename("file", "moved"))
+	other := h.file(h.open("moved", 0, readWrite))
+	h.must(other.Flock(vfs.WriteLock))
+	h.want(abi.EAGAIN, theirs.Flock(vfs.ReadLock), "a lock by another name")
+	h.must(h.files.SetLock(other, vfs.Lock{Type: vfs.WriteLock, End: 9}))
+	h.want(abi.EAGAIN, child.SetLock(theirs, vfs.Lock{Type: vfs.ReadLock}), "a lock of the child")
+	h.unlink("moved")
+	h.want(abi.EAGAIN, theirs.Flock(vfs.ReadLock), "a lock of a file without a name")
+	b := make([]byte, 3)
+	n, errno := theirs.Read([][]byte{b})
+	h.must(errno)
+	if string(b[:n]) != "234" {
+		h.Errorf("the child reads %q", b[:n])
+	}
+	h.wantRead(fd, 3, "567")
+	theirs.DecRef()
+	child.CloseAll()
+}
+
+// Locks are there after a restore, also of files that were renamed.
+func testRestoreLocks(h *harness) {
+	one := h.create("file")
+	two := h.open("file", 0, readWrite)
+	h.must(h.file(one).Flock(vfs.ReadLock))
+	h.must(h.file(two).Flock(vfs.ReadLock))
+	h.must(h.files.SetLock(h.file(one), vfs.Lock{Type: vfs.WriteLock, Start: 5, End: 9, PID: 3}))
+	h.must(h.rename("file", "moved"))
+	h.restore()
+	child, errno := h.files.Clone()
+	h.must(errno)
+	l, errno := child.GetLock(h.file(one), vfs.Lock{Type: vfs.ReadLock, End: 100})
+	h.must(errno)
+	if want := (vfs.Lock{Type: vfs.WriteLock, Start: 5, End: 9, PID: 3}); l != want {
+		h.Errorf("locked is %+v, want %+v", l, want)
+	}
+	h.want(abi.EAGAIN, h.file(h.open("moved", 0, readWrite)).Flock(vfs.WriteLock), "a lock of another")
+	h.want(abi.EAGAIN, h.file(one).Flock(vfs.WriteLock), "an upgrade")
+	h.close(one)
+	h.must(child.SetLock(h.file(two), vfs.Lock{Type: vfs.WriteLock, End: 100}))
+	child.CloseAll()
+	h.must(h.file(two).Flock(vfs.WriteLock))
+}

@@ -68,6 +68,7 @@ var tests = []struct {
 	{"read-only", testReadOnly},
 	{"mounts", testMounts},
 	{"working directory", testWorkingDirectory},
+	{"fork", testFork},
 	{"concurrent use", testConcurrent},
 	{"swapped while walking", testSwapped},
 	{"restore offsets and sharing", testRestoreOffsets},
@@ -75,6 +76,7 @@ var tests = []struct {
 	{"restore removed directory", testRestoreRemovedDir},
 	{"restore readdir", testRestoreReaddir},
 	{"restore renamed", testRestoreRenamed},
+	{"restore locks", testRestoreLocks},
 	{"restore twice", testRestoreTwice},
 	{"restore does not create", testRestoreFlags},
 }
