@@ -127,7 +127,7 @@ at any moment, saved to an image, and woken again, here or elsewhere.`,
 		runCommand(), createCommand(), startCommand(), attachCommand(), execCommand(), checkpointCommand(), restoreCommand(),
 		psCommand(), inspectCommand(), logsCommand(), cpCommand(), renameCommand(), pauseCommand(), resumeCommand(),
 		killCommand(), stopCommand(), waitCommand(), rmCommand(), pruneCommand(), statsCommand(), topCommand(),
-		imageCommand(), compileCommand(), cacheCommand(), debugCommand(), doctorCommand(), versionCommand(), completionCommand(),
+		imageCommand(), compileCommand(), cacheCommand(), debugCommand(), syscallsCommand(), doctorCommand(), versionCommand(), completionCommand(),
 	)
 	return root
 }
