@@ -164,4 +164,3 @@ func TestProcesses(t *testing.T) {
 		}
 	})
 }
-
