@@ -165,6 +165,7 @@ func (r *restorer) process(ctx context.Context, p *ProcessState, first bool) (*T
 	g := newThreadGroup(r.k, program, o)
 	g.id, g.goneCPU, g.family.reapedCPU = p.pid(), p.GoneCPU, p.ReapedCPU
 	g.executed.Store(p.Executed)
+	g.entered = p.Entered
 	if p.Ended != nil {
 		g.ended(p.Ended)
 		return g, nil

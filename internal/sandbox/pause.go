@@ -85,12 +85,13 @@ func (s *System) State() string {
 	if k == nil {
 		return kernel.Running.String()
 	}
-	tasks := k.Stats().Tasks
+	st := k.Stats()
+	tasks := st.Tasks
 	switch {
 	case tasks[kernel.Running] > 0: // one that runs is enough
 	case tasks[kernel.Stopped] > 0 && k.Init().StoppedBy() != 0:
 		return kernel.Stopped.String()
-	case tasks[kernel.Blocked] > 0 && tasks[kernel.Stopped] == 0:
+	case tasks[kernel.Blocked] > 0 && tasks[kernel.Stopped] == st.Held:
 		return kernel.Blocked.String()
 	}
 	return kernel.Running.String() // also while it begins or ends, and for a moment during a checkpoint

@@ -50,15 +50,15 @@ type world struct {
 	epolls  *epoll.System
 	sockets *unixsock.System
 	ptys    *ttyfs.Ptys
-	kernel  func() *kernel.Kernel // nil before there is one
-	fds     *vfs.Budget // descriptors of all processes
 }
 
 // newWorld makes the tree of files that s describes. saved are the file systems
 // in memory of a system that is restored; they take the place of those that s
 // describes; nil makes new ones. Wall tells the guest's wall time.
-func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount) (w *world, err error) {
-	w = &world{spec: s, given: given, fds: vfs.NewBudget(maxSystemFDs), epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
+func newWorld(s *spec.Spec, given Granted, sys *System, saved []vfs.Mount) (w *world, err error) {
+	wall := sys.wall
+	w = &world{spec: s, given: given, epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
+	w.FDs = vfs.NewBudget(maxSystemFDs)
 	buffers := vfs.NewBudget(maxPipeBytes)
 	w.pipes, w.sockets = pipefs.NewSystem(wall, buffers), unixsock.NewSystem(wall, buffers)
 	defer func() {
@@ -81,6 +81,7 @@ func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount)
 		}
 		mounts = append(mounts, m)
 	}
+	mounts = append(mounts, w.pseudo(sys)...)
 	w.Namespace = vfs.NewNamespace(wall)
 	return w, w.Namespace.MountAll(mounts)
 }
@@ -88,6 +89,7 @@ func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount)
 // newMounts are the file systems in memory of a new system.
 func newMounts(s *spec.Spec, now func() int64) []vfs.Mount {
 	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: now}), ReadOnly: s.ReadOnly}}
+	mounts = append(mounts, shm(now))
 	for i, t := range s.Tmpfs {
 		fs := memfs.New(memfs.Options{Now: now, Bytes: t.Size, Dev: uint64(i) + 1})
 		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: fs})
@@ -150,19 +152,23 @@ func (w *world) kinds() map[string]vfs.RestoreFunc {
 	kinds[epoll.Kind] = w.epolls.Restore
 	kinds[unixsock.Kind] = w.sockets.Restore
 	kinds[eventfd.Kind] = eventfd.Restore
-	kinds[ttyfs.Kind] = ttyfs.Restore(func(name string) (*ttyfs.Terminal, error) {
-		if w.given.Terminal == nil {
-			return nil, nil
-		}
-		return w.given.Terminal(name)
-	})
+	kinds[ttyfs.MasterKind] = w.ptys.Restore
+	kinds[ttyfs.Kind] = ttyfs.Restore(w.terminal)
 	return kinds
+}
+
+// terminal is the terminal of a name: one that was granted, or a pty.
+func (w *world) terminal(name string) (*ttyfs.Terminal, error) {
+	if t := w.ptys.Provide(name); t != nil || w.given.Terminal == nil {
+		return t, nil
+	}
+	return w.given.Terminal(name)
 }
 
 // newFiles makes the fds of a new process: the standard streams, the root and
 // the directories as preopens, then listening sockets.
 func (w *world) newFiles() (fds *vfs.FDTable, err error) {
-	fds = vfs.NewFDTableIn(w.fds, maxFDs)
+	fds = vfs.NewFDTableIn(w.FDs, maxFDs)
 	defer func() {
 		if err != nil {
 			fds.CloseAll()
