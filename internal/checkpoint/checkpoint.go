@@ -31,6 +31,7 @@ import (
 // systems in memory that are mounted in it are saved with the system.
 type World struct {
 	Namespace *vfs.Namespace
+	FDs       *vfs.Budget // descriptors of all processes; nil: no bound
 }
 
 // State is all that a state file holds. doc/state.proto is made from it: a new
@@ -462,6 +463,8 @@ type Restoring struct {
 	Kinds  map[string]vfs.RestoreFunc // files that are not in the world
 	Module engine.Module              // compiled from ModuleOf
 	Source []byte                     // what ModuleOf gave
+
+	Terminal func(name string) kernel.Terminal // finds terminals that control sessions; nil finds none
 	Stress kernel.Stress
 }
 
@@ -472,11 +475,14 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 		return nil, err
 	}
 	defer restorer.Close()
+	if r.World.FDs != nil {
+		restorer.SetBudget(r.World.FDs)
+	}
 	return kernel.Restore(ctx, r.Kernel, st.Kernel, kernel.Restoring{
 		Module: r.Module, Source: r.Source,
 		Read:   func(digest [32]byte) ([]byte, error) { return im.Module(digest) },
 		Files:  func(p *kernel.ProcessState) (*vfs.FDTable, *vfs.FSContext, error) { return st.files(p, restorer) },
-		Stress: r.Stress,
+		Stress: r.Stress, Terminal: r.Terminal,
 		Fill: func(n uint32, mem []byte) error {
 			if int64(n) >= int64(im.Memories()) {
 				return fmt.Errorf("state: a process has memory %d of %d", n, im.Memories())

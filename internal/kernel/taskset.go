@@ -103,6 +103,14 @@ func (s *TaskSet) Given(id TaskID) bool {
 	return id > 0 && id <= s.lastID
 }
 
+// LastID is the highest number that a task has had, or the last if they have gone
+// round.
+func (s *TaskSet) LastID() TaskID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastID
+}
+
 // startAll gives each task its goroutine.
 func (s *TaskSet) startAll() error {
 	s.mu.Lock()

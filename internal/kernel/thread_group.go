@@ -89,6 +89,9 @@ func newThreadGroup(k *Kernel, p *Program, o ProcessOptions) *ThreadGroup {
 func (g *ThreadGroup) addLocked(t *Task) {
 	if g.leader == nil {
 		g.leader, g.id = t, t.id
+		if g.cwd != nil {
+			g.cwd.SetCaller(uint32(t.id))
+		}
 	}
 	g.tasks = append(g.tasks, t)
 	g.alive++

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
-	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
@@ -79,11 +78,7 @@ func (c *console) useStreams() { c.inputR, c.input = io.Pipe() }
 // useTerminal has the guest use a terminal, whose keys send it signals.
 func (c *console) useTerminal(size *control.Size, signal func(int32)) {
 	o := ttyfs.Options{Name: c.prefix + ttyName, Tee: func(p []byte) { c.log.write("tty", p) }}
-	o.Signal = func(sig int32) {
-		if sig != kernel.SIGTSTP { // nobody is there to continue it: it is an orphaned process group (setpgid(2))
-			signal(sig)
-		}
-	}
+	o.Signal = signal
 	tio := ttyfs.DefaultTermios()
 	tio.Iflag |= ttyfs.IUTF8
 	o.Termios = &tio

@@ -9,7 +9,6 @@ import (
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/checkpoint"
-	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/epoll"
@@ -52,16 +51,16 @@ type world struct {
 	epolls  *epoll.System
 	sockets *unixsock.System
 	ptys    *ttyfs.Ptys
-	kernel  func() *kernel.Kernel // nil before there is one
-	fds     *vfs.Budget           // descriptors of all processes
-	left    []*ttyfs.Terminal
+	left    []*ttyfs.Terminal // that nobody is at in a restored system
 }
 
 // newWorld makes the tree of files that s describes. saved are the file systems
 // in memory of a system that is restored; they take the place of those that s
 // describes; nil makes new ones. Wall tells the guest's wall time.
-func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount) (w *world, err error) {
-	w = &world{spec: s, given: given, fds: vfs.NewBudget(maxSystemFDs), epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
+func newWorld(s *spec.Spec, given Granted, sys *System, saved []vfs.Mount) (w *world, err error) {
+	wall := sys.wall
+	w = &world{spec: s, given: given, epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
+	w.FDs = vfs.NewBudget(maxSystemFDs)
 	buffers := vfs.NewBudget(maxPipeBytes)
 	w.pipes, w.sockets = pipefs.NewSystem(wall, buffers), unixsock.NewSystem(wall, buffers)
 	defer func() {
@@ -84,6 +83,7 @@ func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount)
 		}
 		mounts = append(mounts, m)
 	}
+	mounts = append(mounts, w.pseudo(sys)...)
 	w.Namespace = vfs.NewNamespace(wall)
 	return w, w.Namespace.MountAll(mounts)
 }
@@ -91,6 +91,7 @@ func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount)
 // newMounts are the file systems in memory of a new system.
 func newMounts(s *spec.Spec, now func() int64) []vfs.Mount {
 	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: now}), ReadOnly: s.ReadOnly}}
+	mounts = append(mounts, shm(now))
 	for i, t := range s.Tmpfs {
 		fs := memfs.New(memfs.Options{Now: now, Bytes: t.Size, Dev: uint64(i) + 1})
 		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: fs})
@@ -128,27 +129,29 @@ func (w *world) stdio(name string) (vfs.File, error) {
 	switch name {
 	case "stdin", "stdout", "stderr":
 		return w.given.Stdio(w.poller, name)
-	case execPrefix + "stdin":
+	}
+	switch part, ok := strings.CutPrefix(name, execPrefix); {
+	case !ok:
+	case strings.HasSuffix(part, " stdin"):
 		return hostfile.NewReader(name, strings.NewReader("")), nil
-	case execPrefix + "stdout", execPrefix + "stderr":
+	case strings.HasSuffix(part, " stdout"), strings.HasSuffix(part, " stderr"):
 		return hostfile.NewWriter(name, io.Discard), nil
 	}
 	return nil, nil
 }
 
-// terminal is the terminal that goes by a name in a saved system, if there is one.
-// That of a process which was begun from outside has nobody at its other end.
-func (w *world) terminal(name string) (*ttyfs.Terminal, error) {
-	if name == execPrefix+ttyName {
-		t := ttyfs.New(ttyfs.Options{Name: name})
-		t.SetDiscard(true)
-		w.left = append(w.left, t)
-		return t, nil
+// leftTerminal is that of a process that was begun from outside, in a restored system:
+// nobody is at its other end.
+func (w *world) leftTerminal(name string) *ttyfs.Terminal {
+	for _, t := range w.left {
+		if t.Name() == name {
+			return t
+		}
 	}
-	if w.given.Terminal == nil {
-		return nil, nil
-	}
-	return w.given.Terminal(name)
+	t := ttyfs.New(ttyfs.Options{Name: name})
+	t.SetDiscard(true)
+	w.left = append(w.left, t)
+	return t
 }
 
 // hangUp ends the terminals that nobody is at any more.
@@ -180,8 +183,20 @@ func (w *world) kinds() map[string]vfs.RestoreFunc {
 	kinds[epoll.Kind] = w.epolls.Restore
 	kinds[unixsock.Kind] = w.sockets.Restore
 	kinds[eventfd.Kind] = eventfd.Restore
+	kinds[ttyfs.MasterKind] = w.ptys.Restore
 	kinds[ttyfs.Kind] = ttyfs.Restore(w.terminal)
 	return kinds
+}
+
+// terminal is the terminal of a name: one that was granted, or a pty.
+func (w *world) terminal(name string) (*ttyfs.Terminal, error) {
+	if strings.HasPrefix(name, execPrefix) {
+		return w.leftTerminal(name), nil
+	}
+	if t := w.ptys.Provide(name); t != nil || w.given.Terminal == nil {
+		return t, nil
+	}
+	return w.given.Terminal(name)
 }
 
 // newFiles makes the fds of a new process: the standard streams, the root and
@@ -192,7 +207,7 @@ func (w *world) newFiles() (fds *vfs.FDTable, err error) {
 
 // filesWith is newFiles with other streams, working directory and sockets.
 func (w *world) filesWith(stream func(name string) (vfs.File, error), workdir string, listen []string) (fds *vfs.FDTable, err error) {
-	fds = vfs.NewFDTableIn(w.fds, maxFDs)
+	fds = vfs.NewFDTableIn(w.FDs, maxFDs)
 	defer func() {
 		if err != nil {
 			fds.CloseAll()
