@@ -207,7 +207,11 @@ func (w *world) newFiles() (fds *vfs.FDTable, err error) {
 
 // filesWith is newFiles with other streams, working directory and sockets.
 func (w *world) filesWith(stream func(name string) (vfs.File, error), workdir string, listen []string) (fds *vfs.FDTable, err error) {
-	fds = vfs.NewFDTableIn(w.FDs, maxFDs)
+	limit := maxFDs
+	if u, ok := w.spec.Ulimit("nofile"); ok {
+		limit = int(u.Soft)
+	}
+	fds = vfs.NewFDTableIn(w.FDs, limit)
 	defer func() {
 		if err != nil {
 			fds.CloseAll()
