@@ -172,7 +172,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestUlimits(t *testing.T) {
-	for text, want := range map[string]Ulimit{
+	for text, want := range map[string]spec.Ulimit{
 		"nofile=64":     {"nofile", 64, 64},
 		"nofile=64:128": {"nofile", 64, 128},
 		"fsize=1m":      {"fsize", 1 << 20, 1 << 20},
@@ -180,7 +180,7 @@ func TestUlimits(t *testing.T) {
 		"sigpending=0":  {"sigpending", 0, 0},
 		"nproc=10":      {"nproc", 10, 10},
 	} {
-		if got, err := ParseUlimit(text); err != nil || got != want {
+		if got, err := spec.ParseUlimit(text); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
@@ -188,11 +188,11 @@ func TestUlimits(t *testing.T) {
 		"", "nofile", "nofile=", "=1", "nofile=0", "nofile=-1", "nofile=1:", "nofile=3:2", "nofile=100000", "sigpending=1025",
 		"fsize=", "fsize=0", "fsize=1:2", "as=x", "cpu=1", "nproc=1m",
 	} {
-		if u, err := ParseUlimit(text); err == nil {
+		if u, err := spec.ParseUlimit(text); err == nil {
 			t.Errorf("%q is %+v", text, u)
 		}
 	}
-	s := Spec{Memory: 100, Ulimits: []Ulimit{{"as", 50, 50}, {"nproc", 7, 7}}}
+	s := spec.Spec{Memory: 100, Ulimits: []spec.Ulimit{{"as", 50, 50}, {"nproc", 7, 7}}}
 	if s.MaxMemory() != 50 || s.MaxTasks() != 7 {
 		t.Errorf("memory %d, tasks %d", s.MaxMemory(), s.MaxTasks())
 	}
