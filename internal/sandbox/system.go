@@ -78,14 +78,15 @@ type System struct {
 	world  *world
 	kernel atomic.Pointer[kernel.Kernel] // another one after each stress checkpoint
 	stops  chan *kernel.ExternalStop     // of StressCheckpoint
+	runs   chan struct{}                 // closed once the kernel has been started
 	fatal  atomic.Int32                  // signal that was sent to end the system, or 0
 
 	pausing sync.Mutex
 	paused  *kernel.ExternalStop // the user's pause; protected by pausing
 
 	holding sync.Mutex
-	held    bool    // signals wait for the end of the user's pause; protected by holding
-	waiting []int32 // those, in their order; protected by holding
+	held    bool   // signals wait for the end of the user's pause; protected by holding
+	waiting []sent // those, in their order; protected by holding
 
 	copies copies // files on their way in and out; end before world goes
 
@@ -97,7 +98,7 @@ type System struct {
 
 // Boot builds the system that o describes. It does not run before Run.
 func Boot(ctx context.Context, o Options) (s *System, err error) {
-	s = &System{opts: o, stops: make(chan *kernel.ExternalStop, 1)}
+	s = &System{opts: o, stops: make(chan *kernel.ExternalStop, 1), runs: make(chan struct{})}
 	s.attempts.Store(o.Attempts)
 	defer func() {
 		if err != nil {
@@ -315,7 +316,7 @@ func (s *System) findTerminal(name string) kernel.Terminal {
 // terminalSignal sends a signal of a terminal's to those in its foreground. While the
 // system is paused it waits, and is the first process's then.
 func (s *System) terminalSignal(t *ttyfs.Terminal, sig int32) {
-	if s.hold(sig) {
+	if s.hold(sent{sig: sig}) {
 		return
 	}
 	if k := s.Kernel(); k != nil {
@@ -434,6 +435,7 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Source: s.module, Stress: s.stress(), Terminal: s.findTerminal,
 	})
 	if err == nil {
+		s.world.hangUp()
 		s.kernel.Store(k)
 		s.first = outermost(st.Kernel.Processes[0].Tasks[0].Thread)
 	}
@@ -459,6 +461,7 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 	if err := s.Kernel().Start(); err != nil {
 		return kernel.ExitStatus{}, err
 	}
+	close(s.runs)
 	for {
 		k := s.Kernel()
 		if sig := s.fatal.Load(); sig != 0 { // it may have come while there was no kernel
@@ -497,7 +500,7 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 // report of the system's end, as Go and Java print them. While it is paused, all but SIGKILL wait for
 // it to be resumed; they are not saved with it.
 func (s *System) Signal(sig int32) error {
-	if sig > 0 && sig <= 64 && sig != kernel.SIGKILL && s.hold(sig) {
+	if sig > 0 && sig <= 64 && sig != kernel.SIGKILL && s.hold(sent{sig: sig}) {
 		return nil
 	}
 	return s.signal(sig)

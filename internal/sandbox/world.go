@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -50,6 +51,7 @@ type world struct {
 	epolls  *epoll.System
 	sockets *unixsock.System
 	ptys    *ttyfs.Ptys
+	left    []*ttyfs.Terminal
 }
 
 // newWorld makes the tree of files that s describes. saved are the file systems
@@ -127,8 +129,35 @@ func (w *world) stdio(name string) (vfs.File, error) {
 	switch name {
 	case "stdin", "stdout", "stderr":
 		return w.given.Stdio(w.poller, name)
+	case execPrefix + "stdin":
+		return hostfile.NewReader(name, strings.NewReader("")), nil
+	case execPrefix + "stdout", execPrefix + "stderr":
+		return hostfile.NewWriter(name, io.Discard), nil
 	}
 	return nil, nil
+}
+
+// terminal is the terminal that goes by a name in a saved system, if there is one.
+// That of a process which was begun from outside has nobody at its other end.
+func (w *world) terminal(name string) (*ttyfs.Terminal, error) {
+	if name == execPrefix+ttyName {
+		t := ttyfs.New(ttyfs.Options{Name: name})
+		t.SetDiscard(true)
+		w.left = append(w.left, t)
+		return t, nil
+	}
+	if t := w.ptys.Provide(name); t != nil || w.given.Terminal == nil {
+		return t, nil
+	}
+	return w.given.Terminal(name)
+}
+
+// hangUp ends the terminals that nobody is at any more.
+func (w *world) hangUp() {
+	for _, t := range w.left {
+		t.Hangup()
+	}
+	w.left = nil
 }
 
 // listener is the listening socket that goes by its specification, if it was
@@ -157,17 +186,14 @@ func (w *world) kinds() map[string]vfs.RestoreFunc {
 	return kinds
 }
 
-// terminal is the terminal of a name: one that was granted, or a pty.
-func (w *world) terminal(name string) (*ttyfs.Terminal, error) {
-	if t := w.ptys.Provide(name); t != nil || w.given.Terminal == nil {
-		return t, nil
-	}
-	return w.given.Terminal(name)
-}
-
 // newFiles makes the fds of a new process: the standard streams, the root and
 // the directories as preopens, then listening sockets.
 func (w *world) newFiles() (fds *vfs.FDTable, err error) {
+	return w.filesWith(w.stdio, w.spec.Workdir, w.spec.Listen)
+}
+
+// filesWith is newFiles with other streams, working directory and sockets.
+func (w *world) filesWith(stream func(name string) (vfs.File, error), workdir string, listen []string) (fds *vfs.FDTable, err error) {
 	fds = vfs.NewFDTableIn(w.FDs, maxFDs)
 	defer func() {
 		if err != nil {
@@ -175,7 +201,7 @@ func (w *world) newFiles() (fds *vfs.FDTable, err error) {
 		}
 	}()
 	for _, name := range []string{"stdin", "stdout", "stderr"} {
-		f, err := w.stdio(name)
+		f, err := stream(name)
 		if err != nil {
 			return fds, fmt.Errorf("%s: %w", name, err)
 		}
@@ -188,12 +214,12 @@ func (w *world) newFiles() (fds *vfs.FDTable, err error) {
 			return fds, err
 		}
 	}
-	if w.spec.Workdir != "" {
-		if err := w.openWorkdir(fds, w.spec.Workdir); err != nil {
+	if workdir != "" {
+		if err := w.openWorkdir(fds, workdir); err != nil {
 			return fds, err
 		}
 	}
-	for _, spec := range w.spec.Listen {
+	for _, spec := range listen {
 		l, err := w.listener(spec)
 		if err != nil {
 			return fds, err
