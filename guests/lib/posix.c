@@ -184,7 +184,10 @@ pid_t waitpid(pid_t pid, int *status, int options) {
   struct wasix_option_pid who = {pid != -1, pid};
   struct wasix_join_status st;
   uint32_t flags = (options & WNOHANG ? WASIX_JOIN_NON_BLOCKING : 0) | (options & WUNTRACED ? WASIX_JOIN_WAKE_STOPPED : 0);
-  if (result(wasix_proc_join(&who, flags, &st)))
+  int32_t err;
+  while ((err = wasix_proc_join(&who, flags, &st)) == EINTR)
+    ; // calls that handlers interrupt are made again: signal has SA_RESTART
+  if (result(err))
     return -1;
   int s = 0;
   switch (st.tag) {
@@ -204,12 +207,18 @@ pid_t wait(int *status) { return waitpid(-1, status, 0); }
 ssize_t read(int fd, void *buf, size_t n) {
   struct wasix_iovec v = {buf, n};
   uint32_t done;
-  return result(wasi_fd_read(fd, &v, 1, &done)) ? -1 : (ssize_t)done;
+  int32_t err;
+  while ((err = wasi_fd_read(fd, &v, 1, &done)) == EINTR)
+    ;
+  return result(err) ? -1 : (ssize_t)done;
 }
 ssize_t write(int fd, const void *buf, size_t n) {
   struct wasix_iovec v = {(void *)buf, n};
   uint32_t done;
-  return result(wasi_fd_write(fd, &v, 1, &done)) ? -1 : (ssize_t)done;
+  int32_t err;
+  while ((err = wasi_fd_write(fd, &v, 1, &done)) == EINTR)
+    ;
+  return result(err) ? -1 : (ssize_t)done;
 }
 int close(int fd) { return result(wasi_fd_close(fd)); }
 int pipe(int fds[2]) { return result(wasix_fd_pipe(&fds[0], &fds[1])); }

@@ -485,7 +485,7 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 		Stress: r.Stress, Terminal: r.Terminal,
 		Fill: func(n uint32, mem []byte) error {
 			if int64(n) >= int64(im.Memories()) {
-				return fmt.Errorf("state: a process has memory %d of %d", n, im.Memories())
+				return fmt.Errorf("state: a process has memories [%d], of %d that there are", n, im.Memories())
 			}
 			return im.FillMemory(int(n), mem)
 		},

@@ -17,15 +17,16 @@ type Program struct {
 	Source []byte // the original module; nil where whoever made the code keeps it
 	calls  []*Call
 
-	// Signals: the module imports a call by which it can say what signals do.
-	Signals bool
+	// POSIX: the module imports calls that those of WASI preview 1 know nothing of,
+	// and so expects what POSIX has where the two differ.
+	POSIX bool
 }
 
 // newProgram makes a program of code whose imports are bound.
 func newProgram(m engine.Module, source []byte, calls []*Call) Program {
 	p := Program{Module: m, Source: source, calls: calls}
 	for _, c := range calls {
-		p.Signals = p.Signals || c.Signals
+		p.POSIX = p.POSIX || c.POSIX
 	}
 	return p
 }

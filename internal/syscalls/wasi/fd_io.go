@@ -90,10 +90,10 @@ func (c *call) writeAll(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
 	}
 }
 
-// sigpipe sends SIGPIPE to a program that knows of signals: those for preview 1
-// have no way to ignore it, which most programs that look at EPIPE would.
+// sigpipe sends SIGPIPE, but not to plain programs of preview 1: they have no way to
+// ignore it, as most that look at EPIPE would.
 func (c *call) sigpipe() {
-	if c.t.Group().Program().Signals {
+	if c.t.Group().Program().POSIX {
 		_ = c.t.SendInfo(kernel.SigInfo{Signo: kernel.SIGPIPE, Code: kernel.SIKernel})
 	}
 }

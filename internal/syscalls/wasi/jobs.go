@@ -223,6 +223,9 @@ func signalPending(c *call) abi.Errno {
 
 // signalQueue is sigqueue(3).
 func signalQueue(c *call) abi.Errno {
+	if c.sent() {
+		return abi.OK
+	}
 	sig, errno := c.signalArg(1)
 	if errno != abi.OK {
 		return errno
@@ -232,7 +235,7 @@ func signalQueue(c *call) abi.Errno {
 		return abi.ESRCH
 	}
 	info := kernel.SigInfo{Signo: sig, Code: kernel.SIQueue, PID: c.t.Group().ID(), Value: c.u64(2)}
-	return c.kernelErrno("sigqueue", to.SendInfo(info))
+	return c.afterHandlers(c.kernelErrno("sigqueue", to.SendInfo(info)))
 }
 
 // signalWait is sigtimedwait(2): set, information or null, and ns, all bits of which

@@ -129,7 +129,7 @@ func (e *entry) call(module string, opts *Options) kernel.Call {
 	}
 	fn := e.fn
 	return kernel.Call{
-		Module: module, Name: e.name, Note: e.note, Level: e.level, Saved: e.saved, Handlers: e.handlers, Signals: e.name == "callback_signal" || module == ModuleStasis,
+		Module: module, Name: e.name, Note: e.note, Level: e.level, Saved: e.saved, Handlers: e.handlers, POSIX: module == ModuleWASIX,
 		Params: valTypes(e.params), Results: results,
 		Fn: func(t *kernel.Task, args []uint64) kernel.Outcome {
 			c := calls.Get().(*call)

@@ -71,7 +71,8 @@ static int program(void) {
         _exit(i); // nobody waits for this one
       _exit(20 + i);
     } else {
-      waitpid(pid, &status, 0);
+      if (waitpid(pid, &status, 0) != pid)
+        return 6;
       say("%d ", WEXITSTATUS(status));
     }
   say("\n");
