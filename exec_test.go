@@ -3,7 +3,9 @@ package stasis_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -161,6 +163,51 @@ func TestProcesses(t *testing.T) {
 		p.must(s.SignalProcess(p.ctx, 3, 15))
 		if x := p.wait(s); x.Code != 8 {
 			t.Errorf("%+v", x)
+		}
+	})
+}
+
+// Checkpoints of a system in which processes begin and end all the time are whole.
+func TestExecWhileSaved(t *testing.T) {
+	both(t, func(p *place) {
+		s := p.run("a", "sleep")
+		ctx, cancel := context.WithCancel(p.ctx)
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					x, err := s.Exec(ctx, stasis.ExecOptions{Args: []string{"exit"}, Module: guest("exit")})
+					if ctx.Err() == nil && (err != nil || x.Code != 7) {
+						t.Errorf("%+v, %v", x, err)
+						return
+					}
+				}
+			})
+		}
+		var dirs []string
+		for i := range 5 {
+			dir := filepath.Join(t.TempDir(), fmt.Sprint(i))
+			if _, err := s.Checkpoint(p.ctx, stasis.CheckpointOptions{Leave: true, Dir: dir}); err != nil {
+				t.Fatal(err)
+			}
+			dirs = append(dirs, dir)
+		}
+		cancel()
+		wg.Wait()
+		p.must(s.Terminate(p.ctx))
+		for i, dir := range dirs {
+			o := stasis.Options{Name: fmt.Sprintf("r%d", i), Isolation: p.iso, Spec: stasis.Spec{Image: dir}}
+			r := p.with(p.host.Run(p.ctx, o))
+			for { // those that were saved go on, and end
+				ps, err := r.Processes(p.ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(ps.List) == 1 {
+					break
+				}
+			}
+			p.must(r.Terminate(p.ctx))
 		}
 	})
 }
