@@ -51,7 +51,15 @@ func (s *System) Attach(ctx context.Context, o AttachOptions) error {
 	if p == nil {
 		defer c.Close()
 	}
-	err = attached(ctx, c, o)
+	keys := o.DetachKeys
+	if keys == "" {
+		keys = DefaultDetachKeys
+	}
+	k, err := detachkeys.Parse(keys)
+	if err != nil {
+		return s.fail("attach", invalid(err))
+	}
+	err = attached(ctx, c, o, k)
 	if errors.Is(err, errSaidEnd) {
 		err = nil
 		s.mu.Lock()
@@ -95,20 +103,12 @@ func (s *System) attachAnew(ctx context.Context, o AttachOptions) (*control.Conn
 	return c, nil
 }
 
-// attached moves what goes both ways.
-func attached(ctx context.Context, c *control.Conn, o AttachOptions) error {
+// attached moves what goes both ways. keys, if not nil, detach.
+func attached(ctx context.Context, c *control.Conn, o AttachOptions, keys *detachkeys.Keys) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	keys := o.DetachKeys
-	if keys == "" {
-		keys = DefaultDetachKeys
-	}
-	k, err := detachkeys.Parse(keys)
-	if err != nil {
-		return invalid(err)
-	}
 	if o.Stdin != nil {
-		go func() { cancel(sendInput(c, o.Stdin, k)) }()
+		go func() { cancel(sendInput(c, o.Stdin, keys)) }()
 	}
 	go sendEvents(ctx, c, o)
 	done := make(chan error, 1)
@@ -135,7 +135,10 @@ func sendInput(c *control.Conn, r io.Reader, k *detachkeys.Keys) error {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := r.Read(buf)
-		pass, detached := k.Scan(buf[:n])
+		pass, detached := buf[:n], false
+		if k != nil {
+			pass, detached = k.Scan(pass)
+		}
 		if len(pass) > 0 {
 			if err := c.Send(control.Stream{Stdin: pass}); err != nil {
 				return errInputEnded

@@ -46,6 +46,9 @@ type (
 	// Layer is one of what walls a host process off.
 	Layer = sandbox.Layer
 
+	// Syscall describes a call that programs can import.
+	Syscall = sandbox.Syscall
+
 	// Record is a piece of a system's output, in its log.
 	Record = sandbox.Record
 )

@@ -188,6 +188,35 @@ func TestTerminal(t *testing.T) {
 
 // The detach keys leave the system running; attach goes on where it was; ^C is
 // the guest's SIGINT.
+// exec -it: a terminal of its own, whose keys are the process's and not the system's.
+func TestTerminalOfExec(t *testing.T) {
+	ownHost(t)
+	if out, err := exec.Command("stasis", "run", "-d", "--name", "s", guest("sleep")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	defer func() { _ = exec.Command("stasis", "rm", "-f", "s").Run() }()
+	x := openTerminal(t)
+	before := x.termios()
+	for _, c := range []struct {
+		key  string
+		code int
+	}{{"\x04", 0}, {"\x03", 130}} {
+		x.start("exec", "-it", "--module", guest("cat"), "s")
+		x.raw()
+		x.keys("hello\r")
+		x.expect("hello\r\nhello\r\n")
+		x.keys(c.key)
+		x.exits(c.code)
+		if after := x.termios(); after != before {
+			t.Errorf("the terminal is %+v, was %+v", after, before)
+		}
+	}
+	out, err := exec.Command("stasis", "top", "--format", "{{.PID}} {{.State}}", "s").CombinedOutput()
+	if string(out) != "1 blocked\n" {
+		t.Errorf("the system has %s, %v", out, err)
+	}
+}
+
 func TestDetachAndAttach(t *testing.T) {
 	h := ownHost(t)
 	x := openTerminal(t)

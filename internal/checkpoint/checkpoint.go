@@ -21,14 +21,17 @@ import (
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/protostruct"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/devfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
+	"github.com/stasis-run/stasis/internal/vfs/procfs"
 )
 
 // A World is what a system has besides its kernel: its tree of files. The file
 // systems in memory that are mounted in it are saved with the system.
 type World struct {
 	Namespace *vfs.Namespace
+	FDs       *vfs.Budget // descriptors of all processes; nil: no bound
 }
 
 // State is all that a state file holds. doc/state.proto is made from it: a new
@@ -397,7 +400,8 @@ func needs(st *State) []image.Need {
 		inside[m.Guest] = true
 	}
 	for _, m := range st.Files.Mounts {
-		if !inside[m.Guest] {
+		if !inside[m.Guest] && m.Type != devfs.Type && m.Type != procfs.Type { // made anew, of nothing of the host
+
 			n := image.Need{Kind: image.NeedMount, Name: m.Guest}
 			if m.ReadOnly {
 				n.Detail = "read-only"
@@ -459,6 +463,8 @@ type Restoring struct {
 	Kinds  map[string]vfs.RestoreFunc // files that are not in the world
 	Module engine.Module              // compiled from ModuleOf
 	Source []byte                     // what ModuleOf gave
+
+	Terminal func(name string) kernel.Terminal // finds terminals that control sessions; nil finds none
 	Stress kernel.Stress
 }
 
@@ -469,14 +475,17 @@ func Restore(ctx context.Context, im *image.Image, st *State, r Restoring) (*ker
 		return nil, err
 	}
 	defer restorer.Close()
+	if r.World.FDs != nil {
+		restorer.SetBudget(r.World.FDs)
+	}
 	return kernel.Restore(ctx, r.Kernel, st.Kernel, kernel.Restoring{
 		Module: r.Module, Source: r.Source,
 		Read:   func(digest [32]byte) ([]byte, error) { return im.Module(digest) },
 		Files:  func(p *kernel.ProcessState) (*vfs.FDTable, *vfs.FSContext, error) { return st.files(p, restorer) },
-		Stress: r.Stress,
+		Stress: r.Stress, Terminal: r.Terminal,
 		Fill: func(n uint32, mem []byte) error {
 			if int64(n) >= int64(im.Memories()) {
-				return fmt.Errorf("state: a process has memory %d of %d", n, im.Memories())
+				return fmt.Errorf("state: a process has memories [%d], of %d that there are", n, im.Memories())
 			}
 			return im.FillMemory(int(n), mem)
 		},

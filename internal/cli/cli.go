@@ -124,10 +124,10 @@ at any moment, saved to an image, and woken again, here or elsewhere.`,
 		return err
 	}
 	root.AddCommand(
-		runCommand(), createCommand(), startCommand(), attachCommand(), checkpointCommand(), restoreCommand(),
+		runCommand(), createCommand(), startCommand(), attachCommand(), execCommand(), checkpointCommand(), restoreCommand(),
 		psCommand(), inspectCommand(), logsCommand(), cpCommand(), renameCommand(), pauseCommand(), resumeCommand(),
-		killCommand(), stopCommand(), waitCommand(), rmCommand(), pruneCommand(), statsCommand(),
-		imageCommand(), compileCommand(), cacheCommand(), debugCommand(), doctorCommand(), versionCommand(), completionCommand(),
+		killCommand(), stopCommand(), waitCommand(), rmCommand(), pruneCommand(), statsCommand(), topCommand(),
+		imageCommand(), compileCommand(), cacheCommand(), debugCommand(), syscallsCommand(), doctorCommand(), versionCommand(), completionCommand(),
 	)
 	return root
 }

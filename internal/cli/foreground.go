@@ -95,6 +95,16 @@ func foreground(ctx context.Context, s *stasis.System, o *stasis.Options, stdin 
 
 // attach attaches this terminal, or these streams, with signals.
 func attach(ctx context.Context, s *stasis.System, a stasis.AttachOptions, tty bool, ready func()) error {
+	return withTerminal(a, tty, func(a stasis.AttachOptions) error {
+		if ready != nil {
+			ready()
+		}
+		return s.Attach(ctx, a)
+	})
+}
+
+// withTerminal calls do with signals and, with tty, this terminal.
+func withTerminal(a stasis.AttachOptions, tty bool, do func(stasis.AttachOptions) error) error {
 	done := make(chan struct{})
 	defer close(done)
 	sent := make(chan int32)
@@ -115,10 +125,7 @@ func attach(ctx context.Context, s *stasis.System, a stasis.AttachOptions, tty b
 		defer stop()
 		a.Resize, a.Size = sizes, terminalSize()
 	}
-	if ready != nil {
-		ready()
-	}
-	return s.Attach(ctx, a)
+	return do(a)
 }
 
 // tellExit tells how a system in the foreground has ended, and exits the same.

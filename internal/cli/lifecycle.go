@@ -84,15 +84,18 @@ func resumeCommand() *cobra.Command {
 
 func killCommand() *cobra.Command {
 	sig := "KILL"
+	var pid int32
 	c := &cobra.Command{
 		Use:   "kill [flags] NAME...",
 		Short: "Send systems a signal",
 		Long: `Send the first process of systems a signal: KILL, or what --signal says; as of
 kill(1), -QUIT is short for --signal QUIT. QUIT ends a system, too; its log then has
-the stacks of all tasks.`,
+the stacks of all tasks. With --pid, send it another process of one system, by its
+number in there (stasis top).`,
 		Example: `  stasis kill job
   stasis kill -s USR1 job
-  stasis kill -QUIT job`,
+  stasis kill -QUIT job
+  stasis kill --pid 7 -TERM job`,
 		Args:              arguments(1, -1),
 		ValidArgsFunction: systemNames(-1, isRunning),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -100,9 +103,16 @@ the stacks of all tasks.`,
 			if err != nil {
 				return fmt.Errorf("kill: %w", err)
 			}
-			return overNames(promptly(func(ctx context.Context, s *stasis.System) error { return s.Signal(ctx, n) }))(cmd, args)
+			if !cmd.Flags().Changed("pid") {
+				return overNames(promptly(func(ctx context.Context, s *stasis.System) error { return s.Signal(ctx, n) }))(cmd, args)
+			}
+			if len(args) > 1 {
+				return fmt.Errorf("kill: --pid is for one system (see: %s --help)", cmd.CommandPath())
+			}
+			return overNames(promptly(func(ctx context.Context, s *stasis.System) error { return s.SignalProcess(ctx, pid, n) }))(cmd, args)
 		},
 	}
+	c.Flags().Int32Var(&pid, "pid", 0, "send it this process of the system")
 	c.Flags().StringVarP(&sig, "signal", "s", sig, "name or number of the signal")
 	complete(c, "signal", "KILL", "TERM", "INT", "HUP", "QUIT", "STOP", "CONT", "USR1", "USR2")
 	return c

@@ -163,9 +163,14 @@ func (s *sampler) print(cmd *cobra.Command, o *outputFormat, streams bool) error
 	err := printRows(cmd, o, &out, []string{"NAME", "CPU %", "MEM USAGE / LIMIT", "RSS", "HOST CPU", "TASKS"}, s.rows, (*statsRow).cells)
 	text := out.Bytes()
 	if streams && o.table && hostterm.IsTerminal(1) {
-		text = bytes.ReplaceAll(text, []byte("\n"), []byte("\x1b[K\n"))
-		text = append(append([]byte("\x1b[H"), text...), "\x1b[J"...)
+		text = inPlace(text)
 	}
 	_, writeErr := os.Stdout.Write(text)
 	return errors.Join(err, writeErr)
+}
+
+// inPlace is a text that takes the place of what is on the terminal.
+func inPlace(text []byte) []byte {
+	text = bytes.ReplaceAll(text, []byte("\n"), []byte("\x1b[K\n"))
+	return append(append([]byte("\x1b[H"), text...), "\x1b[J"...)
 }

@@ -21,6 +21,10 @@ const (
 	OpFileInfo   = "file-info"  // Call.Copy → Answer.File
 	OpStacks     = "stacks"     // → Answer.Stacks
 	OpCoredump   = "coredump"   // with a descriptor that a core dump is written to
+	OpProcesses  = "processes"  // → Answer.Processes
+	OpExec       = "exec"       // Call.Exec, maybe with a descriptor of a module → Answer, Streams both ways, Answer.Exec
+
+	OpSignalProcess = "signal-process" // Call.PID, Call.Signal
 )
 
 // A Call is the first message on a connection: what a client asks for.
@@ -32,6 +36,8 @@ type Call struct {
 	Size       *Size       `pb:"5"`
 	Attach     *Attach     `pb:"6"`
 	Copy       *Copy       `pb:"7"`
+	PID        int32       `pb:"8"` // a process's in the system
+	Exec       *Exec       `pb:"9"`
 }
 
 // An Answer is what a system says to a call.
@@ -43,6 +49,52 @@ type Answer struct {
 	Copied     *Copied           `pb:"5"`
 	File       *FileInfo         `pb:"6"`
 	Stacks     *Stacks           `pb:"7"`
+	Exec       *ExecEnd          `pb:"8"`
+	Processes  *Processes        `pb:"9"`
+}
+
+// An Exec asks for another process in the system. It runs the module that comes
+// along, or what Args[0] names in the guest's tree.
+type Exec struct {
+	Args  []string `pb:"1"` // argv
+	Env   []string `pb:"2"` // NAME=VALUE, besides the first process's
+	Dir   string   `pb:"3"` // working directory; "" is the system's
+	TTY   bool     `pb:"4"` // a terminal of its own
+	Stdin bool     `pb:"5"` // the client sends input; else there is none
+	Size  *Size    `pb:"6"` // of the terminal
+}
+
+// An ExecEnd is how the process of an Exec ended.
+type ExecEnd struct {
+	Code   int32  `pb:"1"` // as a shell has it
+	Signal int32  `pb:"2"`
+	Trap   string `pb:"3"`
+	Error  string `pb:"4"` // why it was ended, if that was not its own doing
+}
+
+// MaxProcesses bounds how many processes are told of.
+const MaxProcesses = 4096
+
+// Processes are those of a system, by pid. The system may have been subverted:
+// whoever prints them cleans them.
+type Processes struct {
+	List []Process `pb:"1"`
+	Time int64     `pb:"2"` // when it was made: ns since 1970
+	All  int32     `pb:"3"` // how many there are
+}
+
+// A Process is one of a system. Its JSON is what users see.
+type Process struct {
+	PID     int32    `pb:"1" json:"pid"`
+	PPID    int32    `pb:"2" json:"ppid"`
+	Group   int32    `pb:"3" json:"pgid"`
+	Session int32    `pb:"4" json:"sid"`
+	State   string   `pb:"5,text" json:"state"` // running, blocked, stopped, paused, zombie
+	Threads int32    `pb:"6" json:"threads"`
+	CPU     int64    `pb:"7" json:"cpu_ns"`
+	Memory  int64    `pb:"8" json:"memory_bytes"` // of linear memory
+	OpenFDs int32    `pb:"9" json:"open_files"`
+	Args    []string `pb:"10" json:"args"`
 }
 
 // Stacks are those of all tasks, by number. The system may have been subverted:
@@ -95,6 +147,8 @@ type Status struct {
 	Args     []string `pb:"11" json:"args"`
 	PID      int32    `pb:"12" json:"pid,omitempty"` // of the host process, as those see it who started it
 	Compiled int64    `pb:"13" json:"compiled"`      // pieces of code that the host process had to compile itself, as the cache had them not
+
+	Processes int32 `pb:"14" json:"processes"` // that have not ended
 }
 
 // A Size is that of a terminal, in characters.

@@ -70,7 +70,7 @@ var rules = map[string]string{
 	// The kernel knows engines as an interface only, and no system call.
 	"internal/kernel":        "internal/abi internal/memory internal/engine internal/ktime internal/waiter internal/vfs internal/wasm internal/invariants",
 	"internal/syscalls/wasi": "internal/engine internal/vfs/... internal/abi internal/kernel internal/ktime internal/vfs internal/waiter internal/wasm",
-	"internal/checkpoint":    "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/hostfile internal/vfs/memfs internal/wasm",
+	"internal/checkpoint":    "internal/abi internal/protostruct internal/engine internal/image internal/kernel internal/ktime internal/vfs internal/vfs/devfs internal/vfs/hostfile internal/vfs/memfs internal/vfs/procfs internal/wasm",
 
 	// Systems: what is said to them, where they are kept, and their processes.
 	"internal/control": "internal/fault internal/protostruct internal/symbols golang.org/x/sys/unix",

@@ -69,6 +69,9 @@ func (p *ProcessState) check(last TaskID, ids map[TaskID]bool) error {
 	if (len(p.Tasks) == 0) != (p.Ended != nil) {
 		return errors.New("a process has tasks or has ended")
 	}
+	if p.Ended != nil && p.Entered {
+		return errors.New("it has ended, and nobody waits for it")
+	}
 	if p.Ended != nil {
 		if ids[p.ID] {
 			return fmt.Errorf("two tasks of number %d", p.ID)

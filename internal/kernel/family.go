@@ -61,11 +61,13 @@ func (w bellWait) Register(wake func()) (cancel func()) {
 func (s *TaskSet) joinLocked(g, parent *ThreadGroup) {
 	s.groups[g.id] = g
 	g.family.parent = parent
-	if parent == nil {
+	if parent != nil {
+		parent.family.childLocked(g)
+	}
+	if parent == nil || g.entered {
 		s.newSessionLocked(g)
 		return
 	}
-	parent.family.childLocked(g)
 	s.enterGroupLocked(g, parent.jobs.group)
 }
 
@@ -134,12 +136,19 @@ func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 
 // tellParentLocked has the parent of a process know of a change: those that wait
 // for it look again, and SIGCHLD is sent. A child that ended and that its parent
-// does not want to wait for is gone with that.
+// does not want to wait for is gone with that, and so is one that was begun from
+// outside, of which the parent knows nothing.
 //
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) tellParentLocked(g *ThreadGroup, info SigInfo) []func() {
 	p := g.family.parent
 	if p == nil {
+		return nil
+	}
+	if g.entered {
+		if g.family.zombie {
+			s.reapLocked(g)
+		}
 		return nil
 	}
 	act, _ := p.Action(SIGCHLD)

@@ -135,6 +135,12 @@ func (u *suspended) copyTo(th engine.Thread) (suspended, error) {
 
 // launchProcess is launch for the first task of a child of parent.
 func (s *TaskSet) launchProcess(t *Task, parent *ThreadGroup) error {
+	return s.launchChild(t, parent, func() {})
+}
+
+// launchChild is launchProcess. It calls joined, with the lock, before the child
+// runs.
+func (s *TaskSet) launchChild(t *Task, parent *ThreadGroup, joined func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.making--
@@ -147,6 +153,7 @@ func (s *TaskSet) launchProcess(t *Task, parent *ThreadGroup) error {
 	s.tasks[t.id] = t
 	t.group.addLocked(t)
 	s.joinLocked(t.group, parent)
+	joined()
 	s.running++
 	t.k.programs.use(t.group.program())
 	s.live++

@@ -118,8 +118,9 @@ var ErrStarted = errors.New("the system has its first process already")
 
 // Other errors of calls in the wrong order.
 var (
-	ErrNoProcess = errors.New("the system has no process")
-	ErrClosed    = errors.New("the system is closed")
+	ErrNoProcess  = errors.New("the system has no process")
+	ErrNotStarted = errors.New("the system has not been started")
+	ErrClosed     = errors.New("the system is closed")
 )
 
 // CreateProcess makes the first process: one task over module, at the start of

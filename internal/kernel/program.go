@@ -16,6 +16,19 @@ type Program struct {
 	Module engine.Module
 	Source []byte // the original module; nil where whoever made the code keeps it
 	calls  []*Call
+
+	// POSIX: the module imports calls that those of WASI preview 1 know nothing of,
+	// and so expects what POSIX has where the two differ.
+	POSIX bool
+}
+
+// newProgram makes a program of code whose imports are bound.
+func newProgram(m engine.Module, source []byte, calls []*Call) Program {
+	p := Program{Module: m, Source: source, calls: calls}
+	for _, c := range calls {
+		p.POSIX = p.POSIX || c.POSIX
+	}
+	return p
 }
 
 // A Loader compiles modules that processes execute.
@@ -60,7 +73,7 @@ func (p *programs) bind(m engine.Module, source []byte) (*Program, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := &loaded{Program: Program{m, source, calls}, digest: m.Digest(), users: 1}
+	l := &loaded{Program: newProgram(m, source, calls), digest: m.Digest(), users: 1}
 	if p.byID == nil {
 		p.byID = make(map[[32]byte]*loaded)
 	}
@@ -96,7 +109,7 @@ func (p *programs) open(ctx context.Context, source []byte) (*Program, error) {
 	if p.byID == nil {
 		p.byID = make(map[[32]byte]*loaded)
 	}
-	l := &loaded{Program: Program{m, source, calls}, digest: digest, users: 1, own: true}
+	l := &loaded{Program: newProgram(m, source, calls), digest: digest, users: 1, own: true}
 	p.byID[digest] = l
 	return &l.Program, nil
 }

@@ -165,6 +165,7 @@ func (r *restorer) process(ctx context.Context, p *ProcessState, first bool) (*T
 	g := newThreadGroup(r.k, program, o)
 	g.id, g.goneCPU, g.family.reapedCPU = p.pid(), p.GoneCPU, p.ReapedCPU
 	g.executed.Store(p.Executed)
+	g.entered = p.Entered
 	if p.Ended != nil {
 		g.ended(p.Ended)
 		return g, nil
@@ -388,14 +389,10 @@ func (r *restorer) fill(st *State, by map[TaskID]*ThreadGroup) error {
 		if th == nil { // it has ended, or its child has the only one
 			continue
 		}
-		n := uint32(0)
-		switch len(p.Memories) {
-		case 0:
-		case 1:
-			n = p.Memories[0]
-		default:
-			return fmt.Errorf("process %d has %d memories; this version restores one", p.pid(), len(p.Memories))
+		if len(p.Memories) != 1 {
+			return fmt.Errorf("state: process %d has memories %v; this version restores one", p.pid(), p.Memories)
 		}
+		n := p.Memories[0]
 		m := th.Memory()
 		if was, ok := filled[n]; ok {
 			if was != m { // it would be that of a child of vfork otherwise

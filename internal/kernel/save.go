@@ -58,7 +58,7 @@ func (v *saver) process(g *ThreadGroup) (*ProcessState, error) {
 	exe := g.exe.Load()
 	p := &ProcessState{
 		Args: exe.args, Env: exe.env, GoneCPU: g.goneCPU, ReapedCPU: g.family.reapedCPU,
-		ID: g.id, Group: g.jobs.group.id, Session: g.jobs.group.session.id, Executed: g.executed.Load(),
+		ID: g.id, Group: g.jobs.group.id, Session: g.jobs.group.session.id, Executed: g.executed.Load(), Entered: g.entered,
 	}
 	if g.family.parent != nil {
 		p.Parent = g.family.parent.id

@@ -108,6 +108,21 @@ func (t *Task) takeLocked(s *signals) (SigInfo, bool) {
 	return s.queue.take(mask)
 }
 
+// HandlerWaits reports whether a handler is to run as soon as the task comes to a
+// safepoint.
+func (t *Task) HandlerWaits() bool {
+	s := &t.group.signals
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := (t.sig.queue.set | s.queue.set) &^ s.maskLocked(t)
+	for ; left != 0; left &= left - 1 {
+		if s.actionLocked(left.lowest()) == SigCatch {
+			return true
+		}
+	}
+	return false
+}
+
 // settleCall ends the pending call for a handler, which runs before the call would
 // have ended: it fails with EINTR, or with what it has done so far, unless it is to
 // be made again after the handler (signal(7), "Interruption of system calls").

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/memory"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
@@ -136,6 +138,18 @@ func (k *Kernel) roomForTask() bool {
 		limit = defaultTaskHeap
 	}
 	return !ownCollector.Load() || heapSize() < uint64(limit)
+}
+
+// MaxTasks is how many tasks there may be at a time, CPULimit the CPU time that a
+// process may use (0: no limit), and MemoryLimit the size that a memory may have, in
+// bytes.
+func (k *Kernel) MaxTasks() int           { return k.maxTasks() }
+func (k *Kernel) CPULimit() time.Duration { return k.opts.CPUTime }
+func (k *Kernel) MemoryLimit() int64 {
+	if k.opts.Limits.Memory > 0 {
+		return k.opts.Limits.Memory
+	}
+	return memory.MaxSize
 }
 
 func (k *Kernel) maxTasks() int {

@@ -48,6 +48,7 @@ type ProcessState struct {
 	Continued bool            `pb:"21"` // it went on, and nobody has waited for that
 	ReapedCPU int64           `pb:"22"` // CPU time of descendants that were waited for, in ns
 	Intervals []IntervalState `pb:"24"`
+	Entered   bool            `pb:"25"` // it was begun from outside: nobody in the system waits for it
 	CWD       uint32          `pb:"23"` // index plus one of its working directory in what the vfs package saves; 0 is none
 }
 

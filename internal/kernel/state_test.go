@@ -190,7 +190,7 @@ func hostileState(t testing.TB) ([]byte, []enginetest.Step) {
 		t.Fatal(err)
 	}
 	st := &State{Clocks: ktime.State{Monotonic: 5, Boot: 6, Wall: 7, OwnWall: true, WallBase: 8}, LastID: 3, Random: random, Processes: []ProcessState{{
-		Module: [32]byte{1, 2, 3}, Args: []string{"a"}, Env: []string{"B=c"}, Pending: sigSet(SIGTERM),
+		Module: [32]byte{1, 2, 3}, Memories: []uint32{0}, Args: []string{"a"}, Env: []string{"B=c"}, Pending: sigSet(SIGTERM),
 		Tasks: []TaskState{{ID: 2, CPU: 4, GroupStop: SIGSTOP, Restart: Restart{Set: true, Deadline: 100, Done: 1},
 			Thread: &engine.State{MemorySize: 1024, Frames: []engine.Frame{{Pos: 2, Values: []engine.Slot{{Value: engine.Value{Lo: 7}}}}},
 				Pending: &engine.Pending{Import: sysSleep, Args: []uint64{1}}}}},

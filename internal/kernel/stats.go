@@ -4,9 +4,12 @@ package kernel
 // some moment at or after At.
 type Stats struct {
 	At     int64         // host time in ns, as ktime.Source.Mono: rates are differences over it
-	CPU    int64         // CPU time of all tasks, in ns
+	CPU    int64         // CPU time of all tasks that there have been, in ns
 	Tasks  [Dead + 1]int // how many tasks are in each RunState
+	Held   int           // those of Tasks[Stopped] that job control or a child of vfork(2) holds
 	Memory int64         // bytes of the linear memories of processes that are not gone
+
+	Processes int // that have not ended
 }
 
 // Living is how many tasks are not dead.
@@ -25,13 +28,17 @@ func (k *Kernel) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.tasks {
-		st.CPU += t.cpu.read(st.At)
-		st.Tasks[t.shownLocked()]++
-		if t == t.group.leader {
-			st.CPU += t.group.goneCPU
-			if t.group.alive > 0 {
-				st.Memory += t.memorySize()
-			}
+		shown := t.shownLocked()
+		st.Tasks[shown]++
+		if shown == Stopped && (t.internal != nil || t.group.signals.stopSig.Load() != 0) {
+			st.Held++
+		}
+	}
+	for _, g := range s.groups {
+		st.CPU += g.cpuLocked(st.At) + g.family.reapedCPU
+		if g.alive > 0 {
+			st.Memory += g.leader.memorySize()
+			st.Processes++
 		}
 	}
 	return st

@@ -64,6 +64,9 @@ type Call struct {
 	// Handlers says what becomes of the call if it waits and a handler is to run.
 	Handlers HandlerRule
 
+	// POSIX says that a module which imports the call is no plain one of WASI preview 1.
+	POSIX bool
+
 	// For people: how complete the call is, what is to be known of it, and what
 	// becomes of it across a checkpoint if it can be under way then.
 	Level       Level

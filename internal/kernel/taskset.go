@@ -24,7 +24,7 @@ type TaskSet struct {
 	terminals map[Terminal]*control    // that control sessions; protected by mu
 	lastID    TaskID                   // protected by mu
 	stops     int                      // external stops of the set; protected by mu
-	live      int                      // task goroutines; protected by mu
+	live      int                      // task goroutines, and calls of Exec; protected by mu
 	making    int                      // tasks that are being made; protected by mu
 	running   int                      // processes that have not ended; protected by mu
 	ending    bool                     // the first process has ended, and none is made any more; protected by mu
@@ -103,6 +103,14 @@ func (s *TaskSet) Given(id TaskID) bool {
 	return id > 0 && id <= s.lastID
 }
 
+// LastID is the highest number that a task has had, or the last if they have gone
+// round.
+func (s *TaskSet) LastID() TaskID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastID
+}
+
 // startAll gives each task its goroutine.
 func (s *TaskSet) startAll() error {
 	s.mu.Lock()
@@ -154,6 +162,7 @@ func (s *TaskSet) closeAll() error {
 		errs = append(errs, t.closeThread())
 		delete(s.tasks, id)
 	}
+	clear(s.groups)
 	return errors.Join(errs...)
 }
 

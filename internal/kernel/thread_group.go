@@ -25,6 +25,9 @@ type ProcessOptions struct {
 	Source []byte
 
 	Stress Stress // for tests of guests
+
+	// Terminal, if not nil, controls the session of a process that Exec makes.
+	Terminal Terminal
 }
 
 // A ThreadGroup is a process: tasks that share their memory, files and signal
@@ -33,6 +36,10 @@ type ThreadGroup struct {
 	k      *Kernel
 	id     TaskID // pid: the number of the first task; immutable once that is known
 	stress Stress // immutable
+
+	// It was begun from outside (Kernel.Exec): nobody in the system waits for it.
+	// Immutable once the process is known.
+	entered bool
 
 	exe      atomic.Pointer[executable]
 	executed atomic.Bool    // a program, since it was forked
@@ -82,6 +89,9 @@ func newThreadGroup(k *Kernel, p *Program, o ProcessOptions) *ThreadGroup {
 func (g *ThreadGroup) addLocked(t *Task) {
 	if g.leader == nil {
 		g.leader, g.id = t, t.id
+		if g.cwd != nil {
+			g.cwd.SetCaller(uint32(t.id))
+		}
 	}
 	g.tasks = append(g.tasks, t)
 	g.alive++

@@ -37,7 +37,7 @@ func (g *ThreadGroup) WaitChild(f WaitFor) (c Change, ok bool, err error) {
 	some := false
 	for _, pid := range slices.Sorted(maps.Keys(g.family.children)) {
 		child := g.family.children[pid]
-		if f.PID != 0 && pid != f.PID || f.Group != 0 && child.jobs.group.id != f.Group {
+		if child.entered || f.PID != 0 && pid != f.PID || f.Group != 0 && child.jobs.group.id != f.Group {
 			continue
 		}
 		some = true

@@ -183,7 +183,7 @@ func (h *host) openConsole() (err error) {
 	}
 	switch {
 	case h.setup.Spec.TTY:
-		h.console.useTerminal(h.setup.Size, h.signal)
+		h.console.useTerminal(h.setup.Size, h.keySignal)
 	case h.setup.Direct:
 		h.console.useDirect([3]*os.File{os.Stdin, os.Stdout, os.Stderr})
 	default:
@@ -196,6 +196,13 @@ func (h *host) openConsole() (err error) {
 func (h *host) signal(sig int32) {
 	if h.sys != nil {
 		_ = h.sys.Signal(sig) // a client's word: what is no signal is none
+	}
+}
+
+// keySignal sends a signal of the terminal's to those in its foreground.
+func (h *host) keySignal(sig int32) {
+	if h.sys != nil {
+		h.sys.terminalSignal(h.console.tty, sig)
 	}
 }
 

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/control"
 	"github.com/stasis-run/stasis/internal/fault"
-	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
@@ -25,9 +25,10 @@ import (
 //   - a terminal: the same, with a terminal of the kernel's own between.
 type console struct {
 	log    *logWriter
+	prefix string      // of the names that its files are saved under
 	direct [3]*os.File // nil unless direct
 	stdin  bool        // the guest has an input
-	null   *os.File
+	null   *os.File    // for a guest without an input; nil: nothing can be opened any more
 
 	tty    *ttyfs.Terminal // nil without
 	shown  chan struct{}   // the terminal has output
@@ -76,12 +77,8 @@ func (c *console) useStreams() { c.inputR, c.input = io.Pipe() }
 
 // useTerminal has the guest use a terminal, whose keys send it signals.
 func (c *console) useTerminal(size *control.Size, signal func(int32)) {
-	o := ttyfs.Options{Name: ttyName, Tee: func(p []byte) { c.log.write("tty", p) }}
-	o.Signal = func(sig int32) {
-		if sig != kernel.SIGTSTP { // nobody is there to continue it: it is an orphaned process group (setpgid(2))
-			signal(sig)
-		}
-	}
+	o := ttyfs.Options{Name: c.prefix + ttyName, Tee: func(p []byte) { c.log.write("tty", p) }}
+	o.Signal = signal
 	tio := ttyfs.DefaultTermios()
 	tio.Iflag |= ttyfs.IUTF8
 	o.Termios = &tio
@@ -142,14 +139,16 @@ func (c *console) file(p *hostfile.Poller, name string) (vfs.File, error) {
 	switch {
 	case c.tty != nil:
 		return c.tty.Open(), nil
+	case name == "stdin" && !c.stdin && c.null == nil:
+		return hostfile.NewReader(c.prefix+name, strings.NewReader("")), nil
 	case name == "stdin" && !c.stdin:
-		return hostfile.Inherit(p, int(c.null.Fd()), name)
+		return hostfile.Inherit(p, int(c.null.Fd()), c.prefix+name)
 	case c.direct[0] != nil:
 		return c.directFile(p, name)
 	case name == "stdin":
-		return hostfile.NewReader(name, c.inputR), nil
+		return hostfile.NewReader(c.prefix+name, c.inputR), nil
 	}
-	return hostfile.NewWriter(name, &output{c, name}), nil
+	return hostfile.NewWriter(c.prefix+name, &output{c, name}), nil
 }
 
 func (c *console) directFile(p *hostfile.Poller, name string) (vfs.File, error) {
@@ -227,16 +226,28 @@ var errEnded = errors.New("the system has ended")
 // attach serves a client until it leaves, or the system ends. signal is called
 // with what it sends the guest.
 func (c *console) attach(cl *client, a control.Attach, signal func(int32)) (detached bool, err error) {
+	if err := c.join(cl); err != nil {
+		return false, err
+	}
+	return c.serve(cl, a, signal), nil
+}
+
+// join has a client get the output from now on.
+func (c *console) join(cl *client) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.ended {
-		c.mu.Unlock()
-		return false, errEnded
+		return errEnded
 	}
 	c.clients[cl] = struct{}{}
 	if c.tty != nil {
 		c.tty.SetDiscard(false)
 	}
-	c.mu.Unlock()
+	return nil
+}
+
+// serve takes what a client sends, until it leaves or the console ends.
+func (c *console) serve(cl *client, a control.Attach, signal func(int32)) (detached bool) {
 	if a.Size != nil && c.tty != nil {
 		c.tty.Resize(winsize(a.Size))
 	}
@@ -251,7 +262,7 @@ func (c *console) attach(cl *client, a control.Attach, signal func(int32)) (deta
 		c.tty.SetDiscard(true)
 	}
 	c.mu.Unlock()
-	return cl.left.Load(), nil
+	return cl.left.Load()
 }
 
 // resize sets the size of the terminal.
@@ -313,5 +324,7 @@ func (c *console) end() {
 		c.input.Close()
 		c.inputR.Close()
 	}
-	c.null.Close()
+	if c.null != nil {
+		c.null.Close()
+	}
 }

@@ -31,7 +31,13 @@ func (s *System) Pause(ctx context.Context) error {
 	return nil
 }
 
-func (s *System) setHeld(held bool) (waiting []int32) {
+// A sent is a signal to a process; 0 is the system's first, as Signal has it.
+type sent struct {
+	pid kernel.TaskID
+	sig int32
+}
+
+func (s *System) setHeld(held bool) (waiting []sent) {
 	s.holding.Lock()
 	defer s.holding.Unlock()
 	s.held = held
@@ -44,19 +50,23 @@ const maxWaiting = 64
 
 // hold has a signal wait for the end of a pause, and reports whether there is
 // one. Each waits once, as in Linux.
-func (s *System) hold(sig int32) bool {
+func (s *System) hold(one sent) bool {
 	s.holding.Lock()
 	defer s.holding.Unlock()
-	if s.held && !slices.Contains(s.waiting, sig) && len(s.waiting) < maxWaiting {
-		s.waiting = append(s.waiting, sig)
+	if s.held && !slices.Contains(s.waiting, one) && len(s.waiting) < maxWaiting {
+		s.waiting = append(s.waiting, one)
 	}
 	return s.held
 }
 
 // letGo sends the signals that have waited.
 func (s *System) letGo() {
-	for _, sig := range s.setHeld(false) {
-		_ = s.signal(sig) // it was looked at when it came
+	for _, one := range s.setHeld(false) { // they were looked at when they came
+		if one.pid == 0 {
+			_ = s.signal(one.sig)
+		} else {
+			_ = s.signalProcess(one.pid, one.sig)
+		}
 	}
 }
 
@@ -85,12 +95,13 @@ func (s *System) State() string {
 	if k == nil {
 		return kernel.Running.String()
 	}
-	tasks := k.Stats().Tasks
+	st := k.Stats()
+	tasks := st.Tasks
 	switch {
 	case tasks[kernel.Running] > 0: // one that runs is enough
 	case tasks[kernel.Stopped] > 0 && k.Init().StoppedBy() != 0:
 		return kernel.Stopped.String()
-	case tasks[kernel.Blocked] > 0 && tasks[kernel.Stopped] == 0:
+	case tasks[kernel.Blocked] > 0 && tasks[kernel.Stopped] == st.Held:
 		return kernel.Blocked.String()
 	}
 	return kernel.Running.String() // also while it begins or ends, and for a moment during a checkpoint

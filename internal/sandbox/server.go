@@ -168,6 +168,17 @@ func (v *server) do(c *control.Conn, call control.Call, files []*os.File) {
 		v.stacks(c)
 	case control.OpCoredump:
 		v.reply(c, control.Answer{}, v.coredump(files))
+	case control.OpProcesses:
+		all, err := v.sys.Processes()
+		v.reply(c, control.Answer{Processes: all}, err)
+	case control.OpSignalProcess:
+		v.reply(c, control.Answer{}, v.sys.SignalProcess(call.PID, call.Signal))
+	case control.OpExec:
+		var module *os.File
+		if len(files) > 0 {
+			module = files[0]
+		}
+		v.sys.Exec(c, call.Exec, module, func(a control.Answer, err error) { v.reply(c, a, err) })
 	default:
 		v.reply(c, control.Answer{}, fault.New(fault.Unsupported,
 			"the running system was started by stasis %s, which does not know %q (its protocol is %d, yours %d)",
@@ -202,8 +213,8 @@ func (v *server) status() (*control.Status, error) {
 	now := time.Now().UnixNano()
 	st := k.Stats()
 	out := &control.Status{
-		State: v.sys.State(), Time: now, CPU: st.CPU, Memory: st.Memory, Tasks: int32(st.Living()),
-		OpenFDs: int32(k.Init().Files().Len()), Attached: int32(len(v.console.attached())),
+		State: v.sys.State(), Time: now, CPU: st.CPU, Memory: st.Memory, Tasks: int32(st.Living()), Processes: int32(st.Processes),
+		OpenFDs: int32(k.Tasks().OpenFiles()), Attached: int32(len(v.console.attached())),
 		Attempts: int32(v.sys.Attempts()), Args: k.Init().Args(), PID: int32(v.pid),
 		Compiled: v.sys.engine.Unkept(),
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/stasis-run/stasis/internal/symbols"
 	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
+	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 )
 
 // Options are what a system is booted with.
@@ -77,14 +78,15 @@ type System struct {
 	world  *world
 	kernel atomic.Pointer[kernel.Kernel] // another one after each stress checkpoint
 	stops  chan *kernel.ExternalStop     // of StressCheckpoint
+	runs   chan struct{}                 // closed once the kernel has been started
 	fatal  atomic.Int32                  // signal that was sent to end the system, or 0
 
 	pausing sync.Mutex
 	paused  *kernel.ExternalStop // the user's pause; protected by pausing
 
 	holding sync.Mutex
-	held    bool    // signals wait for the end of the user's pause; protected by holding
-	waiting []int32 // those, in their order; protected by holding
+	held    bool   // signals wait for the end of the user's pause; protected by holding
+	waiting []sent // those, in their order; protected by holding
 
 	copies copies // files on their way in and out; end before world goes
 
@@ -96,7 +98,7 @@ type System struct {
 
 // Boot builds the system that o describes. It does not run before Run.
 func Boot(ctx context.Context, o Options) (s *System, err error) {
-	s = &System{opts: o, stops: make(chan *kernel.ExternalStop, 1)}
+	s = &System{opts: o, stops: make(chan *kernel.ExternalStop, 1), runs: make(chan struct{})}
 	s.attempts.Store(o.Attempts)
 	defer func() {
 		if err != nil {
@@ -177,7 +179,7 @@ func newCallTable(o wasi.Options) *kernel.CallTable { return kernel.NewCallTable
 // callOptions are what calls make things of.
 func (s *System) callOptions() wasi.Options {
 	w := s.world
-	return wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Sockets: w.sockets, Parallelism: s.parallelism()}
+	return wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Sockets: w.sockets, Ptys: w.ptys, Parallelism: s.parallelism()}
 }
 
 // load compiles a module that a process executes.
@@ -246,7 +248,7 @@ func (s *System) stress() kernel.Stress {
 
 func (s *System) bootModule(ctx context.Context) (err error) {
 	sp := &s.opts.Spec
-	if s.world, err = newWorld(sp, s.opts.Granted, s.wall, nil); err != nil {
+	if s.world, err = newWorld(sp, s.opts.Granted, s, nil); err != nil {
 		return err
 	}
 	fds, err := s.world.newFiles()
@@ -285,7 +287,41 @@ func (s *System) newProcess(ctx context.Context, fds *vfs.FDTable, cwd *vfs.FSCo
 	_, err = k.CreateProcess(ctx, s.code, kernel.ProcessOptions{
 		Args: sp.Args, Env: env, Files: fds, CWD: cwd, Source: s.module, Entry: entry, EntryArgs: params, Before: s.initializer(entry), Stress: s.stress(),
 	})
+	if err == nil && sp.TTY {
+		err = s.control()
+	}
 	return err
+}
+
+// control has the terminal of a new system control the session of its first process.
+func (s *System) control() error {
+	if s.opts.Granted.Terminal == nil {
+		return nil
+	}
+	t, err := s.opts.Granted.Terminal(ttyName)
+	if err != nil || t == nil {
+		return err
+	}
+	return s.Kernel().Init().SetControlling(t)
+}
+
+// findTerminal is the terminal of a name in a restored system, or nil.
+func (s *System) findTerminal(name string) kernel.Terminal {
+	if t, err := s.world.terminal(name); err == nil && t != nil {
+		return t
+	}
+	return nil
+}
+
+// terminalSignal sends a signal of a terminal's to those in its foreground. While the
+// system is paused it waits, and is the first process's then.
+func (s *System) terminalSignal(t *ttyfs.Terminal, sig int32) {
+	if s.hold(sent{sig: sig}) {
+		return
+	}
+	if k := s.Kernel(); k != nil {
+		k.SignalTerminal(t, sig)
+	}
 }
 
 // parallelism is how many tasks may run at a time, for guests that ask.
@@ -388,7 +424,7 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 	if err != nil {
 		return err
 	}
-	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s.wall, mounts); err != nil {
+	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s, mounts); err != nil {
 		return err
 	}
 	ko, err := s.kernelOptions()
@@ -396,9 +432,10 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 		return err
 	}
 	k, err := checkpoint.Restore(ctx, im, st, checkpoint.Restoring{
-		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Source: s.module, Stress: s.stress(),
+		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Source: s.module, Stress: s.stress(), Terminal: s.findTerminal,
 	})
 	if err == nil {
+		s.world.hangUp()
 		s.kernel.Store(k)
 		s.first = outermost(st.Kernel.Processes[0].Tasks[0].Thread)
 	}
@@ -424,6 +461,7 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 	if err := s.Kernel().Start(); err != nil {
 		return kernel.ExitStatus{}, err
 	}
+	close(s.runs)
 	for {
 		k := s.Kernel()
 		if sig := s.fatal.Load(); sig != 0 { // it may have come while there was no kernel
@@ -462,7 +500,7 @@ func (s *System) Run(ctx context.Context) (kernel.ExitStatus, error) {
 // report of the system's end, as Go and Java print them. While it is paused, all but SIGKILL wait for
 // it to be resumed; they are not saved with it.
 func (s *System) Signal(sig int32) error {
-	if sig > 0 && sig <= 64 && sig != kernel.SIGKILL && s.hold(sig) {
+	if sig > 0 && sig <= 64 && sig != kernel.SIGKILL && s.hold(sent{sig: sig}) {
 		return nil
 	}
 	return s.signal(sig)

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -49,14 +50,17 @@ type world struct {
 	pipes   *pipefs.System
 	epolls  *epoll.System
 	sockets *unixsock.System
-	fds     *vfs.Budget // descriptors of all processes
+	ptys    *ttyfs.Ptys
+	left    []*ttyfs.Terminal
 }
 
 // newWorld makes the tree of files that s describes. saved are the file systems
 // in memory of a system that is restored; they take the place of those that s
 // describes; nil makes new ones. Wall tells the guest's wall time.
-func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount) (w *world, err error) {
-	w = &world{spec: s, given: given, fds: vfs.NewBudget(maxSystemFDs), epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
+func newWorld(s *spec.Spec, given Granted, sys *System, saved []vfs.Mount) (w *world, err error) {
+	wall := sys.wall
+	w = &world{spec: s, given: given, epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
+	w.FDs = vfs.NewBudget(maxSystemFDs)
 	buffers := vfs.NewBudget(maxPipeBytes)
 	w.pipes, w.sockets = pipefs.NewSystem(wall, buffers), unixsock.NewSystem(wall, buffers)
 	defer func() {
@@ -79,6 +83,7 @@ func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount)
 		}
 		mounts = append(mounts, m)
 	}
+	mounts = append(mounts, w.pseudo(sys)...)
 	w.Namespace = vfs.NewNamespace(wall)
 	return w, w.Namespace.MountAll(mounts)
 }
@@ -86,6 +91,7 @@ func newWorld(s *spec.Spec, given Granted, wall func() int64, saved []vfs.Mount)
 // newMounts are the file systems in memory of a new system.
 func newMounts(s *spec.Spec, now func() int64) []vfs.Mount {
 	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: now}), ReadOnly: s.ReadOnly}}
+	mounts = append(mounts, shm(now))
 	for i, t := range s.Tmpfs {
 		fs := memfs.New(memfs.Options{Now: now, Bytes: t.Size, Dev: uint64(i) + 1})
 		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: fs})
@@ -123,8 +129,35 @@ func (w *world) stdio(name string) (vfs.File, error) {
 	switch name {
 	case "stdin", "stdout", "stderr":
 		return w.given.Stdio(w.poller, name)
+	case execPrefix + "stdin":
+		return hostfile.NewReader(name, strings.NewReader("")), nil
+	case execPrefix + "stdout", execPrefix + "stderr":
+		return hostfile.NewWriter(name, io.Discard), nil
 	}
 	return nil, nil
+}
+
+// terminal is the terminal that goes by a name in a saved system, if there is one.
+// That of a process which was begun from outside has nobody at its other end.
+func (w *world) terminal(name string) (*ttyfs.Terminal, error) {
+	if name == execPrefix+ttyName {
+		t := ttyfs.New(ttyfs.Options{Name: name})
+		t.SetDiscard(true)
+		w.left = append(w.left, t)
+		return t, nil
+	}
+	if t := w.ptys.Provide(name); t != nil || w.given.Terminal == nil {
+		return t, nil
+	}
+	return w.given.Terminal(name)
+}
+
+// hangUp ends the terminals that nobody is at any more.
+func (w *world) hangUp() {
+	for _, t := range w.left {
+		t.Hangup()
+	}
+	w.left = nil
 }
 
 // listener is the listening socket that goes by its specification, if it was
@@ -148,26 +181,27 @@ func (w *world) kinds() map[string]vfs.RestoreFunc {
 	kinds[epoll.Kind] = w.epolls.Restore
 	kinds[unixsock.Kind] = w.sockets.Restore
 	kinds[eventfd.Kind] = eventfd.Restore
-	kinds[ttyfs.Kind] = ttyfs.Restore(func(name string) (*ttyfs.Terminal, error) {
-		if w.given.Terminal == nil {
-			return nil, nil
-		}
-		return w.given.Terminal(name)
-	})
+	kinds[ttyfs.MasterKind] = w.ptys.Restore
+	kinds[ttyfs.Kind] = ttyfs.Restore(w.terminal)
 	return kinds
 }
 
 // newFiles makes the fds of a new process: the standard streams, the root and
 // the directories as preopens, then listening sockets.
 func (w *world) newFiles() (fds *vfs.FDTable, err error) {
-	fds = vfs.NewFDTableIn(w.fds, maxFDs)
+	return w.filesWith(w.stdio, w.spec.Workdir, w.spec.Listen)
+}
+
+// filesWith is newFiles with other streams, working directory and sockets.
+func (w *world) filesWith(stream func(name string) (vfs.File, error), workdir string, listen []string) (fds *vfs.FDTable, err error) {
+	fds = vfs.NewFDTableIn(w.FDs, maxFDs)
 	defer func() {
 		if err != nil {
 			fds.CloseAll()
 		}
 	}()
 	for _, name := range []string{"stdin", "stdout", "stderr"} {
-		f, err := w.stdio(name)
+		f, err := stream(name)
 		if err != nil {
 			return fds, fmt.Errorf("%s: %w", name, err)
 		}
@@ -180,12 +214,12 @@ func (w *world) newFiles() (fds *vfs.FDTable, err error) {
 			return fds, err
 		}
 	}
-	if w.spec.Workdir != "" {
-		if err := w.openWorkdir(fds, w.spec.Workdir); err != nil {
+	if workdir != "" {
+		if err := w.openWorkdir(fds, workdir); err != nil {
 			return fds, err
 		}
 	}
-	for _, spec := range w.spec.Listen {
+	for _, spec := range listen {
 		l, err := w.listener(spec)
 		if err != nil {
 			return fds, err

@@ -15,6 +15,7 @@ import (
 type Resolver struct {
 	ns  *Namespace // immutable
 	ctx *FSContext // nil confines; immutable
+	who *FSContext // whose walks they are, or nil; immutable
 }
 
 // An FSContext is where a process is in its tree of files: the working
@@ -28,7 +29,8 @@ type Resolver struct {
 type FSContext struct {
 	Resolver
 
-	caller atomic.Uint32
+	caller   atomic.Uint32
+	confined Resolver // immutable
 
 	mu  sync.Mutex
 	cwd *OpenFile // a directory, counted; protected by mu
@@ -64,9 +66,14 @@ func NewFSContext(n *Namespace, cwd string) (*FSContext, error) {
 // newFSContext takes over the reference to cwd.
 func newFSContext(n *Namespace, cwd *OpenFile) *FSContext {
 	c := &FSContext{cwd: cwd}
-	c.ns, c.ctx = n, c
+	c.ns, c.ctx, c.who = n, c, c
+	c.confined = Resolver{ns: n, who: c}
 	return c
 }
+
+// Confined does calls for the process whose walks stay below the directories that
+// are given with the paths, as WASI has it.
+func (c *FSContext) Confined() *Resolver { return &c.confined }
 
 // Clone returns a context of its own for the child of a fork.
 func (c *FSContext) Clone() *FSContext { return newFSContext(c.ns, c.CWD()) }

@@ -52,6 +52,7 @@ func (t *target) guest() string {
 type walker struct {
 	ns    *Namespace
 	ctx   *FSContext // if it is not confined: below the first place there is the root
+	who   *FSContext // whose walk it is, or nil
 	stack []place    // from the start on
 	lent  int        // how many places, 0 or 1, at the start of stack are not ours to close
 	cwd   *OpenFile  // counted; where the walk started, if it is the working directory
@@ -78,7 +79,7 @@ func checkPath(p string) abi.Errno {
 // Follow says whether a symbolic link in the last place is followed. The caller
 // closes the walker of the target.
 func (r *Resolver) walk(base *OpenFile, p string, follow bool) (*target, abi.Errno) {
-	w := &walker{ns: r.ns, ctx: r.ctx, rest: p}
+	w := &walker{ns: r.ns, ctx: r.ctx, who: r.who, rest: p}
 	if errno := w.start(base, p); errno != abi.OK {
 		w.close()
 		return nil, errno
@@ -116,8 +117,8 @@ func (w *walker) start(base *OpenFile, p string) abi.Errno {
 		return abi.EPERM
 	}
 	w.stack, w.lent = []place{{d.Dir(), base.mount, base.path}}, 1
-	if p, ok := d.Dir().(Personal); ok && w.ctx != nil {
-		w.stack[0].dir, w.lent = p.For(w.ctx), 0
+	if p, ok := d.Dir().(Personal); ok && w.who != nil {
+		w.stack[0].dir, w.lent = p.For(w.who), 0
 	}
 	return abi.OK
 }
@@ -125,8 +126,8 @@ func (w *walker) start(base *OpenFile, p string) abi.Errno {
 // rootOf returns a handle on the root of a mount.
 func (w *walker) rootOf(m *Mount) (Dir, abi.Errno) {
 	d, errno := m.FS.Root()
-	if p, ok := d.(Personal); ok && errno == abi.OK && w.ctx != nil {
-		d = p.For(w.ctx)
+	if p, ok := d.(Personal); ok && errno == abi.OK && w.who != nil {
+		d = p.For(w.who)
 		p.Close()
 	}
 	return d, errno

@@ -257,7 +257,7 @@ var hostile = []struct {
 	// The kernel.
 	{"read", "no process", func(f *forgery) {
 		f.state.Kernel.Processes = append([]kernel.ProcessState(nil), *process(f), *process(f))
-	}, "2 processes"},
+	}, "two tasks of number"},
 	{"read", "two tasks", func(f *forgery) { process(f).Tasks = append(process(f).Tasks, *task(f)) }, "two tasks of number 1"},
 	{"read", "two tasks over a memory of one", func(f *forgery) {
 		process(f).Tasks = append(process(f).Tasks, *task(f))
@@ -270,7 +270,7 @@ var hostile = []struct {
 	{"read", "a clock before its beginning", func(f *forgery) { f.state.Kernel.Clocks.Monotonic = -1 }, "clock"},
 	{"read", "a clock at its end", func(f *forgery) { f.state.Kernel.Clocks.Wall = math.MaxInt64 }, "clock"},
 	{"read", "a call that has done -1 bytes", func(f *forgery) { task(f).Restart.Done = -1 }, "-1 bytes done"},
-	{"read", "a signal that waits for nothing", func(f *forgery) { process(f).Pending = 1 << 14 }, "pending signals"},
+	{"read", "a signal that cannot wait", func(f *forgery) { process(f).Pending = 1 << 8 }, "pending signals"},
 	{"stopped", "a stop by SIGKILL", func(f *forgery) { task(f).GroupStop = 9 }, "group stop"},
 	{"stopped", "a stop by signal 2^31-1", func(f *forgery) { task(f).GroupStop = math.MaxInt32 }, "group stop"},
 	{"clock", "no generator", func(f *forgery) { f.state.Kernel.Random = []byte("chacha8:") }, "random"},

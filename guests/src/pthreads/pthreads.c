@@ -21,11 +21,23 @@ static void check(const char *what, int err) {
 	}
 }
 
+// with_stack gives a thread a stack that is never given back: this libc wakes who
+// joins a thread before the thread has left its stack, and frees that.
+static void with_stack(pthread_attr_t *attr) {
+	enum { SIZE = 65536 };
+	void *stack = aligned_alloc(16, SIZE);
+	check("pthread_attr_init", pthread_attr_init(attr));
+	check("pthread_attr_setstack", pthread_attr_setstack(attr, stack, SIZE));
+}
+
 // together runs f in all threads and adds up what they return.
 static long together(void *(*f)(void *)) {
 	pthread_t t[MAX_THREADS];
-	for (long i = 0; i < threads; i++)
-		check("pthread_create", pthread_create(&t[i], NULL, f, (void *)i));
+	for (long i = 0; i < threads; i++) {
+		pthread_attr_t attr;
+		with_stack(&attr);
+		check("pthread_create", pthread_create(&t[i], &attr, f, (void *)i));
+	}
 	long sum = 0;
 	for (int i = 0; i < threads; i++) {
 		void *r;
@@ -252,9 +264,8 @@ static void *detached(void *unused) {
 static void odds(void) {
 	pthread_t t;
 	pthread_attr_t attr;
-	check("pthread_attr_init", pthread_attr_init(&attr));
+	with_stack(&attr);
 	check("pthread_attr_setdetachstate", pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED));
-	check("pthread_attr_setstacksize", pthread_attr_setstacksize(&attr, 65536));
 	check("pthread_create", pthread_create(&t, &attr, detached, NULL));
 	pthread_mutex_lock(&told_mu);
 	while (!tells)

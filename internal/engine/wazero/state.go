@@ -231,7 +231,7 @@ func (t *Thread) restoreReturned(vals []uint64, top *siteInfo) error {
 		return nil
 	}
 	if len(vals) != top.results {
-		return fmt.Errorf("the innermost frame is at a call of %d words of results, and nothing that gives them is called", top.results)
+		return fmt.Errorf("the innermost frame is at a call of %d words of results, nothing is called, and they are not there", top.results)
 	}
 	at := 0
 	for _, typ := range top.site.Results {

@@ -130,6 +130,16 @@ func (c *call) find(cwd *vfs.FSContext, name string, search bool, dirs string, c
 	return worst
 }
 
+// FindProgram reads the program that a name means to a process in working directory
+// cwd, as execvp(3) does: without a slash in it, it is looked for in dirs, a list as
+// PATH is. args are what the program is run with: those given, after a script's
+// interpreter if it is one.
+func FindProgram(cwd *vfs.FSContext, name, dirs string, args []string) (source []byte, argv []string, errno abi.Errno) {
+	cmd := command{args: args}
+	errno = new(call).find(cwd, name, true, dirs, &cmd)
+	return cmd.source, cmd.args, errno
+}
+
 // load reads a program, or the one that a script names in its first line.
 func (c *call) load(cwd *vfs.FSContext, name string, cmd *command, depth int) abi.Errno {
 	b, errno := readProgram(cwd, name)

@@ -142,4 +142,11 @@ func fdPrestatDirName(c *call) abi.Errno {
 	return abi.OK
 }
 
-func fdRenumber(c *call) abi.Errno { return c.files().Renumber(c.fd(0), c.fd(1)) }
+// fdRenumber moves a descriptor over another one, which must be open. To programs for
+// WASIX it is dup2(2): their library's is made of it.
+func fdRenumber(c *call) abi.Errno {
+	if c.t.Group().Program().POSIX {
+		return c.files().Dup2(c.fd(0), c.fd(1), false)
+	}
+	return c.files().Renumber(c.fd(0), c.fd(1))
+}

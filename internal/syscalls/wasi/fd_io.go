@@ -2,6 +2,7 @@ package wasi
 
 import (
 	"github.com/stasis-run/stasis/internal/abi"
+	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/waiter"
 )
@@ -29,6 +30,9 @@ func (c *call) transfer(ret int, need abi.Rights, mask waiter.EventMask,
 		n, errno = do(f, bufs)
 		return errno
 	})
+	if r := c.t.Restart(); errno == abi.EINTR && r.Done > 0 { // what was written counts
+		n, errno = int(r.Done), abi.OK
+	}
 	if errno == abi.OK {
 		le.PutUint32(out, uint32(n))
 	}
@@ -36,11 +40,58 @@ func (c *call) transfer(ret int, need abi.Rights, mask waiter.EventMask,
 }
 
 func fdRead(c *call) abi.Errno {
-	return c.transfer(3, abi.RightFDRead, waiter.In, (*vfs.OpenFile).Read)
+	return c.transfer(3, abi.RightFDRead, waiter.In, func(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
+		if errno := c.mayRead(f); errno != abi.OK {
+			return 0, errno
+		}
+		return f.Read(bufs)
+	})
 }
 
+// fdWrite writes all to a stream before it returns, as write(2) does, unless that is
+// nonblocking. What is written when the call is interrupted is counted in the restart
+// block.
 func fdWrite(c *call) abi.Errno {
-	return c.transfer(3, abi.RightFDWrite, waiter.Out, (*vfs.OpenFile).Write)
+	return c.transfer(3, abi.RightFDWrite, waiter.Out, func(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
+		if errno := c.mayWrite(f); errno != abi.OK {
+			return 0, errno
+		}
+		return c.writeAll(f, bufs)
+	})
+}
+
+func (c *call) writeAll(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
+	restart := c.t.Restart()
+	total := size(bufs)
+	done := max(0, min(int(restart.Done), total))
+	for {
+		n, errno := f.Write(skip(bufs, done))
+		if errno == abi.OK {
+			done += n
+		}
+		restart.Set, restart.Done = done > 0, int64(done)
+		switch {
+		case errno == abi.EPIPE && done == 0:
+			c.sigpipe()
+			return 0, errno
+		case errno == abi.EAGAIN && done > 0 && f.Nonblock():
+			return done, abi.OK
+		case errno != abi.OK && errno != abi.EAGAIN && done > 0:
+			return done, abi.OK // the error comes with the next call
+		case errno != abi.OK:
+			return 0, errno // EAGAIN has the caller wait
+		case done >= total || n == 0 || f.Nonblock():
+			return done, abi.OK
+		}
+	}
+}
+
+// sigpipe sends SIGPIPE, but not to plain programs of preview 1: they have no way to
+// ignore it, as most that look at EPIPE would.
+func (c *call) sigpipe() {
+	if c.t.Group().Program().POSIX {
+		_ = c.t.SendInfo(kernel.SigInfo{Signo: kernel.SIGPIPE, Code: kernel.SIKernel})
+	}
 }
 
 func fdPread(c *call) abi.Errno {

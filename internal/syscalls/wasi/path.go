@@ -7,7 +7,7 @@ import (
 
 // A place is a directory and a path below it.
 type place struct {
-	ns   *vfs.Namespace
+	ns   *vfs.Resolver
 	dir  *vfs.OpenFile // counted
 	path string
 }
@@ -28,7 +28,10 @@ func (c *call) place(fd, path int, need abi.Rights) (place, abi.Errno) {
 		dir.DecRef()
 		return place{}, abi.ENOTDIR
 	}
-	return place{ns, dir, p}, abi.OK
+	if cwd := c.t.Group().CWD(); cwd != nil { // files of /proc show each process its own
+		return place{cwd.Confined(), dir, p}, abi.OK
+	}
+	return place{&ns.Resolver, dir, p}, abi.OK
 }
 
 // at calls do with the place of arguments fd and path.

@@ -29,13 +29,30 @@ func (c *call) signalArg(i int) (int32, abi.Errno) {
 }
 
 func procSignal(c *call) abi.Errno {
+	if c.sent() {
+		return abi.OK
+	}
 	sig, errno := c.signalArg(1)
 	if errno != abi.OK {
 		return errno
 	}
 	g := c.t.Group()
 	info := kernel.SigInfo{Signo: sig, Code: kernel.SIUser, PID: g.ID()}
-	return c.kernelErrno("kill", g.Kill(kernel.TaskID(c.u32(0)), info))
+	return c.afterHandlers(c.kernelErrno("kill", g.Kill(kernel.TaskID(c.u32(0)), info)))
+}
+
+// sent reports whether the call has sent its signal before, and is made again.
+func (c *call) sent() bool { return c.t.Restart().Set }
+
+// afterHandlers is the result of a call that has sent a signal. A handler that is to
+// run for it in the caller runs before the call returns (POSIX, kill()): the call ends
+// when it is made again.
+func (c *call) afterHandlers(errno abi.Errno) abi.Errno {
+	if errno != abi.OK || !c.t.HandlerWaits() {
+		return errno
+	}
+	c.t.Restart().Set = true
+	return errRestart
 }
 
 // mainThread is what WASIX calls the first thread of a process.
@@ -55,6 +72,9 @@ func (c *call) thread(tid uint32) (*kernel.Task, abi.Errno) {
 }
 
 func threadSignal(c *call) abi.Errno {
+	if c.sent() {
+		return abi.OK
+	}
 	sig, errno := c.signalArg(1)
 	if errno != abi.OK {
 		return errno
@@ -63,7 +83,8 @@ func threadSignal(c *call) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	return c.kernelErrno("thread_signal", t.SendInfo(kernel.SigInfo{Signo: sig, Code: kernel.SITkill, PID: c.t.Group().ID()}))
+	info := kernel.SigInfo{Signo: sig, Code: kernel.SITkill, PID: c.t.Group().ID()}
+	return c.afterHandlers(c.kernelErrno("thread_signal", t.SendInfo(info)))
 }
 
 // procRaiseInterval has the process get a signal after ns, and again and again if

@@ -7,6 +7,7 @@ import (
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/vfs/epoll"
 	"github.com/stasis-run/stasis/internal/vfs/pipefs"
+	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 	"github.com/stasis-run/stasis/internal/vfs/unixsock"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
@@ -24,6 +25,7 @@ type Options struct {
 	Pipes       *pipefs.System   // makes pipes; nil: there are none
 	Epolls      *epoll.System    // likewise
 	Sockets     *unixsock.System // pairs of them; likewise
+	Ptys        *ttyfs.Ptys      // likewise
 	Parallelism int              // of the CPUs, for guests that ask; 0 is 1
 }
 
@@ -112,6 +114,9 @@ func Calls(opts Options) []kernel.Call {
 		e := &wasixEntries[i]
 		out = append(out, e.call(ModuleWASIX, &opts), e.call(Module, &opts))
 	}
+	for i := range stasisEntries {
+		out = append(out, stasisEntries[i].call(ModuleStasis, &opts))
+	}
 	return out
 }
 
@@ -124,7 +129,7 @@ func (e *entry) call(module string, opts *Options) kernel.Call {
 	}
 	fn := e.fn
 	return kernel.Call{
-		Module: module, Name: e.name, Note: e.note, Level: e.level, Saved: e.saved, Handlers: e.handlers,
+		Module: module, Name: e.name, Note: e.note, Level: e.level, Saved: e.saved, Handlers: e.handlers, POSIX: module == ModuleWASIX,
 		Params: valTypes(e.params), Results: results,
 		Fn: func(t *kernel.Task, args []uint64) kernel.Outcome {
 			c := calls.Get().(*call)

@@ -7,6 +7,10 @@
 // The list is in the order of events, and what was told goes to its end, so that
 // a busy file does not hide others.
 //
+// Where it is not Linux: EPOLLEXCLUSIVE and EPOLLWAKEUP do nothing; of a file in
+// several sets, the set that was first is told first; a pipe tells of an edge for
+// writers with each read, not only when it was full.
+//
 // A set is saved with its items, their order, and which edges were told.
 //
 // Lock order: Set.mu of an outer set, Set.mu of one in it, the locks of files

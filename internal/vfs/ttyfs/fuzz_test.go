@@ -1,9 +1,10 @@
 package ttyfs
 
 import (
-	"github.com/stasis-run/stasis/internal/protostruct"
 	"reflect"
 	"testing"
+
+	"github.com/stasis-run/stasis/internal/protostruct"
 )
 
 // FuzzTerminal does what ops say: each is a letter, how much of what follows it

@@ -3,12 +3,13 @@ package ttyfs
 import (
 	"bytes"
 	"fmt"
-	"github.com/stasis-run/stasis/internal/protostruct"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/stasis-run/stasis/internal/protostruct"
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/vfs"
