@@ -211,9 +211,38 @@ func TestTerminalOfExec(t *testing.T) {
 			t.Errorf("the terminal is %+v, was %+v", after, before)
 		}
 	}
-	out, err := exec.Command("stasis", "top", "--format", "{{.PID}} {{.State}}", "s").CombinedOutput()
-	if string(out) != "1 blocked\n" {
-		t.Errorf("the system has %s, %v", out, err)
+	alone(t, "s")
+
+	// Saved with the system, it finds its terminal hung up: its input has ended.
+	x.start("exec", "-it", "--module", guest("cat"), "s")
+	x.raw()
+	x.keys("hello\r")
+	x.expect("hello\r\nhello\r\n")
+	dir := filepath.Join(t.TempDir(), "s.img")
+	for _, args := range [][]string{{"checkpoint", "--leave-running", "--image-path", dir, "s"}, {"restore", "-d", "--name", "r", dir}} {
+		if out, err := exec.Command("stasis", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	defer func() { _ = exec.Command("stasis", "rm", "-f", "r").Run() }()
+	alone(t, "r")
+	x.keys("still here\r")
+	x.expect("still here\r\nstill here\r\n")
+	x.keys("\x04")
+	x.exits(0)
+}
+
+// alone waits until the first process of a system is its only one.
+func alone(t *testing.T, name string) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; {
+		out, err := exec.Command("stasis", "top", "--format", "{{.PID}} {{.State}}", name).CombinedOutput()
+		if string(out) == "1 blocked\n" {
+			return
+		}
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("%s has %s, %v", name, out, err)
+		}
 	}
 }
 

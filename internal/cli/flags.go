@@ -37,6 +37,7 @@ type systemFlags struct {
 	memory, cpus     string
 	timeout, cpuTime time.Duration
 	pids             int64
+	ulimits          []string
 	logLimit         string
 	readOnly         bool
 	seed             string
@@ -63,7 +64,8 @@ func (g *systemFlags) add(c *cobra.Command) {
 	f.StringVar(&g.policy, "files", "reopen", "host files that changed since they were saved: reopen, strict or stale")
 	f.StringVarP(&g.memory, "memory", "m", "", "limit of the guest's memory, such as 256m")
 	f.StringVar(&g.cpus, "cpus", "", "limit of CPUs, such as 0.5")
-	f.Int64Var(&g.pids, "pids-limit", 0, "limit of tasks (threads) that the guest has at a time; 4096 by default")
+	f.Int64Var(&g.pids, "pids-limit", 0, "limit of tasks (processes and their threads) that the guest has at a time; 4096 by default")
+	f.StringArrayVar(&g.ulimits, "ulimit", nil, "limit of each process: NAME=SOFT[:HARD] with a NAME of "+strings.Join(spec.UlimitNames, ", "))
 	f.DurationVar(&g.timeout, "timeout", 0, "end the guest after this time, such as 30s")
 	f.DurationVar(&g.cpuTime, "cpu-time", 0, "end the guest when it has used so much CPU time, such as 10s")
 	f.StringVar(&g.logLimit, "log-limit", "", "how much output is kept for logs, such as 10m, or none; 64m by default")
@@ -185,6 +187,13 @@ func (g *systemFlags) limits(s *stasis.Spec) (err error) {
 		return fmt.Errorf("pids-limit %d: want 1 to %d", g.pids, spec.MaxPIDs)
 	}
 	s.Timeout, s.CPUTime, s.PIDs = g.timeout, g.cpuTime, g.pids
+	for _, l := range g.ulimits {
+		u, err := spec.ParseUlimit(l)
+		if err != nil {
+			return err
+		}
+		s.Ulimits = append(s.Ulimits, u)
+	}
 	if s.Memory, err = spec.ParseSize(g.memory); err != nil {
 		return err
 	}

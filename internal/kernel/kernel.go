@@ -55,10 +55,32 @@ type Options struct {
 	// MaxTasks is how many tasks there may be at a time; 0 is 4096.
 	MaxTasks int
 
+	// Rlimits are what each process is limited to, as setrlimit(2) has it.
+	Rlimits Rlimits
+
 	// TaskHeap is a size of this process's Go heap, in bytes, beyond which no
 	// task is made: what tasks need of the host, instances and native stacks, is
 	// there. It counts where the collector is ours. 0 is 1 GiB.
 	TaskHeap int64
+}
+
+// Rlimits are limits of a process that do not change.
+type Rlimits struct {
+	FileSize   int64  // bytes that files may be made long (RLIMIT_FSIZE): more is SIGXFSZ and EFBIG; 0 is no limit
+	SigPending *int64 // real-time signals that may be pending for a process, and for each task (RLIMIT_SIGPENDING); nil is 1024, the most
+	Files      int64  // up to which a process may raise its limit of descriptors; 0 is where that is
+}
+
+// Rlimits are the limits of each process.
+func (k *Kernel) Rlimits() Rlimits { return k.opts.Rlimits }
+
+// SigPending is how many real-time signals may be pending for a process, and for each
+// of its tasks.
+func (k *Kernel) SigPending() int {
+	if l := k.opts.Rlimits.SigPending; l != nil {
+		return min(max(int(*l), 0), maxQueued)
+	}
+	return maxQueued
 }
 
 // A Kernel is one compute system's world. Many can live in one host process.

@@ -222,7 +222,7 @@ func (g *ThreadGroup) restoreSignals(p *ProcessState) error {
 		return fmt.Errorf("pending signals %v", p.Queue)
 	}
 	for left := p.Pending &^ s.queue.set; left != 0; left &= left - 1 {
-		s.queue.push(SigInfo{Signo: left.lowest()})
+		s.queue.push(SigInfo{Signo: left.lowest()}, maxQueued)
 	}
 	s.stopSig.Store(p.Tasks[0].GroupStop)
 	s.stopNo.Store(1)

@@ -1,6 +1,9 @@
 package kernel
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // A SigInfo says what a signal came of, as siginfo_t of sigaction(2).
 type SigInfo struct {
@@ -30,9 +33,9 @@ const (
 // others are pending or not (signal(7)).
 const sigRTMin = 32
 
-// maxQueued is how many signals may be pending for a task, and for a process, at
-// a time, as RLIMIT_SIGPENDING has it. Only real-time ones come so many; there is
-// always room for the others, of each of which one is pending at most.
+// maxQueued is how many real-time signals may be pending for a task, and for a
+// process, at a time, unless Rlimits.SigPending is less. There is always room for the
+// others, of each of which one is pending at most.
 const maxQueued = 1024
 
 // A sigQueue is pending signals.
@@ -42,17 +45,23 @@ type sigQueue struct {
 }
 
 // push adds a signal. A standard one that is pending stays as it is; it reports
-// false if there are too many.
-func (q *sigQueue) push(info SigInfo) bool {
+// false if there are most real-time ones already.
+func (q *sigQueue) push(info SigInfo, most int) bool {
 	if info.Signo < sigRTMin && q.set.has(info.Signo) {
 		return true
 	}
-	if info.Signo >= sigRTMin && len(q.infos) >= maxQueued {
+	if info.Signo >= sigRTMin && q.realTime() >= most {
 		return false
 	}
 	q.set |= sigSet(info.Signo)
 	q.infos = append(q.infos, info)
 	return true
+}
+
+// realTime is how many of the signals are real-time ones.
+func (q *sigQueue) realTime() int {
+	const standard = 1<<(sigRTMin-1) - 1
+	return len(q.infos) - bits.OnesCount64(uint64(q.set)&standard)
 }
 
 // take removes the first of the signals with the lowest number that is not in
@@ -83,7 +92,7 @@ func (q *sigQueue) drop(sigs SigSet) {
 // restore takes pending signals of a saved system.
 func (q *sigQueue) restore(infos []SigInfo) bool {
 	for _, x := range infos {
-		if x.Signo <= 0 || x.Signo > maxSignal || x.Signo < sigRTMin && q.set.has(x.Signo) || !q.push(x) {
+		if x.Signo <= 0 || x.Signo > maxSignal || x.Signo < sigRTMin && q.set.has(x.Signo) || !q.push(x, maxQueued) {
 			return false
 		}
 	}

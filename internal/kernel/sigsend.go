@@ -101,7 +101,7 @@ func (s *signals) postLocked(g *ThreadGroup, info SigInfo, to *Task) (fatal, tol
 	if to != nil {
 		q = &to.sig.queue
 	}
-	if !q.push(info) {
+	if !q.push(info, g.k.SigPending()) {
 		return false, told, ErrTooManySignals
 	}
 	if w != nil {

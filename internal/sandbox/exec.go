@@ -14,12 +14,14 @@ import (
 	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/spec"
+	"github.com/stasis-run/stasis/internal/store"
 	"github.com/stasis-run/stasis/internal/syscalls/wasi"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
 // execPrefix begins the names under which streams of processes are saved that were
-// begun from outside. Whoever restores them has nobody at the other end.
+// begun from outside; something that tells them apart follows, and which it is.
+// Whoever restores them has nobody at the other end.
 const execPrefix = "exec "
 
 // Exec runs another process in the system for a client, whose connection is a
@@ -79,11 +81,11 @@ func (s *System) newExecution(e *control.Exec) (*execution, error) {
 	}
 	x := &execution{sys: s, asked: e, kernel: k}
 	c := &console{
-		log: newLogWriter([2]*os.File{}, spec.DefaultLogLimit), prefix: execPrefix, stdin: e.Stdin || e.TTY,
+		log: newLogWriter([2]*os.File{}, spec.DefaultLogLimit), prefix: execPrefix + store.RandomID(8) + " ", stdin: e.Stdin || e.TTY,
 		clients: make(map[*client]struct{}),
 	}
 	if e.TTY {
-		c.useTerminal(e.Size, func(sig int32) { k.SignalTerminal(c.tty, sig) })
+		c.useTerminal(e.Size, func(sig int32) { s.terminalSignal(c.tty, sig) })
 	} else {
 		c.useStreams()
 	}

@@ -108,6 +108,9 @@ func (s *System) saveOptions(v Save) checkpoint.Options {
 			limits[name] = value
 		}
 	}
+	for _, u := range sp.Ulimits {
+		limits[u.Name] = u.Soft
+	}
 	info := map[string]string{"system": s.opts.Name, "program": s.program(), "module": hex.EncodeToString(digest[:])}
 	if sp.TTY {
 		info["tty"] = "true"

@@ -203,14 +203,45 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 	return kernel.Options{
 		Calls:    newCallTable(s.callOptions()),
 		Load:     s.load,
-		Limits:   engine.Limits{Memory: s.opts.Spec.Memory},
+		Limits:   engine.Limits{Memory: s.opts.Spec.MaxMemory()},
 		CPUTime:  s.opts.Spec.CPUTime,
 		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
-		MaxTasks: int(s.opts.Spec.PIDs),
+		MaxTasks: int(s.opts.Spec.MaxTasks()),
+		Rlimits:  s.rlimits(),
 		Seed:     s.opts.Spec.Seed,
 		Wall:     wall,
 		Yield:    s.yield(),
 	}, err
+}
+
+// rlimits are those of processes that have no other place.
+func (s *System) rlimits() (r kernel.Rlimits) {
+	sp := &s.opts.Spec
+	r.Files = int64(maxFDs)
+	if u, ok := sp.Ulimit("nofile"); ok {
+		r.Files = u.Hard
+	}
+	if u, ok := sp.Ulimit("fsize"); ok {
+		r.FileSize = u.Soft
+	}
+	if u, ok := sp.Ulimit("sigpending"); ok {
+		r.SigPending = &u.Soft
+	}
+	return r
+}
+
+// limitFiles has the processes of a restored system have the limit of descriptors
+// that its caller sets.
+func (s *System) limitFiles(k *kernel.Kernel) {
+	u, ok := s.opts.Spec.Ulimit("nofile")
+	if !ok {
+		return
+	}
+	for _, g := range k.Tasks().Processes() {
+		if !g.Exiting() {
+			g.Files().SetLimit(int(u.Soft))
+		}
+	}
 }
 
 // yieldPeriod is how long a system InProcess may keep Go's collector waiting.
@@ -442,6 +473,7 @@ func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.St
 		Kernel: ko, World: s.world.World, Kinds: s.world.kinds(), Module: s.code, Source: s.module, Stress: s.stress(), Terminal: s.findTerminal,
 	})
 	if err == nil {
+		s.limitFiles(k)
 		s.world.hangUp()
 		s.kernel.Store(k)
 		s.first = outermost(st.Kernel.Processes[0].Tasks[0].Thread)

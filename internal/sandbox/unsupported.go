@@ -44,9 +44,11 @@ var importRemedies = []struct {
 	modules string // with spaces between them
 	remedy  string
 }{
-	{wasi.Module + " " + wasi.ModuleUnstable, "WASI preview 1 has it not, or not so: build the program for wasm32-wasip1"},
+	{wasi.Module + " " + wasi.ModuleUnstable, "neither WASI preview 1 nor WASIX has it, or not so: build the program for wasm32-wasip1; stasis syscalls lists what there is"},
 	{"wasi:*", "it is a part of a component: build the program for wasm32-wasip1"},
-	{"wasix_*", "build the program for wasm32-wasip1, without WASIX"},
+	{wasi.ModuleWASIX, "WASIX has it not, or not so: build the program with a wasix-libc of 2023 or later; stasis syscalls lists what there is"},
+	{"wasix_64v1", "build the program for wasm32, not wasm64"},
+	{wasi.ModuleStasis, "a later version of stasis may have it: stasis syscalls lists what there is"},
 	{"wasi", "of wasi-threads there is thread-spawn: build the program for wasm32-wasip1-threads"},
 	{"wbg __wbindgen_* ./* js gojs go rb-js-abi-host canonical_abi asyncify a",
 		"it was built for a JavaScript host: build the program for wasm32-wasip1"},
@@ -60,7 +62,7 @@ func importRemedy(e *kernel.ImportError) string {
 			return r.remedy
 		}
 	}
-	return "stasis provides WASI preview 1: build the program for wasm32-wasip1"
+	return "stasis provides WASI preview 1 and WASIX: build the program for wasm32-wasip1"
 }
 
 func matches(pattern, name string) bool {

@@ -51,7 +51,7 @@ type world struct {
 	epolls  *epoll.System
 	sockets *unixsock.System
 	ptys    *ttyfs.Ptys
-	left    []*ttyfs.Terminal
+	left    []*ttyfs.Terminal // that nobody is at in a restored system
 }
 
 // newWorld makes the tree of files that s describes. saved are the file systems
@@ -129,27 +129,29 @@ func (w *world) stdio(name string) (vfs.File, error) {
 	switch name {
 	case "stdin", "stdout", "stderr":
 		return w.given.Stdio(w.poller, name)
-	case execPrefix + "stdin":
+	}
+	switch part, ok := strings.CutPrefix(name, execPrefix); {
+	case !ok:
+	case strings.HasSuffix(part, " stdin"):
 		return hostfile.NewReader(name, strings.NewReader("")), nil
-	case execPrefix + "stdout", execPrefix + "stderr":
+	case strings.HasSuffix(part, " stdout"), strings.HasSuffix(part, " stderr"):
 		return hostfile.NewWriter(name, io.Discard), nil
 	}
 	return nil, nil
 }
 
-// terminal is the terminal that goes by a name in a saved system, if there is one.
-// That of a process which was begun from outside has nobody at its other end.
-func (w *world) terminal(name string) (*ttyfs.Terminal, error) {
-	if name == execPrefix+ttyName {
-		t := ttyfs.New(ttyfs.Options{Name: name})
-		t.SetDiscard(true)
-		w.left = append(w.left, t)
-		return t, nil
+// leftTerminal is that of a process that was begun from outside, in a restored system:
+// nobody is at its other end.
+func (w *world) leftTerminal(name string) *ttyfs.Terminal {
+	for _, t := range w.left {
+		if t.Name() == name {
+			return t
+		}
 	}
-	if t := w.ptys.Provide(name); t != nil || w.given.Terminal == nil {
-		return t, nil
-	}
-	return w.given.Terminal(name)
+	t := ttyfs.New(ttyfs.Options{Name: name})
+	t.SetDiscard(true)
+	w.left = append(w.left, t)
+	return t
 }
 
 // hangUp ends the terminals that nobody is at any more.
@@ -186,6 +188,17 @@ func (w *world) kinds() map[string]vfs.RestoreFunc {
 	return kinds
 }
 
+// terminal is the terminal of a name: one that was granted, or a pty.
+func (w *world) terminal(name string) (*ttyfs.Terminal, error) {
+	if strings.HasPrefix(name, execPrefix) {
+		return w.leftTerminal(name), nil
+	}
+	if t := w.ptys.Provide(name); t != nil || w.given.Terminal == nil {
+		return t, nil
+	}
+	return w.given.Terminal(name)
+}
+
 // newFiles makes the fds of a new process: the standard streams, the root and
 // the directories as preopens, then listening sockets.
 func (w *world) newFiles() (fds *vfs.FDTable, err error) {
@@ -194,7 +207,11 @@ func (w *world) newFiles() (fds *vfs.FDTable, err error) {
 
 // filesWith is newFiles with other streams, working directory and sockets.
 func (w *world) filesWith(stream func(name string) (vfs.File, error), workdir string, listen []string) (fds *vfs.FDTable, err error) {
-	fds = vfs.NewFDTableIn(w.FDs, maxFDs)
+	limit := maxFDs
+	if u, ok := w.spec.Ulimit("nofile"); ok {
+		limit = int(u.Soft)
+	}
+	fds = vfs.NewFDTableIn(w.FDs, limit)
 	defer func() {
 		if err != nil {
 			fds.CloseAll()

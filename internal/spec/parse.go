@@ -112,6 +112,33 @@ func ParseSize(s string) (int64, error) {
 	return n * unit, nil
 }
 
+// ParseUlimit reads NAME=SOFT[:HARD], of bytes with a unit such as 64m.
+func ParseUlimit(s string) (Ulimit, error) {
+	name, text, ok := strings.Cut(s, "=")
+	soft, hard, two := strings.Cut(text, ":")
+	if !two {
+		hard = soft
+	}
+	u := Ulimit{Name: name}
+	var errs [2]error
+	u.Soft, errs[0] = parseLimit(name, soft)
+	u.Hard, errs[1] = parseLimit(name, hard)
+	if !ok || errs[0] != nil || errs[1] != nil {
+		return u, fmt.Errorf("ulimit %q: want NAME=SOFT[:HARD], such as nofile=256", s)
+	}
+	return u, u.check()
+}
+
+func parseLimit(name, s string) (int64, error) {
+	if name == "fsize" || name == "as" {
+		if s == "" {
+			return 0, strconv.ErrSyntax
+		}
+		return ParseSize(s)
+	}
+	return strconv.ParseInt(s, 10, 64)
+}
+
 // ParseCPUs reads a number of CPUs, such as 0.5, as thousandths; "" is 0.
 func ParseCPUs(s string) (int64, error) {
 	if s == "" {

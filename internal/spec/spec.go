@@ -55,6 +55,10 @@ type Spec struct {
 	// to MaxPIDs; 0 is 4096.
 	PIDs int64 `json:"pids,omitempty" pb:"28"`
 
+	// Ulimits are resource limits of each process, as setrlimit(2) has them, each name
+	// once.
+	Ulimits []Ulimit `json:"ulimits,omitempty" pb:"29"`
+
 	// Determinism.
 	Seed  *uint64 `json:"seed,omitempty" pb:"22"`  // of random_get; nil is the host's randomness
 	Clock string  `json:"clock,omitempty" pb:"23"` // the wall clock: see kernel clocks; "" is the host's
@@ -89,6 +93,64 @@ type Dir struct {
 type Tmpfs struct {
 	Guest string `json:"guest" pb:"1"`
 	Size  int64  `json:"size,omitempty" pb:"2"` // bytes; 0 is 1 GiB
+}
+
+// A Ulimit is a resource limit, of a name in UlimitNames.
+type Ulimit struct {
+	Name string `json:"name" pb:"1"`
+	Soft int64  `json:"soft" pb:"2"` // what counts
+	Hard int64  `json:"hard" pb:"3"` // up to which a process may raise it
+}
+
+// UlimitNames are the limits that a Spec can set: descriptors (number), tasks of the
+// system (number), the length of a file and the memory of a process (bytes), pending
+// real-time signals (number).
+var UlimitNames = []string{"nofile", "nproc", "fsize", "as", "sigpending"}
+
+// mostOf bounds the limits that have a bound of their own.
+var mostOf = map[string]int64{"nofile": 1 << 16, "nproc": MaxPIDs, "sigpending": 1024}
+
+func (u *Ulimit) check() error {
+	switch most := mostOf[u.Name]; {
+	case !slices.Contains(UlimitNames, u.Name):
+		return fmt.Errorf("ulimit %q: there are %s", u.Name, strings.Join(UlimitNames, ", "))
+	case u.Soft <= 0 && u.Name != "sigpending" || u.Soft < 0 || u.Hard < u.Soft:
+		return fmt.Errorf("ulimit %s=%d:%d: want a number, and a second one that is not below it", u.Name, u.Soft, u.Hard)
+	case most > 0 && u.Hard > most:
+		return fmt.Errorf("ulimit %s=%d: at most %d can be had", u.Name, u.Hard, most)
+	case u.Hard != u.Soft && u.Name != "nofile":
+		return fmt.Errorf("ulimit %s=%d:%d: a process cannot change it: give one number", u.Name, u.Soft, u.Hard)
+	}
+	return nil
+}
+
+// Ulimit is the limit of a name, and whether it is set.
+func (s *Spec) Ulimit(name string) (u Ulimit, ok bool) {
+	for _, u := range s.Ulimits {
+		if u.Name == name {
+			return u, true
+		}
+	}
+	return u, false
+}
+
+// MaxTasks is how many tasks there may be at a time; 0 is not said.
+func (s *Spec) MaxTasks() int64 { return lower(s.PIDs, s.soft("nproc")) }
+
+// MaxMemory is how large the memory of a process may be, in bytes; 0 is not said.
+func (s *Spec) MaxMemory() int64 { return lower(s.Memory, s.soft("as")) }
+
+func (s *Spec) soft(name string) int64 {
+	u, _ := s.Ulimit(name)
+	return u.Soft
+}
+
+// lower is the lower of two limits, of which 0 is none.
+func lower(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // Stress is at how many safepoints the guest is stopped, or 0.
@@ -133,7 +195,21 @@ func (s *Spec) Check() error {
 	case s.Memory < 0 || s.CPUs < 0 || s.Timeout < 0 || s.CPUTime < 0:
 		return errors.New("a limit is below zero")
 	}
-	return errors.Join(s.checkEnv(), s.checkMounts())
+	return errors.Join(s.checkUlimits(), s.checkEnv(), s.checkMounts())
+}
+
+func (s *Spec) checkUlimits() error {
+	seen := make(map[string]bool)
+	for _, u := range s.Ulimits {
+		if err := u.check(); err != nil {
+			return err
+		}
+		if seen[u.Name] {
+			return fmt.Errorf("ulimit %s is given twice", u.Name)
+		}
+		seen[u.Name] = true
+	}
+	return nil
 }
 
 func (s *Spec) checkEnv() error {

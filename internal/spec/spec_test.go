@@ -170,3 +170,34 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestUlimits(t *testing.T) {
+	for text, want := range map[string]spec.Ulimit{
+		"nofile=64":     {"nofile", 64, 64},
+		"nofile=64:128": {"nofile", 64, 128},
+		"fsize=1m":      {"fsize", 1 << 20, 1 << 20},
+		"as=65536":      {"as", 65536, 65536},
+		"sigpending=0":  {"sigpending", 0, 0},
+		"nproc=10":      {"nproc", 10, 10},
+	} {
+		if got, err := spec.ParseUlimit(text); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{
+		"", "nofile", "nofile=", "=1", "nofile=0", "nofile=-1", "nofile=1:", "nofile=3:2", "nofile=100000", "sigpending=1025",
+		"fsize=", "fsize=0", "fsize=1:2", "as=x", "cpu=1", "nproc=1m",
+	} {
+		if u, err := spec.ParseUlimit(text); err == nil {
+			t.Errorf("%q is %+v", text, u)
+		}
+	}
+	s := spec.Spec{Memory: 100, Ulimits: []spec.Ulimit{{"as", 50, 50}, {"nproc", 7, 7}}}
+	if s.MaxMemory() != 50 || s.MaxTasks() != 7 {
+		t.Errorf("memory %d, tasks %d", s.MaxMemory(), s.MaxTasks())
+	}
+	s.PIDs, s.Ulimits = 3, s.Ulimits[1:]
+	if s.MaxMemory() != 100 || s.MaxTasks() != 3 {
+		t.Errorf("memory %d, tasks %d", s.MaxMemory(), s.MaxTasks())
+	}
+}

@@ -122,8 +122,10 @@ func total(bufs [][]byte) int64 {
 
 // clip returns as much of bufs as fits between off and the largest offset, so
 // that no file system has to think of overflow.
-func clip(bufs [][]byte, off int64) [][]byte {
-	room := math.MaxInt64 - off
+func clip(bufs [][]byte, off int64) [][]byte { return cutTo(bufs, math.MaxInt64-off) }
+
+// cutTo is the first room bytes of bufs.
+func cutTo(bufs [][]byte, room int64) [][]byte {
 	if total(bufs) <= room {
 		return bufs
 	}
@@ -160,7 +162,12 @@ func (f *OpenFile) Read(bufs [][]byte) (int, abi.Errno) {
 
 // Write writes at the offset and moves it, or at the end with FDAppend; a
 // stream takes what it has room for, or gives EAGAIN.
-func (f *OpenFile) Write(bufs [][]byte) (int, abi.Errno) {
+func (f *OpenFile) Write(bufs [][]byte) (int, abi.Errno) { return f.WriteBelow(math.MaxInt64, bufs) }
+
+// WriteBelow is Write by who may not make a file longer than limit bytes: what goes
+// beyond is left out, and if that is all, it is EFBIG (RLIMIT_FSIZE). Of two that append
+// at once, one may get beyond.
+func (f *OpenFile) WriteBelow(limit int64, bufs [][]byte) (int, abi.Errno) {
 	if _, ok := f.file.(Directory); ok {
 		return 0, abi.EISDIR
 	}
@@ -169,16 +176,39 @@ func (f *OpenFile) Write(bufs [][]byte) (int, abi.Errno) {
 	}
 	switch file := f.file.(type) {
 	case Regular:
-		return f.writeRegular(file, bufs)
+		return f.writeRegular(file, limit, bufs)
 	case Stream:
 		return file.Write(bufs)
 	}
 	return 0, abi.EINVAL
 }
 
-func (f *OpenFile) writeRegular(file Regular, bufs [][]byte) (n int, errno abi.Errno) {
+// below cuts what is written at off to what ends before limit.
+func below(limit, off int64, bufs [][]byte) ([][]byte, abi.Errno) {
+	if limit == math.MaxInt64 || total(bufs) == 0 {
+		return bufs, abi.OK
+	}
+	room := limit - off
+	if room <= 0 {
+		return nil, abi.EFBIG
+	}
+	return cutTo(bufs, room), abi.OK
+}
+
+func (f *OpenFile) writeRegular(file Regular, limit int64, bufs [][]byte) (n int, errno abi.Errno) {
 	f.offsetMu.Lock()
 	defer f.offsetMu.Unlock()
+	at := f.offset
+	if f.Flags()&abi.FDAppend != 0 && limit < math.MaxInt64 {
+		st, errno := file.Stat()
+		if errno != abi.OK {
+			return 0, errno
+		}
+		at = int64(min(st.Size, math.MaxInt64))
+	}
+	if bufs, errno = below(limit, at, bufs); errno != abi.OK {
+		return 0, errno
+	}
 	switch {
 	case f.Flags()&abi.FDAppend != 0:
 		var end int64
@@ -218,6 +248,11 @@ func (f *OpenFile) ReadAt(bufs [][]byte, off uint64) (int, abi.Errno) {
 // WriteAt writes at off and leaves the offset alone. It does so with FDAppend,
 // too, as POSIX has it; Linux's pwrite appends then.
 func (f *OpenFile) WriteAt(bufs [][]byte, off uint64) (int, abi.Errno) {
+	return f.WriteAtBelow(math.MaxInt64, bufs, off)
+}
+
+// WriteAtBelow is WriteAt as WriteBelow is Write.
+func (f *OpenFile) WriteAtBelow(limit int64, bufs [][]byte, off uint64) (int, abi.Errno) {
 	file, errno := f.regular(f.write, abi.ESPIPE)
 	if errno != abi.OK {
 		return 0, errno
@@ -227,6 +262,9 @@ func (f *OpenFile) WriteAt(bufs [][]byte, off uint64) (int, abi.Errno) {
 		return 0, abi.EINVAL
 	case off == math.MaxInt64 && total(bufs) > 0:
 		return 0, abi.EFBIG
+	}
+	if bufs, errno = below(limit, int64(off), bufs); errno != abi.OK {
+		return 0, errno
 	}
 	n, errno := file.WriteAt(clip(bufs, int64(off)), int64(off))
 	return n, f.synced(n, errno)

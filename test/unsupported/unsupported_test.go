@@ -25,6 +25,7 @@ const head = `<!-- Made by: go test ./test/unsupported -update -->
 What Stasis does not run, and what it says of it. All of it is found before
 anything runs, and before anything is compiled but where the table says
 otherwise; ` + "`test/unsupported`" + ` has a module for each line.
+System calls that answer ENOTSUP, and what is missing of others: doc/syscalls.md.
 
 | what | the error |
 |---|---|

@@ -26,6 +26,11 @@ func fdAdvise(c *call) abi.Errno {
 
 func fdAllocate(c *call) abi.Errno {
 	return c.with(abi.RightFDAllocate, func(f *vfs.OpenFile) abi.Errno {
+		if sum := c.u64(1) + c.u64(2); sum >= c.u64(1) {
+			if errno := c.mayGrow(f, sum); errno != abi.OK {
+				return errno
+			}
+		}
 		return f.Allocate(c.u64(1), c.u64(2))
 	})
 }
@@ -99,6 +104,9 @@ func fdFilestatGet(c *call) abi.Errno {
 
 func fdFilestatSetSize(c *call) abi.Errno {
 	return c.with(abi.RightFDFilestatSetSize, func(f *vfs.OpenFile) abi.Errno {
+		if errno := c.mayGrow(f, c.u64(1)); errno != abi.OK {
+			return errno
+		}
 		return f.SetSize(c.u64(1))
 	})
 }

@@ -1,6 +1,8 @@
 package wasi
 
 import (
+	"math"
+
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/kernel"
 	"github.com/stasis-run/stasis/internal/vfs"
@@ -65,7 +67,7 @@ func (c *call) writeAll(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
 	total := size(bufs)
 	done := max(0, min(int(restart.Done), total))
 	for {
-		n, errno := f.Write(skip(bufs, done))
+		n, errno := f.WriteBelow(c.fileSize(), skip(bufs, done))
 		if errno == abi.OK {
 			done += n
 		}
@@ -74,6 +76,8 @@ func (c *call) writeAll(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
 		case errno == abi.EPIPE && done == 0:
 			c.sigpipe()
 			return 0, errno
+		case errno == abi.EFBIG && done == 0:
+			return 0, c.tooLong()
 		case errno == abi.EAGAIN && done > 0 && f.Nonblock():
 			return done, abi.OK
 		case errno != abi.OK && errno != abi.EAGAIN && done > 0:
@@ -102,8 +106,41 @@ func fdPread(c *call) abi.Errno {
 
 func fdPwrite(c *call) abi.Errno {
 	return c.transfer(4, abi.RightFDWrite|abi.RightFDSeek, waiter.Out, func(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
-		return f.WriteAt(bufs, c.u64(3))
+		n, errno := f.WriteAtBelow(c.fileSize(), bufs, c.u64(3))
+		if errno == abi.EFBIG {
+			errno = c.tooLong()
+		}
+		return n, errno
 	})
+}
+
+// fileSize is how long the process may make a file, in bytes.
+func (c *call) fileSize() int64 {
+	if l := c.t.Kernel().Rlimits().FileSize; l > 0 {
+		return l
+	}
+	return math.MaxInt64
+}
+
+// tooLong is EFBIG, with the signal that setrlimit(2) has for those who would make a
+// file longer than they may.
+func (c *call) tooLong() abi.Errno {
+	if c.fileSize() < math.MaxInt64 {
+		_ = c.t.SendInfo(kernel.SigInfo{Signo: kernel.SIGXFSZ, Code: kernel.SIKernel})
+	}
+	return abi.EFBIG
+}
+
+// mayGrow refuses to make a file as long as to bytes if that is longer than it may be
+// made, and it is not as long already.
+func (c *call) mayGrow(f *vfs.OpenFile, to uint64) abi.Errno {
+	if to <= uint64(c.fileSize()) {
+		return abi.OK
+	}
+	if st, errno := f.Stat(); errno != abi.OK || st.Filetype != abi.FiletypeRegularFile || st.Size >= to {
+		return errno
+	}
+	return c.tooLong()
 }
 
 func fdSeek(c *call) abi.Errno {

@@ -321,7 +321,10 @@ const (
 	limitNProc  = 6
 	limitNoFile = 7
 	limitAS     = 9
-	limits      = 16
+
+	limitSigPending = 11
+
+	limits = 16
 )
 
 // limitSize is the size of stasis_limit: soft and hard limit of 64 bits.
@@ -343,7 +346,14 @@ func limitGet(c *call) abi.Errno {
 	k := c.t.Kernel()
 	switch c.u32(0) {
 	case limitNoFile:
-		soft, hard = uint64(c.files().Limit()), uint64(c.files().Limit())
+		soft, hard = uint64(c.files().Limit()), uint64(c.filesLimit())
+	case limitFSize:
+		if l := k.Rlimits().FileSize; l > 0 {
+			soft, hard = uint64(l), uint64(l)
+		}
+	case limitSigPending:
+		soft = uint64(k.SigPending())
+		hard = soft
 	case limitNProc:
 		soft = uint64(k.MaxTasks())
 		hard = soft
@@ -361,6 +371,11 @@ func limitGet(c *call) abi.Errno {
 	return abi.OK
 }
 
+// filesLimit is the hard limit of descriptors.
+func (c *call) filesLimit() int {
+	return max(c.files().Limit(), int(c.t.Kernel().Rlimits().Files))
+}
+
 // limitSet is setrlimit(2), of the limits that processes may change.
 func limitSet(c *call) abi.Errno {
 	in, errno := c.out(1, limitSize)
@@ -373,7 +388,7 @@ func limitSet(c *call) abi.Errno {
 		return abi.EINVAL
 	case c.u32(0) != limitNoFile:
 		return abi.ENOTSUP
-	case soft > uint64(c.files().Limit()):
+	case soft > uint64(c.filesLimit()):
 		return abi.EPERM
 	}
 	c.files().SetLimit(int(soft))

@@ -33,6 +33,6 @@ var stasisEntries = []entry{
 	{name: "file_lock", params: "ii", fn: fileLock, saved: savedAgain},
 	{name: "record_lock", params: "iii", fn: recordLock, saved: savedAgain},
 	{name: "limit_get", params: "ii", fn: limitGet},
-	{name: "limit_set", params: "ii", fn: limitSet, level: kernel.Partial, note: "RLIMIT_NOFILE, and only downwards"},
+	{name: "limit_set", params: "ii", fn: limitSet, level: kernel.Partial, note: "RLIMIT_NOFILE, the soft limit; the hard one stays"},
 	{name: "directory_set", params: "i", fn: directorySet},
 }
