@@ -465,7 +465,7 @@ type Restoring struct {
 	Source []byte                     // what ModuleOf gave
 
 	Terminal func(name string) kernel.Terminal // finds terminals that control sessions; nil finds none
-	Stress kernel.Stress
+	Stress   kernel.Stress
 }
 
 // Restore makes a system of an image. It does not run before Kernel.Start.
