@@ -105,7 +105,12 @@ func Write(ctx context.Context, ns *vfs.Namespace, p string, w io.Writer) (Count
 		return Count{}, err
 	}
 	defer root.DecRef()
-	g := &guestTree{packer: newPacker(ctx, w), ns: ns}
+	g := &guestTree{packer: newPacker(ctx, w), ns: ns, made: make(map[string]bool)}
+	for _, m := range ns.Mounts() {
+		if _, ok := m.FS.(vfs.Pseudo); ok {
+			g.made[m.Guest] = true
+		}
+	}
 	err = g.add(root, below(p), BaseName(p), 0)
 	if err == nil {
 		err = g.tw.Close()
@@ -116,7 +121,8 @@ func Write(ctx context.Context, ns *vfs.Namespace, p string, w io.Writer) (Count
 // A guestTree writes a tar of a guest's files.
 type guestTree struct {
 	*packer
-	ns *vfs.Namespace
+	ns   *vfs.Namespace
+	made map[string]bool // where mounts are whose files are made up as they are read: they are no part of a tree
 }
 
 // add adds what is called p in dir as name.
@@ -195,6 +201,9 @@ func (g *guestTree) dir(d *vfs.OpenFile, h *tar.Header, depth int) error {
 	h.Name = prefix
 	if err := g.header(h, tar.TypeDir, dirPerm); err != nil {
 		return err
+	}
+	if depth > 0 && g.made[d.Path()] {
+		return nil
 	}
 	// Some names at a time: emit may be called with the file system locked, and
 	// the list may be long.

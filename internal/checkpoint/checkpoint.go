@@ -223,7 +223,7 @@ func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (i
 	}
 	s.atRest = time.Now()
 	s.stats.TimeToStop = s.atRest.Sub(s.begin)
-	ks, st, err := capture(s.k, s.world)
+	ks, st, err := s.capture(ctx, stop)
 	if err != nil {
 		return image.Config{}, err
 	}
@@ -343,6 +343,28 @@ func (st *State) dropEnv(names []string) (dropped []string) {
 		p.Env = kept
 	}
 	return dropped
+}
+
+// exitPoll is how often a system is looked at of which a task is on its way out.
+const exitPoll = time.Millisecond
+
+// capture describes the stopped system. A task that was told to exit before the stop
+// goes in spite of it: it is waited for, unless the whole system ends.
+func (s *saving) capture(ctx context.Context, stop *kernel.ExternalStop) (*kernel.Saved, *State, error) {
+	for {
+		ks, st, err := capture(s.k, s.world)
+		if !errors.Is(err, kernel.ErrExiting) || s.k.Init() == nil || s.k.Init().Exiting() {
+			return ks, st, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, err
+		case <-time.After(exitPoll):
+		}
+		if err := stop.Wait(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 // capture describes a system at rest.
@@ -465,7 +487,7 @@ type Restoring struct {
 	Source []byte                     // what ModuleOf gave
 
 	Terminal func(name string) kernel.Terminal // finds terminals that control sessions; nil finds none
-	Stress kernel.Stress
+	Stress   kernel.Stress
 }
 
 // Restore makes a system of an image. It does not run before Kernel.Start.

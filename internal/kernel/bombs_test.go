@@ -246,6 +246,9 @@ func TestZombieFlood(t *testing.T) {
 		if n := len(p.k.tasks.Processes()); n != most {
 			t.Errorf("restored: %d processes", n)
 		}
+		if n := len(p.k.List()); n != most || p.k.tasks.OpenFiles() != 0 {
+			t.Errorf("restored: %d processes are listed, %d files are open", n, p.k.tasks.OpenFiles())
+		}
 		for i := range made {
 			if c, ok, err := p.g.WaitChild(WaitFor{Exited: true}); err != nil || !ok || c.PID != TaskID(i+2) {
 				t.Fatalf("wait %d: %+v, %v, %v", i, c, ok, err)

@@ -17,14 +17,24 @@
 //	exiting   on its way out
 //	dead      its goroutine is gone
 //
+// # Processes
+//
+// A thread group is a process: its tasks share memory, files and what is done with
+// signals. Fork makes another one from the state of the calling task alone, by the
+// same means as a checkpoint: its stack is data, so nothing of the guest's helps. A
+// child of Vfork runs on its parent's very thread, which stands until it is given back.
+// Exec gives a task another thread, of another program. What has ended is a zombie
+// until its parent has waited for it; who loses its parent is the first process's child.
+//
 // # Stops
 //
 // A stop keeps a task from running. An external stop is anyone's (a pause, a
 // checkpoint, a collection): it is counted, on a task or on the task set, and a
 // stop of the set covers tasks that are created while it lasts. Beginning one
 // does not wait; WaitStopped does, with a deadline. An internal stop is the
-// task's own (a group stop by SIGSTOP); it has at most one. A task runs when it
-// has none of either, and the quota of CPU time (cpulimit.go) is not used up.
+// task's own: it waits for a child that has its thread (VforkStop), or its process is
+// stopped by a signal (GroupStop, which the process has for all its tasks). A task runs
+// when it has none of either, and the quota of CPU time (cpulimit.go) is not used up.
 //
 // The quota is no stop: it leaves blocked calls alone, the monotonic clock goes
 // on, nothing of it is saved, and to others a task that stands only because of
@@ -34,11 +44,14 @@
 //
 // # Signals
 //
-// There are no handlers yet, so a signal has its default action, at once. While
-// a group stop lasts, those that would end the process or stop it again are
-// pending; SIGCONT discards the latter and lets the lowest of the former end the
-// process before any of its code runs. SIGKILL never waits. Pending signals are
-// saved.
+// Who sends a signal needs the receiving process's lock of signals and no other. What
+// would end a process that no handler is for ends it at once, and a stop stops it;
+// everything else is queued, for a task or the process, and taken by a task between two
+// turns of its loop: so handlers run at any safepoint. A handler is a call on a stack of
+// its own: what it interrupts is put aside as data, and put back when it returns. A call
+// that waits fails with EINTR before that, or is made again after it.
+//
+// The same is done with stacks by fibers and by marks, which are longjmp's.
 //
 // # System calls
 //
@@ -62,7 +75,7 @@
 //	Kernel.mu
 //	  started.lock (collect.go)
 //	    TaskSet.mu
-//	      ThreadGroup.signalMu
+//	      signals.mu, of one process; intervals.mu
 //	        Task.mu
 //
 // Task.mu guards the engine's request flag (Interrupt, Clear) and what is asked

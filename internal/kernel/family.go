@@ -216,13 +216,16 @@ func (st *ExitStatus) EndedBy() int32 {
 	return SIGSEGV
 }
 
-// toldParent has a process's parent hear that it went on.
+// toldParent has a process's parent hear that it went on, unless it has heard already
+// that it was stopped again since.
 func (g *ThreadGroup) toldParent() {
 	s := g.k.tasks
 	s.update(func() []func() {
-		g.signals.continued, g.signals.stopTold, g.signals.stopSeen = true, false, false
-		tell := s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDContinued, PID: g.id, Status: SIGCONT})
-		return append(tell, s.tellStoppedLocked(g)...) // by another signal since, whose tasks stand already
+		if g.signals.stopKnown() {
+			return nil
+		}
+		g.signals.continued = true
+		return s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDContinued, PID: g.id, Status: SIGCONT})
 	})
 }
 
@@ -231,8 +234,8 @@ func (g *ThreadGroup) toldParent() {
 //
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) tellStoppedLocked(g *ThreadGroup) []func() {
-	sig := g.signals.stopSig.Load()
-	if sig == 0 || g.signals.stopTold {
+	sig, no := g.signals.stopSig.Load(), g.signals.stopNo.Load()
+	if sig == 0 || g.signals.stopTold == no {
 		return nil
 	}
 	for _, t := range g.tasks {
@@ -240,7 +243,7 @@ func (s *TaskSet) tellStoppedLocked(g *ThreadGroup) []func() {
 			return nil
 		}
 	}
-	g.signals.stopTold, g.signals.continued = true, false
+	g.signals.stopTold, g.signals.stopSeen, g.signals.continued = no, false, false
 	return s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDStopped, PID: g.id, Status: sig})
 }
 

@@ -16,6 +16,10 @@ type interval struct {
 	every int64 // ns from then on; 0: once
 }
 
+// intervalGap is how long there is nothing between the firings of intervals, in ns: a
+// guest could have the host do nothing else.
+const intervalGap = 100_000
+
 // intervals are those of all processes, with one timer of the host. While the
 // clock stands still there is none.
 type intervals struct {
@@ -24,6 +28,7 @@ type intervals struct {
 	mu     sync.Mutex
 	of     map[*ThreadGroup]map[int32]*interval // by signal; protected by mu
 	stop   func() bool                          // of the timer that is armed, or nil; protected by mu
+	again  int64                                // no timer is set for before, in ns of the monotonic clock; protected by mu
 	closed bool                                 // protected by mu
 }
 
@@ -90,7 +95,7 @@ func (x *intervals) armLocked() {
 	if !ok || x.closed || x.k.clocks.Frozen() {
 		return
 	}
-	left := time.Duration(max(earliest-x.k.clocks.Monotonic(), 0))
+	left := time.Duration(max(max(earliest, x.again)-x.k.clocks.Monotonic(), 0))
 	x.stop = x.k.clocks.Source().AfterFunc(left, x.fire)
 }
 
@@ -127,6 +132,9 @@ func (x *intervals) fire() {
 			}
 			i.next += (1 + (now-i.next)/i.every) * i.every
 		}
+	}
+	if len(all) > 0 {
+		x.again = now + intervalGap
 	}
 	x.armLocked()
 	x.mu.Unlock()

@@ -337,7 +337,7 @@ func TestAdoption(t *testing.T) {
 		p := newProcs(t, nil, nil, nil, do(0), do(1), enginetest.Loop{})
 		p.calls = []guestCall{p.forks, inChild(p.forks)}
 		p.start()
-		two, three := p.child(2), p.child(3)
+		three := p.child(3)
 		if three.Parent() != 2 {
 			t.Fatalf("parent %d", three.Parent())
 		}
@@ -347,8 +347,7 @@ func TestAdoption(t *testing.T) {
 		p.through()
 		p.start()
 		p.wantChange(WaitFor{Exited: true}, "nothing")
-		two = p.child(2)
-		if err := two.Signal(SIGKILL); err != nil {
+		if err := p.child(2).Signal(SIGKILL); err != nil {
 			t.Error(err)
 		}
 		settle()

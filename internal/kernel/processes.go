@@ -68,7 +68,7 @@ func (g *ThreadGroup) stateLocked() RunState {
 func (s *TaskSet) OpenFiles() (n int) {
 	seen := make(map[*vfs.FDTable]bool)
 	for _, g := range s.Processes() {
-		if !seen[g.files] {
+		if g.files != nil && !seen[g.files] { // one that had ended before a restore has none
 			seen[g.files] = true
 			n += g.files.Len()
 		}

@@ -225,7 +225,11 @@ func (g *ThreadGroup) restoreSignals(p *ProcessState) error {
 		s.queue.push(SigInfo{Signo: left.lowest()}, maxQueued)
 	}
 	s.stopSig.Store(p.Tasks[0].GroupStop)
-	s.stopTold, s.stopSeen, s.continued = p.StopTold, p.StopSeen, p.Continued
+	s.stopNo.Store(1)
+	if p.StopTold {
+		s.stopTold = 1
+	}
+	s.stopSeen, s.continued = p.StopSeen, p.Continued
 	return nil
 }
 

@@ -119,7 +119,7 @@ func (s *signals) save(p *ProcessState) {
 			p.Actions = append(p.Actions, ActionState{int32(sig), a})
 		}
 	}
-	p.StopTold, p.StopSeen, p.Continued = s.stopTold, s.stopSeen, s.continued
+	p.StopTold, p.StopSeen, p.Continued = s.stopKnown(), s.stopSeen, s.continued
 }
 
 // saveLocked describes a task, and tells its memory.

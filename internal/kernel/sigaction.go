@@ -56,7 +56,8 @@ type signals struct {
 	status  ExitStatus // valid once exiting; protected by mu
 
 	stopSig   atomic.Int32 // what the process is stopped by, or 0; changed under mu
-	stopTold  bool         // the parent knows of it; protected by TaskSet.mu
+	stopNo    atomic.Int64 // counts the times that it was stopped; changed under mu
+	stopTold  int64        // the last of them that the parent knows of; protected by TaskSet.mu
 	stopSeen  bool         // and has waited for it; protected by TaskSet.mu
 	continued bool         // it went on and nobody has waited for that; protected by TaskSet.mu
 }

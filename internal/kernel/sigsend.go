@@ -136,6 +136,9 @@ func (s *signals) takerLocked(sig int32, to *Task) *Task {
 //
 // Preconditions: s.mu is locked.
 func (s *signals) stopLocked(sig int32) {
+	if s.stopSig.Load() == 0 {
+		s.stopNo.Add(1)
+	}
 	s.stopSig.Store(sig)
 	s.interruptAllLocked()
 }

@@ -67,7 +67,7 @@ func (s *TaskSet) changeLocked(g *ThreadGroup, f WaitFor) (Change, bool) {
 			s.reapLocked(g)
 		}
 		return c, true
-	case f.Stopped && sig.stopTold && !sig.stopSeen:
+	case f.Stopped && sig.stopKnown() && !sig.stopSeen:
 		sig.stopSeen = !f.Keep
 		return Change{PID: g.id, Code: CLDStopped, Status: sig.stopSig.Load()}, true
 	case f.Continued && sig.continued:
@@ -75,6 +75,13 @@ func (s *TaskSet) changeLocked(g *ThreadGroup, f WaitFor) (Change, bool) {
 		return Change{PID: g.id, Code: CLDContinued, Status: SIGCONT}, true
 	}
 	return Change{}, false
+}
+
+// stopKnown reports whether the process is stopped, and its parent knows of it.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *signals) stopKnown() bool {
+	return s.stopSig.Load() != 0 && s.stopTold == s.stopNo.Load()
 }
 
 // ChildChanges is a Wait for a change of any child of the process.

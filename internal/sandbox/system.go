@@ -338,8 +338,15 @@ func (s *System) control() error {
 
 // findTerminal is the terminal of a name in a restored system, or nil.
 func (s *System) findTerminal(name string) kernel.Terminal {
-	if t, err := s.world.terminal(name); err == nil && t != nil {
-		return t
+	for _, n := range s.world.ptys.Numbers() {
+		if t := s.world.ptys.Get(n); t != nil && t.Name() == name {
+			return t
+		}
+	}
+	if s.opts.Granted.Terminal != nil {
+		if t, err := s.opts.Granted.Terminal(name); err == nil && t != nil {
+			return t
+		}
 	}
 	return nil
 }

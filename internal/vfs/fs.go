@@ -12,6 +12,10 @@ const (
 	MaxName = 255  // one component
 )
 
+// Pseudo is a FileSystem that is the same in every system: its files are made up as
+// they are read.
+type Pseudo interface{ Pseudo() }
+
 // A FileSystem is a tree of files that can be mounted. It may be used by many
 // tasks at once.
 type FileSystem interface {

@@ -51,7 +51,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-var declaration = regexp.MustCompile(`(?m)^(WASIX|WASI)\((\w+)\) (?:_Noreturn )?(\w+) \w+\((.*)\);$`)
+var declaration = regexp.MustCompile(`(?m)^(WASIX|WASI|STASIS)\((\w+)\) (?:_Noreturn )?(\w+) \w+\((.*)\);$`)
 
 // declared is the type of a declaration of the headers: what is no pointer and
 // has 64 bits is an i64.
@@ -76,7 +76,7 @@ func declared(result, params string) string {
 func TestHeaders(t *testing.T) {
 	have := calls()
 	seen := map[string]bool{}
-	for header, module := range map[string]string{"wasix.h": wasi.ModuleWASIX, "wasi.h": wasi.Module} {
+	for header, module := range map[string]string{"wasix.h": wasi.ModuleWASIX, "wasi.h": wasi.Module, "stasis.h": wasi.ModuleStasis} {
 		for _, d := range declaration.FindAllStringSubmatch(read(t, filepath.Join(lib, header)), -1) {
 			name := d[2]
 			seen[module+"."+name] = true
@@ -90,7 +90,7 @@ func TestHeaders(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) < 94 {
+	if len(seen) < 94+25 {
 		t.Fatalf("%d declarations found", len(seen))
 	}
 	aliases := map[string]bool{"thread_spawn": true, "sock_accept": true}
@@ -99,6 +99,9 @@ func TestHeaders(t *testing.T) {
 		preview1 := have[wasi.ModuleUnstable+"."+c.Name].Name != "" // WASIX's own are not there
 		if c.Module == wasi.ModuleWASIX && of.Name != "" && !preview1 && !aliases[c.Name] && !seen[name] {
 			t.Errorf("wasix.h: %s is not declared", c.Name)
+		}
+		if c.Module == wasi.ModuleStasis && !seen[name] {
+			t.Errorf("stasis.h: %s is not declared", c.Name)
 		}
 	}
 }

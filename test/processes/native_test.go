@@ -80,6 +80,9 @@ func programs(t *testing.T) (names []string) {
 // What programs must print is what they print on Linux.
 func TestNatively(t *testing.T) {
 	for _, name := range programs(t) {
+		if name == "jobs" {
+			continue // its calls are those of stasis_1, which Linux has by other names
+		}
 		t.Run(name, func(t *testing.T) {
 			argv := []string{native(t, name)}
 			if name == "exec" {

@@ -29,6 +29,7 @@ import (
 	"github.com/stasis-run/stasis/internal/vfs/hostfile"
 	"github.com/stasis-run/stasis/internal/vfs/memfs"
 	"github.com/stasis-run/stasis/internal/vfs/pipefs"
+	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 )
 
 // TestMain keeps Go's collector from starting behind a looping guest.
@@ -75,16 +76,18 @@ type world struct {
 	world   checkpoint.World
 	pipes   *pipefs.System
 	epolls  *epoll.System
+	ptys    *ttyfs.Ptys
 }
 
 func newWorld(t *testing.T, p *program) *world {
 	w := &world{t: t, program: p, pipes: pipefs.NewSystem(ktime.Host.Wall, nil), epolls: epoll.NewSystem(nil)}
+	w.ptys = ttyfs.NewPtys(ttyfs.PtyOptions{Signal: func(t *ttyfs.Terminal, sig int32) { w.k.SignalTerminal(t, sig) }})
 	w.world.Namespace = vfs.NewNamespace(ktime.Host.Wall)
 	return w
 }
 
 func (w *world) options() kernel.Options {
-	return kernel.Options{Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{Pipes: w.pipes, Epolls: w.epolls}))}
+	return kernel.Options{Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Ptys: w.ptys}))}
 }
 
 func (w *world) start() *world {
@@ -181,9 +184,10 @@ func (w *world) elsewhere(dir string) (*world, bool) {
 		t.Fatal(err)
 	}
 	kinds := hostfile.Restorers(nil, nil)
-	maps.Copy(kinds, map[string]vfs.RestoreFunc{pipefs.Kind: n.pipes.Restore, epoll.Kind: n.epolls.Restore, eventfd.Kind: eventfd.Restore})
+	maps.Copy(kinds, map[string]vfs.RestoreFunc{pipefs.Kind: n.pipes.Restore, epoll.Kind: n.epolls.Restore, eventfd.Kind: eventfd.Restore, ttyfs.MasterKind: n.ptys.Restore})
+	kinds[ttyfs.Kind] = ttyfs.Restore(func(name string) (*ttyfs.Terminal, error) { return n.ptys.Provide(name), nil })
 	if n.k, err = checkpoint.Restore(context.Background(), im, st, checkpoint.Restoring{
-		Kernel: n.options(), World: n.world, Kinds: kinds, Module: w.program.module,
+		Kernel: n.options(), World: n.world, Kinds: kinds, Module: w.program.module, Terminal: n.terminal,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -280,15 +284,22 @@ func (w *world) cpu() int64 { return w.k.Init().CPUTime() }
 
 // differs are programs that do something else than on Linux yet, and what.
 var differs = map[string]string{
-	"events":   "a pipe whose last writer has gone and that is empty is readable, not only hung up",
-	"handlers": "a signal to oneself is taken at the next safepoint, not before the call returns",
-	"pipeline": "a write to a pipe that nobody reads sends no SIGPIPE",
-	"pipes":    "fd_renumber to a number that is not open gives EBADF, so dup2 does",
+	"events": "a pipe whose last writer has gone and that is empty is readable, not only hung up",
 }
 
 // Programs do what they do on Linux: left alone, with all processes unwound at
 // every safepoint and before every call, stopped there or not, and saved and woken
 // meanwhile.
+// terminal finds a pty that is open in a restored world.
+func (w *world) terminal(name string) kernel.Terminal {
+	for _, n := range w.ptys.Numbers() {
+		if t := w.ptys.Get(n); t != nil && t.Name() == name {
+			return t
+		}
+	}
+	return nil
+}
+
 func TestPrograms(t *testing.T) {
 	for _, name := range programs(t) {
 		if name == "exec" {

@@ -392,6 +392,9 @@ func (t *ScriptedThread) restore(st *engine.State) error {
 // stack makes a stack of what calls has told.
 func (m *Scripted) stack(c *engine.Calls) (*scriptedStack, error) {
 	if len(c.Frames) == 0 {
+		if c.Pending != nil {
+			return nil, errors.New("a pending call of no frame")
+		}
 		return &scriptedStack{}, nil
 	}
 	f := &c.Frames[0]

@@ -255,3 +255,64 @@ func (c *chaos) run() {
 		c.t.Errorf("seed %d: %d timers are left", c.seed, n)
 	}
 }
+
+// A state may say that a mark was made by any call: to jump there ends the process.
+func TestMarkOfAnotherCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := Calls(Options{})
+		number := func(name string) uint32 {
+			return uint32(slices.IndexFunc(calls, func(c kernel.Call) bool { return c.Module == ModuleWASIX && c.Name == name }))
+		}
+		m := &enginetest.Scripted{Sum: [32]byte{1}, Shared: true, Others: []enginetest.Script{
+			{Name: threadStart, Params: []wasm.ValType{wasm.I32, wasm.I32}}}, Steps: []enginetest.Step{
+			enginetest.Import{Fn: number("stack_checkpoint"), Args: []uint64{16, 64}},
+			enginetest.Import{Fn: number("thread_sleep"), Args: []uint64{uint64(time.Minute)}},
+			enginetest.Import{Fn: number("stack_restore"), Args: []uint64{16, 1}},
+		}}
+		for _, c := range calls {
+			m.Calls = append(m.Calls, engine.Import{Module: c.Module, Name: c.Name, Type: wasm.FuncType{Params: c.Params, Results: c.Results}})
+		}
+		clock := new(ktime.Manual)
+		k := kernel.New(kernel.Options{Calls: kernel.NewCallTable(calls), Source: clock})
+		if _, err := k.CreateProcess(t.Context(), m, kernel.ProcessOptions{Files: vfs.NewFDTable(1), Entry: "main"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Start(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s := k.Tasks().BeginExternalStop()
+		if err := s.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		saved, err := k.Save()
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory := slices.Clone(saved.Memories[0])
+		s.End()
+		if err := k.Close(); err != nil {
+			t.Fatal(err)
+		}
+		saved.Processes[0].Tasks[0].Marks[0].Calls.Pending = &engine.Pending{Import: number("sched_yield")}
+		k, err = kernel.Restore(t.Context(), kernel.Options{Calls: kernel.NewCallTable(calls), Source: clock}, &saved.State, kernel.Restoring{
+			Module: m,
+			Files:  func(*kernel.ProcessState) (*vfs.FDTable, *vfs.FSContext, error) { return vfs.NewFDTable(1), nil, nil },
+			Fill:   func(_ uint32, b []byte) error { copy(b, memory); return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Start(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		clock.Advance(time.Hour)
+		if st, err := k.Init().Wait(t.Context()); err != nil || st.Code != int32(abi.EINVAL) {
+			t.Errorf("%+v, %v", st, err)
+		}
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

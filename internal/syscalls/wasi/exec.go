@@ -89,7 +89,8 @@ func (c *call) cstring(ptr uint32, room int) (string, abi.Errno) {
 	n := bytes.IndexByte(b, 0)
 	switch {
 	case n >= 0:
-		return string(b[:n]), abi.OK
+		s, _, _ := strings.Cut(string(b[:n]), "\x00") // another thread may have written one since
+		return s, abi.OK
 	case uint64(ptr)+uint64(len(b)) == uint64(len(c.mem)):
 		return "", abi.EFAULT
 	}

@@ -203,10 +203,10 @@ func procJoin(c *call) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	if c.u32(1)&^joinFlags != 0 || which[0] > 1 {
+	f, ok := c.waitFor(which)
+	if c.u32(1)&^joinFlags != 0 || !ok {
 		return abi.EINVAL
 	}
-	f := c.waitFor(which)
 	f.Exited, f.Stopped = true, c.u32(1)&joinStopped != 0
 	change, errno := c.waitChild(f, c.u32(1)&joinNonBlocking != 0)
 	if errno != abi.OK {
@@ -220,9 +220,13 @@ func procJoin(c *call) abi.Errno {
 
 // waitFor reads an option_pid_t: none, a pid, or as in waitpid(2) -1 for any, 0 for
 // those of the caller's process group and -n for those of group n.
-func (c *call) waitFor(which []byte) (f kernel.WaitFor) {
-	if which[0] == 0 {
-		return f
+func (c *call) waitFor(which []byte) (f kernel.WaitFor, ok bool) {
+	switch which[0] {
+	case 0:
+		return f, true
+	case 1:
+	default:
+		return f, false
 	}
 	switch pid := int32(le.Uint32(which[4:])); {
 	case pid > 0:
@@ -232,7 +236,7 @@ func (c *call) waitFor(which []byte) (f kernel.WaitFor) {
 	case pid < -1:
 		f.Group = kernel.TaskID(-pid)
 	}
-	return f
+	return f, true
 }
 
 // waitChild waits for a change of a child. Where nothing has changed and the call

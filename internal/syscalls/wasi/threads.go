@@ -104,15 +104,16 @@ func (c *call) timeout(i int) (int64, abi.Errno) {
 		return -1, abi.OK
 	}
 	b, errno := c.out(i, optionTimestampSize)
-	switch {
-	case errno != abi.OK:
+	if errno != abi.OK {
 		return 0, errno
-	case b[0] > 1:
-		return 0, abi.EINVAL
-	case b[0] == 0:
-		return -1, abi.OK
 	}
-	return int64(min(le.Uint64(b[8:]), math.MaxInt64)), abi.OK
+	switch b[0] {
+	case 0:
+		return -1, abi.OK
+	case 1:
+		return int64(min(le.Uint64(b[8:]), math.MaxInt64)), abi.OK
+	}
+	return 0, abi.EINVAL
 }
 
 // futexWait waits while the word at argument 0 is argument 1. It tells whether the

@@ -79,10 +79,11 @@ func putBool(out []byte, v bool) {
 // ttySet sets echo, line mode and the size of the terminal. Without line mode, keys
 // do not send signals, as Wasmer has it.
 func ttySet(c *call) abi.Errno {
-	in, errno := c.out(0, ttySize)
+	guest, errno := c.out(0, ttySize)
 	if errno != abi.OK {
 		return errno
 	}
+	in := [ttySize]byte(guest) // other threads may change it
 	for _, b := range in[ttyStdin : ttyLineFeeds+1] {
 		if b > 1 {
 			return abi.EINVAL

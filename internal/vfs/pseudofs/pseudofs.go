@@ -97,6 +97,9 @@ type FS struct {
 
 var _ vfs.FileSystem = (*FS)(nil)
 
+// Pseudo implements vfs.Pseudo.
+func (f *FS) Pseudo() {}
+
 // New returns the tree of root, which is a directory. Typ is what Type returns,
 // dev the device number that stat tells, and time that of all nodes, in ns since
 // 1970.
