@@ -93,6 +93,12 @@ mutation: ## Deliberate faults in the pass, the interpreter and the adapter: eac
 bench: build ## Measure the cost: doc/benchmarks.md's figures
 	$(GO) run ./test/bench
 
+.PHONY: bench-processes
+bench-processes: build ## What processes cost, by turns with the same program on Linux: doc/benchmarks.md, "Processes"
+	@mkdir -p bin
+	cc -std=gnu11 -O2 -w -pthread -Iguests/lib -o bin/bench-native test/processes/testdata/bench.c guests/lib/posix.c
+	for i in 1 2 3; do echo Linux; bin/bench-native; echo Stasis; bin/stasis run --dir test/processes/testdata:/t test/processes/testdata/bench.wasm; done
+
 .PHONY: syscalls-traced
 syscalls-traced: build ## What the tests call, under strace: what the jail's list of system calls is held to (ten minutes)
 	internal/jail/trace >bin/traced.txt && mv bin/traced.txt internal/jail/testdata/traced.txt
