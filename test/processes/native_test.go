@@ -44,7 +44,8 @@ func ends(t *testing.T, argv ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	// Whoever runs the tests may ignore signals (nohup(1) does), which programs inherit.
+	cmd := exec.CommandContext(ctx, "env", append([]string{"--default-signal"}, argv...)...)
 	cmd.Dir = t.TempDir()
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.Output()
