@@ -282,11 +282,6 @@ func (p *program) saved(t *testing.T, want string) {
 // cpu is how long the first process has computed.
 func (w *world) cpu() int64 { return w.k.Init().CPUTime() }
 
-// differs are programs that do something else than on Linux yet, and what.
-var differs = map[string]string{
-	"events": "a pipe whose last writer has gone and that is empty is readable, not only hung up",
-}
-
 // Programs do what they do on Linux: left alone, with all processes unwound at
 // every safepoint and before every call, stopped there or not, and saved and woken
 // meanwhile.
@@ -309,9 +304,6 @@ func TestPrograms(t *testing.T) {
 			code := []byte(read(t, "testdata/"+module+".wasm"))
 			want := read(t, "testdata/want/"+name+".txt")
 			t.Run(module, func(t *testing.T) {
-				if why, ok := differs[name]; ok {
-					t.Skip(why)
-				}
 				alone := compile(t, code, wazero.Options{})
 				if got := alone.run(t, kernel.Stress{}); got != want {
 					t.Fatalf("left alone: got %s\nwant %s", got, want)

@@ -182,7 +182,7 @@ func (e *end) Readiness(mask waiter.EventMask) waiter.EventMask {
 		got = waiter.In
 	}
 	if !e.writer && p.writers == 0 {
-		got |= waiter.Hup | waiter.In // a read gives the end
+		got |= waiter.Hup // and not In, as on Linux: a read gives the end
 	}
 	return got & (mask | waiter.Always)
 }
