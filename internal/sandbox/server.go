@@ -216,7 +216,7 @@ func (v *server) status() (*control.Status, error) {
 		State: v.sys.State(), Time: now, CPU: st.CPU, Memory: st.Memory, Tasks: int32(st.Living()), Processes: int32(st.Processes),
 		OpenFDs: int32(k.Tasks().OpenFiles()), Attached: int32(len(v.console.attached())),
 		Attempts: int32(v.sys.Attempts()), Args: k.Init().Args(), PID: int32(v.pid),
-		Compiled: v.sys.engine.Unkept(),
+		Compiled: v.sys.compiled(),
 	}
 	var ru unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &ru) == nil {

@@ -71,7 +71,9 @@ type System struct {
 	cache  *wazero.Cache
 	code   engine.Module
 	module []byte
-	first  int64 // of a restored system: the function of its first task's outermost frame; -1 if there is none
+	counts atomic.Pointer[wazero.Engine] // the engine, for what it counts: it is asked also when it is closed
+
+	first int64 // of a restored system: the function of its first task's outermost frame; -1 if there is none
 
 	symbols *symbols.Table // of module; set before the guest runs
 
@@ -151,7 +153,9 @@ func ReadModule(f *os.File) ([]byte, error) {
 	return b, nil
 }
 
+// openEngine makes the engine, or takes the one that is being made.
 func (s *System) openEngine(ctx context.Context) (err error) {
+	defer func() { s.counts.Store(s.engine) }()
 	if s.opts.engine != nil {
 		e := <-s.opts.engine
 		s.engine, s.cache = e.engine, e.cache
@@ -164,6 +168,15 @@ func (s *System) openEngine(ctx context.Context) (err error) {
 	o.Pass.Counted = o.Pass.Counted || s.opts.Embedded // for kernel.Options.Yield
 	s.engine, err = wazero.New(ctx, o)
 	return err
+}
+
+// compiled is how many pieces of code the system had to compile itself and could not
+// keep.
+func (s *System) compiled() int64 {
+	if e := s.counts.Load(); e != nil {
+		return e.Unkept()
+	}
+	return 0
 }
 
 // EngineOptions are those that modules of a system are compiled with.
