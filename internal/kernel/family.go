@@ -116,7 +116,7 @@ func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 		first.family.childLocked(c)
 		tell = append(tell, s.updateOrphansLocked(c.jobs.group)...)
 		if c.family.zombie {
-			tell = append(tell, s.tellParentLocked(c, c.endInfo())...)
+			s.tellParentLocked(c, c.endInfo())
 		}
 	}
 	g.family.zombie = true
@@ -129,7 +129,7 @@ func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 	tell = append(tell, s.leaderEndedLocked(g)...)
 	tell = append(tell, s.updateOrphansLocked(g.jobs.group)...)
 	if g.family.parent != nil {
-		tell = append(tell, s.tellParentLocked(g, g.endInfo())...)
+		s.tellParentLocked(g, g.endInfo())
 	}
 	return tell
 }
@@ -140,27 +140,26 @@ func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 // outside, of which the parent knows nothing.
 //
 // Preconditions: TaskSet.mu is locked.
-func (s *TaskSet) tellParentLocked(g *ThreadGroup, info SigInfo) []func() {
+func (s *TaskSet) tellParentLocked(g *ThreadGroup, info SigInfo) {
 	p := g.family.parent
 	if p == nil {
-		return nil
+		return
 	}
 	if g.entered {
 		if g.family.zombie {
 			s.reapLocked(g)
 		}
-		return nil
+		return
 	}
 	act, _ := p.Action(SIGCHLD)
 	ended := g.family.zombie
 	if ended && (act.Disposition == SigIgnore || act.Flags&SANoChildWait != 0) {
 		s.reapLocked(g)
 	}
-	p.family.changes.ringLocked()
-	if !ended && act.Flags&SANoChildStop != 0 {
-		return nil
+	if ended || act.Flags&SANoChildStop == 0 {
+		_ = p.SendInfo(info) // before anybody can have waited for it; one that is pending already says it
 	}
-	return []func(){func() { _ = p.SendInfo(info) }} // one that is pending already says it
+	p.family.changes.ringLocked()
 }
 
 // reapLocked removes a process that has ended.
@@ -225,7 +224,8 @@ func (g *ThreadGroup) toldParent() {
 			return nil
 		}
 		g.signals.continued = true
-		return s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDContinued, PID: g.id, Status: SIGCONT})
+		s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDContinued, PID: g.id, Status: SIGCONT})
+		return nil
 	})
 }
 
@@ -233,18 +233,18 @@ func (g *ThreadGroup) toldParent() {
 // tasks stand.
 //
 // Preconditions: TaskSet.mu is locked.
-func (s *TaskSet) tellStoppedLocked(g *ThreadGroup) []func() {
+func (s *TaskSet) tellStoppedLocked(g *ThreadGroup) {
 	sig, no := g.signals.stopSig.Load(), g.signals.stopNo.Load()
 	if sig == 0 || g.signals.stopTold == no {
-		return nil
+		return
 	}
 	for _, t := range g.tasks {
 		if !t.state.atRest() {
-			return nil
+			return
 		}
 	}
 	g.signals.stopTold, g.signals.stopSeen, g.signals.continued = no, false, false
-	return s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDStopped, PID: g.id, Status: sig})
+	s.tellParentLocked(g, SigInfo{Signo: SIGCHLD, Code: CLDStopped, PID: g.id, Status: sig})
 }
 
 // Parent is the pid of a process's parent; 0 if it has none.

@@ -87,14 +87,7 @@ func (t *Task) lookAround() bool {
 		if t.state != Stopped {
 			t.enterLocked(Stopped)
 		}
-		if tell := s.tellStoppedLocked(t.group); tell != nil {
-			s.mu.Unlock()
-			for _, f := range tell {
-				f()
-			}
-			s.mu.Lock()
-			continue
-		}
+		s.tellStoppedLocked(t.group)
 		t.resume.wait(&s.mu)
 	}
 	if t.state != Running {
@@ -146,7 +139,8 @@ func (t *Task) leave() {
 			return s.endLocked(t.group)
 		}
 		t.group.family.changes.ringLocked() // who executes a program waits to be alone
-		return s.tellStoppedLocked(t.group)
+		s.tellStoppedLocked(t.group)
+		return nil
 	})
 }
 

@@ -160,6 +160,8 @@ static void terminals(void) {
 }
 
 int main(void) {
+  struct stasis_sigaction ignored = {STASIS_SIG_DFL, 0, 0};
+  signal_action(17, &ignored, 0); // ends of children interrupt nothing
   stops();
   masks();
   restarts();
