@@ -24,10 +24,19 @@ func (s *System) Start(ctx context.Context, o StartOptions) error {
 	return s.fail(op, s.start(ctx, o))
 }
 
+// hold takes the entry. A system that has told its end is gone but for its process,
+// which is waited for, for a moment.
+func (s *System) hold(ctx context.Context) error {
+	if _, err := s.entry.Exit(); err == nil {
+		_, _ = s.entry.Wait(ctx) // what is wrong then, Hold says
+	}
+	return s.entry.Hold()
+}
+
 func (s *System) start(ctx context.Context, o StartOptions) error {
 	defer s.dropSeed()         // if nobody has taken it
 	if s.entry.Lock() == nil { // Run has it already
-		if err := s.entry.Hold(); err != nil {
+		if err := s.hold(ctx); err != nil {
 			return err
 		}
 	}

@@ -372,7 +372,7 @@ func (s *System) Remove(ctx context.Context, o RemoveOptions) error {
 	s.mu.Unlock()
 	var err error
 	if !ended {
-		err = s.entry.Hold()
+		err = s.hold(ctx)
 	}
 	if errors.Is(err, store.ErrRunning) {
 		err = fault.Advise(fault.WrongState, store.ErrRunning, "end it with: stasis kill %s, or remove it with rm -f", s.Name())

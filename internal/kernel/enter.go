@@ -65,17 +65,9 @@ func (k *Kernel) execute(p *Program, o ProcessOptions) (*ThreadGroup, error) {
 	g.entered = true
 	g.executed.Store(true)
 	n := newTask(k, g, p.calls)
-	if err := s.reserve(n); err != nil {
-		return nil, err
-	}
-	th, err := n.newThread(p)
-	if err != nil {
-		s.giveUp()
+	if err := n.reserveFor(p); err != nil {
 		return nil, fmt.Errorf("exec: %w", err)
 	}
-	n.thread = th
-	n.stress.begin(n, g.stress)
-	n.yield.begin(n)
 	if err := s.launchEntered(n, first, o.Terminal); err != nil {
 		return nil, errors.Join(err, n.closeThread())
 	}

@@ -186,7 +186,6 @@ func (t *Task) SpawnProcess(source []byte, o ProcessOptions, ignored, defaults [
 }
 
 func (t *Task) spawnProcess(p *Program, o ProcessOptions, ignored, defaults []int32) (TaskID, error) {
-	s := t.k.tasks
 	g := t.group.child()
 	g.exe.Store(&executable{p, o.Args, o.Env})
 	g.executed.Store(true)
@@ -201,19 +200,28 @@ func (t *Task) spawnProcess(p *Program, o ProcessOptions, ignored, defaults []in
 	g.signals.told = 0 // its program has not told anything; nobody else has the process yet
 	n := newTask(t.k, g, p.calls)
 	n.sig.mask = t.SigMask()
-	if err := s.reserve(n); err != nil {
-		return 0, err
-	}
-	th, err := n.newThread(p)
-	if err != nil {
-		s.giveUp()
+	if err := n.reserveFor(p); err != nil {
 		return 0, fmt.Errorf("spawn: %w", err)
 	}
-	n.thread = th
-	n.stress.begin(n, g.stress)
-	n.yield.begin(n)
-	if err := s.launchProcess(n, t.group); err != nil {
+	if err := t.k.tasks.launchProcess(n, t.group); err != nil {
 		return 0, errors.Join(err, n.closeThread())
 	}
 	return n.id, nil
+}
+
+// reserveFor gives a task that is to begin a program its number and its thread.
+func (t *Task) reserveFor(p *Program) error {
+	s := t.k.tasks
+	if err := s.reserve(t); err != nil {
+		return err
+	}
+	th, err := t.newThread(p)
+	if err != nil {
+		s.giveUp()
+		return err
+	}
+	t.thread = th
+	t.stress.begin(t, t.group.stress)
+	t.yield.begin(t)
+	return nil
 }

@@ -34,7 +34,7 @@ type fibers struct {
 
 // Errors of fibers.
 var (
-	ErrNoFiber       = errors.New("there is no such context that could be switched to")
+	ErrNoFiber       = errors.New("there is no such fiber that could be switched to")
 	ErrTooManyFibers = errors.New("as many fibers as may be are there")
 )
 
@@ -105,7 +105,7 @@ func (t *Task) DropFiber(id uint64) error {
 	return nil
 }
 
-// Context is the number of the fiber that runs.
+// Fiber is the number of the fiber that runs.
 func (t *Task) Fiber() uint64 { return t.fibers.current }
 
 func (o *fiber) drop() {
@@ -186,9 +186,8 @@ func (s *FiberState) restore(th engine.Thread) (o *fiber, err error) {
 		o.stack = stack
 	}
 	for i := range s.Below {
-		b := &s.Below[i]
-		u := suspended{restart: b.Restart, mask: b.Mask, pointer: b.Pointer, info: b.Info}
-		if u.stack, err = th.RestoreStack(&b.Calls); err != nil {
+		u, err := s.Below[i].restore(th)
+		if err != nil {
 			return nil, err
 		}
 		o.below = append(o.below, u)

@@ -294,6 +294,13 @@ func (r *restorer) threadOf(g *ThreadGroup) engine.Thread {
 	return nil
 }
 
+// restore makes a stack that a handler has interrupted, but for where it waits.
+func (b *SuspendedState) restore(th engine.Thread) (u suspended, err error) {
+	u = suspended{restart: b.Restart, mask: b.Mask, pointer: b.Pointer, info: b.Info}
+	u.stack, err = th.RestoreStack(&b.Calls)
+	return u, err
+}
+
 // restoreStacks takes what handlers have interrupted, and where the task waits.
 func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 	if t.thread != nil {
@@ -303,8 +310,8 @@ func (t *Task) restoreStacks(th engine.Thread, ts *TaskState) (err error) {
 	}
 	for i := range ts.Below {
 		b := &ts.Below[i]
-		u := suspended{restart: b.Restart, mask: b.Mask, pointer: b.Pointer, info: b.Info}
-		if u.stack, err = th.RestoreStack(&b.Calls); err != nil {
+		u, err := b.restore(th)
+		if err != nil {
 			return fmt.Errorf("handler %d: %w", i, err)
 		}
 		if u.waits, err = t.restoreWait(th.Memory(), u.stack, u.restart, b.Futex); err != nil {

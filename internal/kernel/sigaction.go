@@ -3,6 +3,8 @@ package kernel
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/stasis-run/stasis/internal/wasm"
 )
 
 // A Disposition is what becomes of a signal.
@@ -86,7 +88,7 @@ func (g *ThreadGroup) SetHandler(name string) error {
 	switch {
 	case !ok:
 		why = "the module does not export it"
-	case len(typ.Params) != 1 || len(typ.Results) != 0 || typ.Params[0] != i32Type:
+	case len(typ.Params) != 1 || len(typ.Results) != 0 || typ.Params[0] != wasm.I32:
 		why = "it does not take an i32 and return nothing"
 	}
 	s := &g.signals

@@ -2,10 +2,7 @@ package kernel
 
 import (
 	"github.com/stasis-run/stasis/internal/engine"
-	"github.com/stasis-run/stasis/internal/wasm"
 )
-
-const i32Type = wasm.I32
 
 // redZone is how far below its stack pointer a C function may keep data without
 // lowering it (System V ABI, AMD64, 3.2.2; LLVM does so for WebAssembly's leaf

@@ -34,15 +34,25 @@ func (t *Task) run() {
 				continue
 			}
 			if t.fibers.current != 0 {
-				t.group.exitWith(ExitStatus{Trap: engine.NewTrap(t.group.Module(), "a fiber's function has returned", engine.Trace{})})
+				t.trapped(engine.NewTrap(t.group.Module(), "a fiber's function has returned", engine.Trace{}))
 				continue
 			}
 			t.returned(ev.Results)
 		case engine.Trapped, engine.Threw:
-			t.group.exitWith(ExitStatus{Trap: ev.Trap})
+			t.trapped(ev.Trap)
 		}
 	}
 	t.leave()
+}
+
+// trapped ends the process. Whoever waits for the first one, or for one that was begun
+// from outside, is told the trap; of others the parent learns a signal only, so people
+// find it in the log.
+func (t *Task) trapped(trap *engine.Trap) {
+	if t.group != t.k.Init() && !t.group.entered {
+		t.k.log.Warn("a process has trapped", "process", t.group.id, "err", trap.Message, "stack", trap.Stack())
+	}
+	t.group.exitWith(ExitStatus{Trap: trap})
 }
 
 // returned ends the process if its first task has returned from its first

@@ -68,11 +68,7 @@ func (t *Task) unlend(to *Task) {
 	l := t.loan
 	t.loan = nil
 	th := t.swapThread(nil)
-	th.Detach().Drop()
-	th.Attach(l.stack)
-	if err := th.SetGlobals(l.globals); err != nil {
-		panic("kernel: globals of a thread that was lent: " + err.Error()) // they are its own
-	}
+	l.putBack(th)
 	th.SetHost(to)
 	to.swapThread(th)
 	to.restart = Restart{}
@@ -143,11 +139,7 @@ func (t *Task) takeBack(from *Task, l *loan, here bool) bool {
 		l.stack.Drop()
 		t.restart = Restart{}
 	} else {
-		th.Detach().Drop()
-		th.Attach(l.stack)
-		if err := th.SetGlobals(l.globals); err != nil {
-			panic("kernel: globals of a thread that was lent: " + err.Error()) // they are its own, and were checked
-		}
+		l.putBack(th)
 	}
 	th.SetHost(t)
 	t.thread = th
@@ -155,6 +147,15 @@ func (t *Task) takeBack(from *Task, l *loan, here bool) bool {
 		th.Interrupt()
 	}
 	return true
+}
+
+// putBack has a thread go on where its lender left it.
+func (l *loan) putBack(th engine.Thread) {
+	th.Detach().Drop()
+	th.Attach(l.stack)
+	if err := th.SetGlobals(l.globals); err != nil {
+		panic("kernel: globals of a thread that was lent: " + err.Error()) // they are its own, and were checked
+	}
 }
 
 // saved describes a task whose thread is lent.

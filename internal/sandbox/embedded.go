@@ -39,6 +39,7 @@ func StartEmbedded(ctx context.Context, o Options, stdio [3]*os.File) (*Embedded
 	}
 	c.useDirect(stdio)
 	o.Granted.Stdio = c.file
+	o.Log = newNotices(o.Name, c.notice)
 	if o.Stress, err = newStressFiles(&o.Spec); err != nil {
 		null.Close()
 		c.end()

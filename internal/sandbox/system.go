@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -42,6 +43,7 @@ type Options struct {
 	Attempts uint64       // number of the latest checkpoint
 	Stress   memoryFiles  // for Spec.StressCheckpoint
 	Embedded bool         // in a process whose garbage collector is not ours
+	Log      *slog.Logger // is told what guests cannot be; nil discards
 
 	engine <-chan openedEngine // nil: Boot makes one
 }
@@ -216,6 +218,7 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 	return kernel.Options{
 		Calls:    newCallTable(s.callOptions()),
 		Load:     s.load,
+		Log:      s.opts.Log,
 		Limits:   engine.Limits{Memory: s.opts.Spec.MaxMemory()},
 		CPUTime:  s.opts.Spec.CPUTime,
 		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),

@@ -9,14 +9,8 @@ type Budget struct {
 	used atomic.Int64
 }
 
-// FDBudget is a Budget counted in fds.
-type FDBudget = Budget
-
 // NewBudget returns a Budget of max.
 func NewBudget(max int64) *Budget { return &Budget{max: max} }
-
-// NewFDBudget returns a Budget of max fds.
-func NewFDBudget(max int) *FDBudget { return NewBudget(int64(max)) }
 
 // Max returns the bound, and Used how much of it is taken.
 func (b *Budget) Max() int64 { return b.max }

@@ -2,6 +2,7 @@ package wasi
 
 import (
 	"bytes"
+	"cmp"
 	"path"
 	"strings"
 
@@ -98,28 +99,26 @@ func (c *call) cstring(ptr uint32, room int) (string, abi.Errno) {
 }
 
 // find reads the program that a name means.
-func (c *call) find(cwd *vfs.FSContext, name string, search bool, dirs string, cmd *command) abi.Errno {
+func find(cwd *vfs.FSContext, r *execution) abi.Errno {
 	if cwd == nil {
 		return abi.ENOTSUP
 	}
-	if len(name) > vfs.MaxPath {
+	if len(r.name) > vfs.MaxPath {
 		return abi.ENAMETOOLONG
 	}
-	if name == "" {
+	if r.name == "" {
 		return abi.ENOENT
 	}
-	if !search || strings.Contains(name, "/") {
-		return c.load(cwd, name, cmd, 0)
+	if !r.search || strings.Contains(r.name, "/") {
+		return load(cwd, r.name, &r.command, 0)
 	}
-	if dirs == "" {
-		dirs = defaultPath
-	}
+	dirs := cmp.Or(r.dirs, defaultPath)
 	worst := abi.ENOENT
 	for dir := range strings.SplitSeq(dirs, ":") {
 		if dir == "" {
 			dir = "."
 		}
-		switch errno := c.load(cwd, path.Join(dir, name), cmd, 0); errno {
+		switch errno := load(cwd, path.Join(dir, r.name), &r.command, 0); errno {
 		case abi.ENOENT, abi.ENOTDIR:
 		case abi.EACCES, abi.EISDIR:
 			worst = abi.EACCES
@@ -135,13 +134,13 @@ func (c *call) find(cwd *vfs.FSContext, name string, search bool, dirs string, c
 // PATH is. args are what the program is run with: those given, after a script's
 // interpreter if it is one.
 func FindProgram(cwd *vfs.FSContext, name, dirs string, args []string) (source []byte, argv []string, errno abi.Errno) {
-	cmd := command{args: args}
-	errno = new(call).find(cwd, name, true, dirs, &cmd)
-	return cmd.source, cmd.args, errno
+	r := execution{name: name, command: command{args: args}, search: true, dirs: dirs}
+	errno = find(cwd, &r)
+	return r.source, r.args, errno
 }
 
 // load reads a program, or the one that a script names in its first line.
-func (c *call) load(cwd *vfs.FSContext, name string, cmd *command, depth int) abi.Errno {
+func load(cwd *vfs.FSContext, name string, cmd *command, depth int) abi.Errno {
 	b, errno := readProgram(cwd, name)
 	if errno != abi.OK {
 		return errno
@@ -168,7 +167,7 @@ func (c *call) load(cwd *vfs.FSContext, name string, cmd *command, depth int) ab
 		args = append(args, cmd.args[1:]...)
 	}
 	cmd.args = args
-	return c.load(cwd, interpreter, cmd, depth+1)
+	return load(cwd, interpreter, cmd, depth+1)
 }
 
 // shebang is the interpreter of a script, and its argument (execve(2),
@@ -210,17 +209,17 @@ func readProgram(cwd *vfs.FSContext, name string) ([]byte, abi.Errno) {
 }
 
 // exec has the process run a program.
-func (c *call) exec(name string, cmd command, search bool, dirs string) abi.Errno {
+func (c *call) exec(r *execution) abi.Errno {
 	if errno := c.rest(); errno != abi.OK {
 		return errno
 	}
-	if errno := c.find(c.t.Group().CWD(), name, search, dirs, &cmd); errno != abi.OK {
+	if errno := find(c.t.Group().CWD(), r); errno != abi.OK {
 		return errno
 	}
-	out, err := c.t.Exec(cmd.source, cmd.args, cmd.env)
+	out, err := c.t.Exec(r.source, r.args, r.env)
 	switch {
 	case err != nil:
-		return c.kernelErrno("exec of "+name, err)
+		return c.kernelErrno("exec of "+r.name, err)
 	case out == kernel.Again:
 		return errRestart
 	}
@@ -241,52 +240,70 @@ func (c *call) orExit(errno abi.Errno) abi.Errno {
 	return errGone
 }
 
-func procExec(c *call) abi.Errno {
-	name, errno := c.text(0)
-	if errno != abi.OK {
-		return c.orExit(errno)
-	}
-	args, errno := c.lines(2)
-	if errno != abi.OK {
-		return c.orExit(errno)
-	}
-	return c.orExit(c.exec(name, command{args: args, env: c.t.Group().Env()}, false, ""))
+// An execution is a program that is to be executed, as a call names it.
+type execution struct {
+	name string
+	command
+	search bool   // look for it
+	dirs   string // there
 }
 
-func procExec2(c *call) abi.Errno {
-	name, errno := c.text(0)
-	if errno != abi.OK {
-		return c.orExit(errno)
+// execution reads the name, arguments and environment that are a call's first
+// parameters, the latter two in the way of read. Whether to look for the program is
+// parameter search; 0: the call does not say, and it is not looked for.
+func (c *call) execution(read func(*call) (command, abi.Errno), search int) (r execution, errno abi.Errno) {
+	if r.name, errno = c.text(0); errno != abi.OK {
+		return r, errno
 	}
-	args, errno := c.lines(2)
-	if errno != abi.OK {
-		return c.orExit(errno)
+	if r.command, errno = read(c); errno != abi.OK || search == 0 {
+		return r, errno
 	}
-	env, errno := c.environment(4)
-	if errno != abi.OK {
-		return c.orExit(errno)
-	}
-	return c.orExit(c.exec(name, command{args: args, env: env}, false, ""))
+	r.search, r.dirs, errno = c.searchPath(search)
+	return r, errno
 }
 
-func procExec3(c *call) abi.Errno {
-	name, errno := c.text(0)
+// oldLines are arguments that are separated by line feeds; the environment is the own
+// one.
+func (c *call) oldLines() (cmd command, errno abi.Errno) {
+	cmd.env = c.t.Group().Env()
+	cmd.args, errno = c.lines(2)
+	return cmd, errno
+}
+
+// bothLines are arguments and environment that are separated by line feeds.
+func (c *call) bothLines() (cmd command, errno abi.Errno) {
+	if cmd.args, errno = c.lines(2); errno != abi.OK {
+		return cmd, errno
+	}
+	cmd.env, errno = c.environment(4)
+	return cmd, errno
+}
+
+// vectors are arguments and environment as arrays of pointers; no environment is the
+// own one.
+func (c *call) vectors() (cmd command, errno abi.Errno) {
+	if cmd.args, errno = c.vector(c.u32(2), c.u32(3)); errno != abi.OK {
+		return cmd, errno
+	}
+	if c.u32(4) == 0 {
+		cmd.env = c.t.Group().Env()
+		return cmd, abi.OK
+	}
+	cmd.env, errno = c.vector(c.u32(4), c.u32(5))
+	return cmd, errno
+}
+
+func procExec(c *call) abi.Errno  { return c.orExit(c.execAs((*call).oldLines, 0)) }
+func procExec2(c *call) abi.Errno { return c.orExit(c.execAs((*call).bothLines, 0)) }
+func procExec3(c *call) abi.Errno { return c.execAs((*call).bothLines, 6) }
+func procExec4(c *call) abi.Errno { return c.execAs((*call).vectors, 6) }
+
+func (c *call) execAs(read func(*call) (command, abi.Errno), search int) abi.Errno {
+	r, errno := c.execution(read, search)
 	if errno != abi.OK {
 		return errno
 	}
-	args, errno := c.lines(2)
-	if errno != abi.OK {
-		return errno
-	}
-	env, errno := c.environment(4)
-	if errno != abi.OK {
-		return errno
-	}
-	search, dirs, errno := c.searchPath(6)
-	if errno != abi.OK {
-		return errno
-	}
-	return c.exec(name, command{args: args, env: env}, search, dirs)
+	return c.exec(&r)
 }
 
 // searchPath reads whether to look for a program, and where.
@@ -296,37 +313,6 @@ func (c *call) searchPath(i int) (search bool, dirs string, errno abi.Errno) {
 	}
 	dirs, errno = c.text(i + 1)
 	return search, dirs, errno
-}
-
-// procExec4 has arguments and environment as arrays of pointers; no environment is
-// the own one.
-func procExec4(c *call) abi.Errno {
-	name, errno := c.text(0)
-	if errno != abi.OK {
-		return errno
-	}
-	cmd, errno := c.vectors(2)
-	if errno != abi.OK {
-		return errno
-	}
-	search, dirs, errno := c.searchPath(6)
-	if errno != abi.OK {
-		return errno
-	}
-	return c.exec(name, cmd, search, dirs)
-}
-
-// vectors reads argv, argc, envp and envc.
-func (c *call) vectors(i int) (cmd command, errno abi.Errno) {
-	if cmd.args, errno = c.vector(c.u32(i), c.u32(i+1)); errno != abi.OK {
-		return cmd, errno
-	}
-	if c.u32(i+2) == 0 {
-		cmd.env = c.t.Group().Env()
-		return cmd, abi.OK
-	}
-	cmd.env, errno = c.vector(c.u32(i+2), c.u32(i+3))
-	return cmd, errno
 }
 
 // A spawning is a child that is being made.
@@ -343,10 +329,26 @@ func (s *spawning) close() {
 	s.cwd.Close()
 }
 
-// spawn makes a child that runs a program, after the operations on descriptors and
-// the dispositions whose arrays and numbers are arguments ops to ops+3.
-func (c *call) spawn(name string, cmd command, search bool, dirs string, ops, ret int) abi.Errno {
-	out, errno := c.out(ret, 4)
+func procSpawn2(c *call) abi.Errno { return c.spawnAs((*call).bothLines) }
+func procSpawn3(c *call) abi.Errno { return c.spawnAs((*call).vectors) }
+
+// Parameters that calls which make a child have in common: operations on descriptors
+// and dispositions, an array and its length each, whether to look for the program, and
+// where the pid goes.
+const (
+	spawnOps    = 6
+	spawnSigs   = 8
+	spawnSearch = 10
+	spawnPID    = 13
+)
+
+// spawnAs makes a child that runs a program.
+func (c *call) spawnAs(read func(*call) (command, abi.Errno)) abi.Errno {
+	r, errno := c.execution(read, spawnSearch)
+	if errno != abi.OK {
+		return errno
+	}
+	out, errno := c.out(spawnPID, 4)
 	if errno != abi.OK {
 		return errno
 	}
@@ -359,7 +361,7 @@ func (c *call) spawn(name string, cmd command, search bool, dirs string, ops, re
 		return errno
 	}
 	s := &spawning{files: files, cwd: g.CWD().Clone()}
-	id, errno := c.spawnIn(s, name, cmd, search, dirs, ops)
+	id, errno := c.spawn(s, &r)
 	if errno != abi.OK {
 		s.close()
 		return errno
@@ -368,22 +370,22 @@ func (c *call) spawn(name string, cmd command, search bool, dirs string, ops, re
 	return abi.OK
 }
 
-func (c *call) spawnIn(s *spawning, name string, cmd command, search bool, dirs string, ops int) (kernel.TaskID, abi.Errno) {
-	if errno := c.spawnOps(s, ops); errno != abi.OK {
+func (c *call) spawn(s *spawning, r *execution) (kernel.TaskID, abi.Errno) {
+	if errno := c.spawnOps(s, spawnOps); errno != abi.OK {
 		return 0, errno
 	}
-	if errno := c.dispositions(s, ops+2); errno != abi.OK {
+	if errno := c.dispositions(s, spawnSigs); errno != abi.OK {
 		return 0, errno
 	}
-	if errno := c.find(s.cwd, name, search, dirs, &cmd); errno != abi.OK {
+	if errno := find(s.cwd, r); errno != abi.OK {
 		return 0, errno
 	}
 	s.files.CloseOnExec()
-	id, err := c.t.SpawnProcess(cmd.source, kernel.ProcessOptions{
-		Args: cmd.args, Env: cmd.env, Files: s.files, CWD: s.cwd,
+	id, err := c.t.SpawnProcess(r.source, kernel.ProcessOptions{
+		Args: r.args, Env: r.env, Files: s.files, CWD: s.cwd,
 	}, s.ignored, s.defaults)
 	if err != nil {
-		return 0, c.kernelErrno("spawn of "+name, err)
+		return 0, c.kernelErrno("spawn of "+r.name, err)
 	}
 	return id, abi.OK
 }
@@ -515,39 +517,3 @@ func (c *call) dispositions(s *spawning, i int) abi.Errno {
 
 // maxSignals is the highest signal.
 const maxSignals = 64
-
-func procSpawn2(c *call) abi.Errno {
-	name, errno := c.text(0)
-	if errno != abi.OK {
-		return errno
-	}
-	args, errno := c.lines(2)
-	if errno != abi.OK {
-		return errno
-	}
-	env, errno := c.environment(4)
-	if errno != abi.OK {
-		return errno
-	}
-	search, dirs, errno := c.searchPath(10)
-	if errno != abi.OK {
-		return errno
-	}
-	return c.spawn(name, command{args: args, env: env}, search, dirs, 6, 13)
-}
-
-func procSpawn3(c *call) abi.Errno {
-	name, errno := c.text(0)
-	if errno != abi.OK {
-		return errno
-	}
-	cmd, errno := c.vectors(2)
-	if errno != abi.OK {
-		return errno
-	}
-	search, dirs, errno := c.searchPath(10)
-	if errno != abi.OK {
-		return errno
-	}
-	return c.spawn(name, cmd, search, dirs, 6, 13)
-}

@@ -23,6 +23,20 @@ func (c *call) tty() (*ttyfs.Terminal, abi.Errno) {
 	return t, abi.OK
 }
 
+// withTTY calls do with the terminal at the descriptor in argument 0 and the n bytes
+// that pointer argument i points to.
+func (c *call) withTTY(i int, n uint64, do func(t *ttyfs.Terminal, b []byte) abi.Errno) abi.Errno {
+	t, errno := c.tty()
+	if errno != abi.OK {
+		return errno
+	}
+	b, errno := c.out(i, n)
+	if errno != abi.OK {
+		return errno
+	}
+	return do(t, b)
+}
+
 // access asks whether the task may use a terminal: see kernel.Task.TerminalAccess.
 func (c *call) access(t *ttyfs.Terminal, sig int32) abi.Errno {
 	switch c.t.TerminalAccess(t, sig) {
@@ -117,47 +131,35 @@ const termiosSize = 4*4 + 1 + ttyfs.NCCS + 2*4
 
 // terminalAttrGet is tcgetattr(3).
 func terminalAttrGet(c *call) abi.Errno {
-	t, errno := c.tty()
-	if errno != abi.OK {
-		return errno
-	}
-	out, errno := c.out(1, termiosSize)
-	if errno != abi.OK {
-		return errno
-	}
-	tio := t.Termios()
-	for i, flags := range []uint32{tio.Iflag, tio.Oflag, tio.Cflag, tio.Lflag} {
-		le.PutUint32(out[4*i:], flags)
-	}
-	out[16] = tio.Line
-	copy(out[17:], tio.Cc[:])
-	le.PutUint32(out[17+ttyfs.NCCS:], tio.Ispeed)
-	le.PutUint32(out[21+ttyfs.NCCS:], tio.Ospeed)
-	return abi.OK
+	return c.withTTY(1, termiosSize, func(t *ttyfs.Terminal, out []byte) abi.Errno {
+		tio := t.Termios()
+		for i, flags := range []uint32{tio.Iflag, tio.Oflag, tio.Cflag, tio.Lflag} {
+			le.PutUint32(out[4*i:], flags)
+		}
+		out[16] = tio.Line
+		copy(out[17:], tio.Cc[:])
+		le.PutUint32(out[17+ttyfs.NCCS:], tio.Ispeed)
+		le.PutUint32(out[21+ttyfs.NCCS:], tio.Ospeed)
+		return abi.OK
+	})
 }
 
 // terminalAttrSet is tcsetattr(3): the action is argument 1.
 func terminalAttrSet(c *call) abi.Errno {
-	t, errno := c.tty()
-	if errno != abi.OK {
-		return errno
-	}
-	in, errno := c.out(2, termiosSize)
-	if errno != abi.OK {
-		return errno
-	}
-	if c.u32(1) > uint32(ttyfs.TCSAFlush) {
-		return abi.EINVAL
-	}
-	tio := ttyfs.Termios{
-		Iflag: le.Uint32(in), Oflag: le.Uint32(in[4:]), Cflag: le.Uint32(in[8:]), Lflag: le.Uint32(in[12:]), Line: in[16],
-		Ispeed: le.Uint32(in[17+ttyfs.NCCS:]), Ospeed: le.Uint32(in[21+ttyfs.NCCS:]),
-	}
-	copy(tio.Cc[:], in[17:])
-	if errno := c.access(t, kernel.SIGTTOU); errno != abi.OK {
-		return errno
-	}
-	return t.SetTermios(tio, ttyfs.Action(c.u32(1)))
+	return c.withTTY(2, termiosSize, func(t *ttyfs.Terminal, in []byte) abi.Errno {
+		if c.u32(1) > uint32(ttyfs.TCSAFlush) {
+			return abi.EINVAL
+		}
+		tio := ttyfs.Termios{
+			Iflag: le.Uint32(in), Oflag: le.Uint32(in[4:]), Cflag: le.Uint32(in[8:]), Lflag: le.Uint32(in[12:]), Line: in[16],
+			Ispeed: le.Uint32(in[17+ttyfs.NCCS:]), Ospeed: le.Uint32(in[21+ttyfs.NCCS:]),
+		}
+		copy(tio.Cc[:], in[17:])
+		if errno := c.access(t, kernel.SIGTTOU); errno != abi.OK {
+			return errno
+		}
+		return t.SetTermios(tio, ttyfs.Action(c.u32(1)))
+	})
 }
 
 // winsizeSize is the size of stasis_winsize: rows, columns, and both in pixels, of 16
@@ -166,31 +168,19 @@ const winsizeSize = 8
 
 // terminalSizeGet is TIOCGWINSZ of ioctl_tty(2).
 func terminalSizeGet(c *call) abi.Errno {
-	t, errno := c.tty()
-	if errno != abi.OK {
-		return errno
-	}
-	out, errno := c.out(1, winsizeSize)
-	if errno != abi.OK {
-		return errno
-	}
-	ws := t.Size()
-	for i, v := range []uint16{ws.Rows, ws.Cols, ws.XPixel, ws.YPixel} {
-		le.PutUint16(out[2*i:], v)
-	}
-	return abi.OK
+	return c.withTTY(1, winsizeSize, func(t *ttyfs.Terminal, out []byte) abi.Errno {
+		ws := t.Size()
+		for i, v := range []uint16{ws.Rows, ws.Cols, ws.XPixel, ws.YPixel} {
+			le.PutUint16(out[2*i:], v)
+		}
+		return abi.OK
+	})
 }
 
 // terminalSizeSet is TIOCSWINSZ of ioctl_tty(2).
 func terminalSizeSet(c *call) abi.Errno {
-	t, errno := c.tty()
-	if errno != abi.OK {
-		return errno
-	}
-	in, errno := c.out(1, winsizeSize)
-	if errno != abi.OK {
-		return errno
-	}
-	t.Resize(ttyfs.Winsize{Rows: le.Uint16(in), Cols: le.Uint16(in[2:]), XPixel: le.Uint16(in[4:]), YPixel: le.Uint16(in[6:])})
-	return abi.OK
+	return c.withTTY(1, winsizeSize, func(t *ttyfs.Terminal, in []byte) abi.Errno {
+		t.Resize(ttyfs.Winsize{Rows: le.Uint16(in), Cols: le.Uint16(in[2:]), XPixel: le.Uint16(in[4:]), YPixel: le.Uint16(in[6:])})
+		return abi.OK
+	})
 }

@@ -1,0 +1,3 @@
+(module ;; imports what there is not
+  (import "nowhere" "x" (func))
+  (func (export "_start")))
