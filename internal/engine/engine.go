@@ -253,6 +253,11 @@ type Thread interface {
 	// Save describes the unwound thread. It shares nothing with it.
 	Save() (*State, error)
 
+	// Park frees of the unwound thread what can be made again, its instance and what the
+	// engine has for stacks, until something is asked for that needs them. All methods
+	// can be called meanwhile.
+	Park() error
+
 	// Safepoints counts unwinds, for tests and statistics.
 	Unwinds() uint64
 

@@ -48,13 +48,13 @@ func TestBlockReady(t *testing.T) {
 
 func TestBlockTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := begun(t, sleepFor(time.Second))
+		w := awake(t, sleepFor(time.Second))
 		w.clock.Advance(time.Second - 1)
 		w.wantState(Blocked)
 		w.clock.Advance(1)
 		w.wantExit(ExitStatus{})
 		w.wantResults(TimedOut)
-		w = begun(t, sleepFor(0))
+		w = awake(t, sleepFor(0))
 		w.wantExit(ExitStatus{})
 	})
 }
@@ -63,7 +63,7 @@ func TestBlockTimeout(t *testing.T) {
 // left; the clock stands still meanwhile, however often it is stopped.
 func TestBlockKeepsTimeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := begun(t, sleepFor(10*time.Second))
+		w := awake(t, sleepFor(10*time.Second))
 		for range 9 {
 			w.clock.Advance(time.Second)
 			s := w.stop()
@@ -101,7 +101,7 @@ func TestBlockAskedBefore(t *testing.T) {
 // comes, and the task waits on.
 func TestBlockFrozenClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := begun(t, sleepFor(time.Minute))
+		w := awake(t, sleepFor(time.Minute))
 		w.clock.Advance(10 * time.Second)
 		w.k.clocks.Freeze()
 		w.clock.Advance(time.Hour)

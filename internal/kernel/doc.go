@@ -13,6 +13,7 @@
 //
 //	running   in guest code or in a system call
 //	blocked   in Block, the only place where a task waits for something
+//	parked    blocked for long (task_park.go): as data alone, at a safepoint
 //	stopped   at a safepoint, because of a stop; its state may be read and saved
 //	exiting   on its way out
 //	dead      its goroutine is gone
@@ -82,5 +83,5 @@
 // of the task. It may be taken without the others, so interrupting a task never
 // waits for the world. Locks of package vfs and waiter are below all of these;
 // their callbacks take Task.mu at most. futexTable.mu is below all but these; its
-// wake functions only send.
+// wake functions take Task.mu at most, too.
 package kernel

@@ -199,17 +199,24 @@ func (k *Kernel) deadline(timeout int64) int64 {
 
 // atomicCalls are the instructions that wait or wake, as calls, by
 // engine.AtomicNumber less one.
-var atomicCalls = [...]Call{
-	{Name: "memory.atomic.wait32", Handlers: NeverEnds, Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
-		return t.atomicWait(args, func(p unsafe.Pointer) bool { return atomic.LoadUint32((*uint32)(p)) == uint32(args[1]) })
-	}},
-	{Name: "memory.atomic.wait64", Handlers: NeverEnds, Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
-		return t.atomicWait(args, func(p unsafe.Pointer) bool { return atomic.LoadUint64((*uint64)(p)) == args[1] })
-	}},
-	{Name: "memory.atomic.notify", Results: []wasm.ValType{wasm.I32}, Fn: func(t *Task, args []uint64) Outcome {
-		args[0] = uint64(t.FutexWake(args[0], uint32(args[1])))
-		return Done
-	}},
+var atomicCalls [3]Call
+
+// A task that has waited makes its call again, so the calls are not known before
+// what makes them.
+func init() {
+	results := []wasm.ValType{wasm.I32}
+	atomicCalls = [...]Call{
+		{Name: "memory.atomic.wait32", Handlers: NeverEnds, Results: results, Fn: func(t *Task, args []uint64) Outcome {
+			return t.atomicWait(args, func(p unsafe.Pointer) bool { return atomic.LoadUint32((*uint32)(p)) == uint32(args[1]) })
+		}},
+		{Name: "memory.atomic.wait64", Handlers: NeverEnds, Results: results, Fn: func(t *Task, args []uint64) Outcome {
+			return t.atomicWait(args, func(p unsafe.Pointer) bool { return atomic.LoadUint64((*uint64)(p)) == args[1] })
+		}},
+		{Name: "memory.atomic.notify", Results: results, Fn: func(t *Task, args []uint64) Outcome {
+			args[0] = uint64(t.FutexWake(args[0], uint32(args[1])))
+			return Done
+		}},
+	}
 }
 
 // atomicWait is memory.atomic.wait32 and wait64: the engine has checked the

@@ -55,6 +55,10 @@ type Options struct {
 	// MaxTasks is how many tasks there may be at a time; 0 is 4096.
 	MaxTasks int
 
+	// ParkAfter is how long a task waits before it is parked: unwound, with neither a
+	// goroutine nor an instance of its own; 0 is 50 ms, negative never.
+	ParkAfter time.Duration
+
 	// Rlimits are what each process is limited to, as setrlimit(2) has it.
 	Rlimits Rlimits
 

@@ -13,7 +13,7 @@ import (
 // This is a model of what keeps a task from running, as a transition system whose every
 // state is visited: the task loop (lookAround), two holders of external stops, somebody
 // who sends SIGSTOP and SIGCONT without the task set's lock, the child that ends a
-// vfork's stop, and somebody who kills. It is not about how guest code is left
+// vfork's stop, and somebody who kills. A call that waits for long is parked. It is not about how guest code is left
 // (protocol_test.go): the request flag is seen at the next safepoint.
 //
 // The task goes round: guest code; vfork, which puts the stop on itself; a call that
@@ -27,6 +27,9 @@ const (
 	mHeld  // looks for stops
 	mStand // waits for the token
 	mBlock // in a call that waits
+	mRest  // its waits are registered, to be parked: takes the lock
+	mLast  // looks whether something has come up
+	mPark  // has no goroutine
 	mGone
 )
 
@@ -42,6 +45,7 @@ type mstate struct {
 	group bool  // stopped by a signal
 	told  bool  // the parent knows of that
 	ready bool  // what the call waits for has happened
+	rests bool  // its state says that it is parked
 	tells uint8 // since the last SIGSTOP or SIGCONT took effect
 
 	at [5]uint8 // the others: two holders, the sender of signals, the child, the killer
@@ -71,7 +75,15 @@ func (m *mmodel) signal(s *mstate) {
 
 func (m *mmodel) raise(s *mstate) {
 	s.asked = true
-	if s.pc == mBlock {
+	if s.pc == mBlock || s.pc == mPark {
+		s.pc = mLock
+	}
+}
+
+// wake has happen what a call waits for.
+func (s *mstate) wake() {
+	s.ready = true
+	if s.pc == mPark {
 		s.pc = mLock
 	}
 }
@@ -135,7 +147,7 @@ func (m *mmodel) task(s mstate) (out []mstate) {
 		if m.broken == "lowers after looking" {
 			s.asked = false
 		}
-		s.lock, s.pc = 0, mGuest
+		s.lock, s.pc, s.rests = 0, mGuest, false
 		if held {
 			s.pc = mStand
 			m.tell(&s)
@@ -146,11 +158,24 @@ func (m *mmodel) task(s mstate) (out []mstate) {
 		}
 		s.token, s.pc = false, mLock
 	case mBlock:
-		if !s.ready {
-			return nil
+		if !s.ready { // when it has waited for long
+			s.pc = mRest
+			return []mstate{s}
 		}
 		s.ready, s.pc = false, mGuest
-	case mGone:
+	case mRest:
+		if s.lock != 0 {
+			return nil
+		}
+		s.lock, s.pc = 1, mLast
+	case mLast:
+		s.lock = 0
+		stays := s.ready && m.broken != "a wake-up before it rests is lost" ||
+			(s.asked || s.exit) && m.broken != "rests without looking"
+		if s.pc, s.rests = mPark, true; stays {
+			s.pc, s.rests = mLock, false
+		}
+	case mPark, mGone:
 		return nil
 	}
 	return []mstate{s}
@@ -173,6 +198,9 @@ func (m *mmodel) other(s mstate, i int) (mstate, bool) {
 		if s.at[i] == 0 {
 			ok := s.locked(1, i, func() {
 				s.stops++
+				if s.rests {
+					return
+				}
 				if m.broken != "begins without asking" {
 					m.raise(&s)
 				}
@@ -286,9 +314,9 @@ func (m *mmodel) walk() (problem string) {
 		for _, n := range m.task(s) {
 			m.add(n, at)
 		}
-		if s.pc == mBlock && !s.ready { // the sibling goes
+		if s.pc >= mBlock && s.pc <= mPark && !s.ready { // the sibling goes
 			n := s
-			n.ready = true
+			n.wake()
 			m.add(n, at)
 		}
 		for i := range len(s.at) + 1 {
@@ -319,6 +347,10 @@ func (m *mmodel) quiet(s mstate) {
 	if s.pc == mBlock {
 		s.must(s.stops == 0 && !s.group && !s.exit, "a call that waits is interrupted")
 	}
+	if s.pc == mPark {
+		s.must(!s.group && !s.exit, "a parked task is asked for things")
+		s.must(!s.ready, "a parked task is woken")
+	}
 }
 
 func (m *mmodel) trace(id int32) string {
@@ -344,11 +376,19 @@ func TestStopModel(t *testing.T) {
 		if s.pc == mGone {
 			reached["the end"] = true
 		}
+		if s.pc == mPark && s.stops == 2 {
+			reached["a parked task that is left alone"] = true
+		}
+		if s.pc == mStand && s.stops == 1 && s.ready && s.token {
+			reached["one that is woken during a stop"] = true
+		}
 		if s.pc == mGuest && s.at[2] == 2 && s.group {
 			reached["guest code with a stop under way"] = true
 		}
 	}
-	for _, want := range []string{"all stops at once", "the end", "guest code with a stop under way"} {
+	for _, want := range []string{
+		"all stops at once", "the end", "guest code with a stop under way", "a parked task that is left alone", "one that is woken during a stop",
+	} {
 		if !reached[want] {
 			t.Errorf("the model never comes to %s", want)
 		}
@@ -370,6 +410,8 @@ func TestStopModelBroken(t *testing.T) {
 		{"the child's end wakes nobody", "a task that nothing holds runs"},
 		{"SIGKILL wakes nobody", "a task that was killed goes"},
 		{"what was told is forgotten late", "a stop is told"},
+		{"rests without looking", "a parked task is asked for things"},
+		{"a wake-up before it rests is lost", "a parked task is woken"},
 		{"SIGCONT forgets that the next stop was told", "a stop is told once"},
 	} {
 		p := (&mmodel{broken: c.broken}).walk()

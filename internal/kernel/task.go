@@ -14,13 +14,14 @@ const (
 	Created RunState = iota // has no goroutine yet
 	Running
 	Blocked
+	Parked // blocked for long: at a safepoint, without a goroutine
 	Stopped
 	Exiting
 	Dead
 )
 
 func (s RunState) String() string {
-	return [...]string{"created", "running", "blocked", "stopped", "exiting", "dead"}[s]
+	return [...]string{"created", "running", "blocked", "parked", "stopped", "exiting", "dead"}[s]
 }
 
 // A Task is one guest thread.
@@ -40,8 +41,10 @@ type Task struct {
 	stress  stress        // likewise
 	yield   yielding      // likewise
 
-	again     bool // the pending call is being made; only on the task goroutine
-	signalled bool // it is to end, since a handler waits; only on the task goroutine
+	again      bool     // the pending call is being made; only on the task goroutine
+	signalled  bool     // it is to end, since a handler waits; only on the task goroutine
+	waitedLong bool     // it is to be parked when it is made again; only on the task goroutine
+	parking    *parking // the waits of a task that rests, or is about to; or nil; only on the task goroutine
 
 	sig taskSignals
 
@@ -56,6 +59,7 @@ type Task struct {
 	asked   bool          // something waits for the task: stops, exit; protected by mu
 	wake    chan struct{} // wakes Block; made anew by each; protected by mu
 	exiting bool          // the task must go; protected by mu
+	resting bool          // parked, and no goroutine has been made since; protected by mu
 
 	cpu cpuClock
 }
@@ -93,7 +97,7 @@ func (t *Task) Restart() *Restart { return &t.restart }
 
 // State is what the task does at the moment. One that stands only because the
 // quota of CPU time is used up, or because it has no slot, is running, as Linux
-// has it.
+// has it; one that is parked is blocked, or stopped.
 func (t *Task) State() RunState {
 	t.k.tasks.mu.Lock()
 	defer t.k.tasks.mu.Unlock()
@@ -102,8 +106,13 @@ func (t *Task) State() RunState {
 
 // Preconditions: TaskSet.mu is locked.
 func (t *Task) shownLocked() RunState {
-	if t.state == Stopped && !t.heldLocked() && (t.k.tasks.throttled || t.slot.queued) {
+	switch held := t.heldLocked(); {
+	case t.state == Stopped && !held && (t.k.tasks.throttled || t.slot.queued):
 		return Running
+	case t.state == Parked && held:
+		return Stopped
+	case t.state == Parked:
+		return Blocked
 	}
 	return t.state
 }
@@ -116,7 +125,9 @@ func (t *Task) heldLocked() bool {
 }
 
 // atRest reports whether the state of a task in this state may be read by others.
-func (s RunState) atRest() bool { return s == Stopped || s == Dead || s == Created }
+func (s RunState) atRest() bool {
+	return s == Stopped || s == Parked || s == Dead || s == Created
+}
 
 // enterLocked is a change of the task's state.
 //
@@ -175,4 +186,5 @@ func (t *Task) interruptLocked() {
 		close(t.wake)
 		t.wake = nil
 	}
+	t.rouseLocked()
 }

@@ -38,6 +38,12 @@ func (t *Task) Block(deadline int64, ready func() bool, waits ...Wait) BlockResu
 		}
 		return Signalled
 	}
+	if long := t.waitedLong; long {
+		t.waitedLong = false
+		if t.again {
+			return t.park(deadline, ready, waits)
+		}
+	}
 	events := make(chan struct{}, 1)
 	wake := func() {
 		select {
@@ -68,15 +74,20 @@ func (t *Task) Block(deadline int64, ready func() bool, waits ...Wait) BlockResu
 }
 
 func (t *Task) await(deadline int64, ready func() bool, events, asked chan struct{}) BlockResult {
+	park := t.parkTime(deadline)
 	for {
 		if ready != nil && ready() {
 			return Woken
 		}
 		var timer func() bool
 		expired := make(chan struct{})
-		if deadline != Never {
-			left := deadline - t.k.clocks.Monotonic()
-			if left <= 0 {
+		if until := min(deadline, park); until != Never {
+			left := until - t.k.clocks.Monotonic()
+			switch {
+			case left <= 0 && until == park:
+				t.waitedLong = true
+				return Interrupted
+			case left <= 0:
 				return TimedOut
 			}
 			timer = t.k.clocks.Source().AfterFunc(time.Duration(left), func() { close(expired) })

@@ -6,8 +6,9 @@ import (
 	"github.com/stasis-run/stasis/internal/engine"
 )
 
-// run is the task goroutine.
+// run is the task goroutine. A task that was parked is on a new one.
 func (t *Task) run() {
+	t.endParking()
 	ctx := context.Background()
 	for t.lookAround() {
 		t.cpu.begin(t.k.clocks.Source())
@@ -19,6 +20,12 @@ func (t *Task) run() {
 		if fn, args, ok := t.thread.Pending(); ok {
 			t.callAgain(fn, args)
 			t.cpu.end(t.k.clocks.Source())
+			if t.parking != nil {
+				if t.rest() {
+					return
+				}
+				t.endParking()
+			}
 			continue
 		}
 		t.yield.resumed(t)

@@ -180,6 +180,9 @@ func (s *TaskSet) BeginExternalStop() *ExternalStop {
 	s.stops++
 	s.k.clocks.Freeze()
 	for _, t := range s.tasks {
+		if t.state == Parked { // it looks for stops before it goes on
+			continue
+		}
 		t.interrupt()
 		t.resume.Signal() // it may want a slot
 	}

@@ -217,6 +217,13 @@ func begun(t *testing.T, steps ...enginetest.Step) *world {
 	return w
 }
 
+// awake is begun for a world whose tasks are not parked.
+func awake(t *testing.T, steps ...enginetest.Step) *world {
+	w := newWorldWith(t, func(o *Options) { o.ParkAfter = -1 }, steps...)
+	w.start()
+	return w
+}
+
 func (w *world) start() {
 	w.t.Helper()
 	if err := w.k.Start(); err != nil {

@@ -41,6 +41,9 @@ func (y *yielding) unwound(t *Task) {
 	if y.counter == nil || t.isAsked() { // if it was asked to leave, it has not counted to the end
 		return
 	}
+	if _, _, calls := t.thread.Pending(); calls { // nor if it waits
+		return
+	}
 	took := time.Duration(t.k.clocks.Source().Mono() - y.since)
 	want := 2 * int64(y.every)
 	if took > t.k.opts.Yield/2 {

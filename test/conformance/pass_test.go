@@ -206,6 +206,7 @@ var stopPlans = []struct {
 	limits    engine.Limits
 	plan      func() enginetest.Plan
 	dense     bool
+	park      bool     // threads give their instances up at each stop
 	suites    []string // nil is allSuites
 	short     []string // suites with -short
 }{
@@ -234,7 +235,17 @@ var stopPlans = []struct {
 		name: "every instruction, interpreted", suites: denseSuites, short: denseSuites, dense: true, pass: instrument.Options{Counted: true, PeelLimit: -1},
 		interpret: wazero.InterpretAlways, limits: engine.Limits{Stack: 256 << 10}, plan: stopEvery,
 	},
+	{
+		name: "parked", suites: parkedSuites, short: denseSuites, park: true, pass: instrument.Options{Counted: true},
+		interpret: wazero.InterpretBriefly, limits: engine.Limits{Stack: 256 << 10},
+		plan: func() enginetest.Plan {
+			return enginetest.Plan{Every: 50, Random: rand.New(rand.NewPCG(7, 11)), Park: true, Save: 5}
+		},
+	},
 }
+
+// parkedSuites are those of what an instance holds: tables, segments, globals.
+var parkedSuites = []string{"v2", "tail-call", "extended-const", "typed-function-references", "exception-handling", "threads"}
 
 // denseSuites are those of what is special at each instruction.
 var denseSuites = []string{"exception-handling"}
@@ -264,7 +275,7 @@ func TestSpecThroughThePass(t *testing.T) {
 				Suites:   suites,
 				Deadline: 5 * time.Minute,
 				New: func(ctx context.Context, suite string) (Host, error) {
-					h, err := newPassHost(ctx, wazero.Options{Pass: p.pass, Interpret: p.interpret}, plan, p.limits)
+					h, err := newPassHost(ctx, wazero.Options{Pass: p.pass, Interpret: p.interpret, ParkAll: p.park}, plan, p.limits)
 					if err == nil {
 						h.dense = p.dense
 					}

@@ -47,6 +47,7 @@ type way struct {
 	interp wazero.Interpret
 	plan   enginetest.Plan
 	rand   bool
+	park   bool // Thread.Park takes all instances
 }
 
 // ways has that in which programs really run first: stops are asked for from
@@ -101,7 +102,7 @@ func closed(t testing.TB, err error) {
 
 // engine is the one for a way, on wazero's compiler or interpreter.
 func (c *comparer) engine(ctx context.Context, w way, interpreter bool) *wazero.Engine {
-	o := wazero.Options{Pass: w.pass, Interpret: w.interp, Interpreter: interpreter}
+	o := wazero.Options{Pass: w.pass, Interpret: w.interp, Interpreter: interpreter, ParkAll: w.park}
 	if c.engines[o] == nil {
 		e, err := wazero.New(ctx, o)
 		if err != nil {

@@ -38,20 +38,21 @@ func TestCPUTimeLimit(t *testing.T) {
 
 // A loop gets no more than its quota, and reads of how it does disturb nothing.
 func TestQuota(t *testing.T) {
-	const period = 100 * time.Millisecond
+	const cpu = 100 * time.Millisecond // that of five periods
 	s := begin(t, ticks(), grant{limits: func(o *kernel.Options) { o.CPUs = 200 }})
 	defer s.close(t)
 	begin := time.Now()
-	for s.k.Stats().CPU < int64(period) { // five periods
-		if time.Since(begin) > patience {
-			t.Fatal("the guest does not go on")
+	// Where ticks come late it has more for a while, and owes it: a guest that always
+	// runs never comes to less than a third.
+	for {
+		had, took := time.Duration(s.k.Stats().CPU), time.Since(begin)
+		if had >= cpu && took > 3*had {
+			break
+		}
+		if took > patience {
+			t.Fatalf("it had %v of CPU in %v", had, took)
 		}
 		runtime.Gosched()
-	}
-	// The first period's share is there at once, and the last one is not over; a
-	// tick may come late by as much.
-	if took := time.Since(begin); took < 3*period {
-		t.Errorf("it had %v of CPU in %v", period, took)
 	}
 	if got := s.k.Stats(); got.Tasks[kernel.Running] != 1 || got.Memory != 1<<16 {
 		t.Errorf("%+v", got)

@@ -25,6 +25,7 @@ type Plan struct {
 	Saves   int                 // at most so many; 0 is any number
 	Stopped func(engine.Thread) // is shown the thread at each stop, if not nil
 	Early   bool                // interrupt the thread before it runs the first instruction of a call
+	Park    bool                // park the thread at each stop
 	Look    int                 // interrupt the thread in every n-th call of an import; 0 is never
 }
 
@@ -169,6 +170,11 @@ func (d *Driver) stopped(ctx context.Context) error {
 	d.thread.Clear()
 	if d.plan.Stopped != nil {
 		d.plan.Stopped(d.thread)
+	}
+	if d.plan.Park {
+		if err := d.thread.Park(); err != nil {
+			return err
+		}
 	}
 	if d.plan.Save > 0 && d.stops%d.plan.Save == 0 && (d.plan.Saves == 0 || d.saves < d.plan.Saves) {
 		if err := d.replace(ctx); err != nil {

@@ -43,3 +43,6 @@ func (OneStack) TableFunc(uint32) (uint32, bool) { return 0, false }
 
 // SetHost implements engine.Thread.
 func (OneStack) SetHost(engine.Host) { panic("enginetest: SetHost of a thread with one stack") }
+
+// Park implements engine.Thread: there is nothing to free.
+func (OneStack) Park() error { return nil }

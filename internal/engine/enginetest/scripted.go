@@ -164,11 +164,13 @@ type ScriptedThread struct {
 	scriptedStack
 	mem     *scriptedMemory
 	pointer uint64 // the stack pointer
+	onPark  func()
 
 	inRun      atomic.Bool
 	runs       atomic.Uint64
 	unwinds    atomic.Uint64
 	interrupts atomic.Uint64
+	parks      atomic.Uint64
 	closed     atomic.Bool
 
 	mu     sync.Mutex
@@ -194,6 +196,22 @@ func (t *ScriptedThread) idle(what string) {
 		panic("enginetest: " + what + " of a closed thread")
 	}
 }
+
+// Park implements engine.Thread: there is nothing to free.
+func (t *ScriptedThread) Park() error {
+	t.idle("Park")
+	t.parks.Add(1)
+	if t.onPark != nil {
+		t.onPark()
+	}
+	return nil
+}
+
+// OnPark has f called by Park.
+func (t *ScriptedThread) OnPark(f func()) { t.onPark = f }
+
+// Parks is how often the thread was parked.
+func (t *ScriptedThread) Parks() uint64 { return t.parks.Load() }
 
 // Start implements engine.Thread.
 func (t *ScriptedThread) Start(fn uint32, args []uint64, before ...uint32) error {

@@ -44,6 +44,10 @@ type Options struct {
 	// Interpreter runs modules on wazero's interpreter, to tell faults of its
 	// compiler from ours.
 	Interpreter bool
+
+	// ParkAll has Thread.Park take the instance of every thread, for tests, instead of
+	// those only that share their memory.
+	ParkAll bool
 }
 
 // A Checker looks at a valid module and may refuse it.

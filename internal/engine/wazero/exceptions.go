@@ -304,24 +304,27 @@ func (t *Thread) markWords(types []wasm.ValType, vals []uint64) {
 }
 
 func (t *Thread) markGlobals() {
-	for i, g := range t.module.program.Module().Globals {
-		if instrument.IsException(g.Type.Type) {
-			t.mark(t.hot.ExportedGlobal(instrument.ExportGlobal(uint32(i))).Get())
+	for _, g := range t.Globals() { // others than mutable ones hold nulls
+		if instrument.IsException(g.Value.Type) {
+			t.mark(g.Value.Lo)
 		}
 	}
 }
 
 func (t *Thread) markTables() {
-	for i, typ := range t.module.program.Tables() {
-		if t.tables == nil || !instrument.IsException(typ.Elem) {
-			continue // one that no instruction changes holds nulls
-		}
-		items, err := t.tableItems(uint32(i))
-		if err != nil {
-			panic(fmt.Sprintf("engine: read table %d: %v", i, err))
-		}
-		for _, n := range items {
-			t.mark(n)
+	types := t.module.program.Tables()
+	if !slices.ContainsFunc(types, func(typ wasm.TableType) bool { return instrument.IsException(typ.Elem) }) {
+		return
+	}
+	tables, err := t.saveTables() // those that no instruction changes hold nulls
+	if err != nil {
+		panic(fmt.Sprintf("engine: read tables: %v", err))
+	}
+	for _, s := range tables {
+		if instrument.IsException(types[s.Index].Elem) {
+			for _, n := range s.Items {
+				t.mark(n)
+			}
 		}
 	}
 }

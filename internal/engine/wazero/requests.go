@@ -32,7 +32,26 @@ type requests struct {
 	hot, bottom flags // bottom is the hot form's, too, where no continuation runs; both set on the task goroutine under mu
 }
 
-func (r *requests) begin(hot flags) { r.hot, r.bottom = hot, hot }
+// begin makes hot the instance's flags.
+func (r *requests) begin(hot flags) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hot, r.bottom = hot, hot
+	if r.asked.Load() {
+		r.raiseLocked()
+	}
+}
+
+// park forgets the flags of continuations, and, with all, those of the hot form: what
+// is asked from then on is known when begin gives it new ones.
+func (r *requests) park(all bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if all {
+		r.hot = flags{}
+	}
+	r.bottom = r.hot
+}
 
 // enter makes the code that f belongs to the one at the bottom.
 func (r *requests) enter(f flags) {
@@ -89,13 +108,20 @@ func (r *requests) done() {
 // Preconditions: r.mu is locked.
 func (r *requests) raiseLocked() {
 	r.asked.Store(true)
-	r.hot.look.Set(instrument.LookRaised)
-	r.bottom.look.Set(instrument.LookRaised)
+	r.setLookLocked(instrument.LookRaised)
 }
 
 // Preconditions: r.mu is locked.
 func (r *requests) lowerLocked() {
 	r.asked.Store(false)
-	r.hot.look.Set(0)
-	r.bottom.look.Set(0)
+	r.setLookLocked(0)
+}
+
+// Preconditions: r.mu is locked.
+func (r *requests) setLookLocked(to uint64) {
+	if r.hot.look == nil { // parked
+		return
+	}
+	r.hot.look.Set(to)
+	r.bottom.look.Set(to)
 }

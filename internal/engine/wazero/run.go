@@ -18,6 +18,10 @@ import (
 // empty or was taken apart again.
 func (t *Thread) Run(ctx context.Context) engine.Event {
 	t.ctx.Context = ctx
+	if err := t.unpark(); err != nil {
+		ev, _ := t.fail(err)
+		return ev
+	}
 	t.starts = false
 	if t.fresh {
 		if trap := t.applySegments(); trap != nil {
@@ -280,7 +284,10 @@ func (t *Thread) SetEvery(n int32) {
 }
 
 // Left is how many safepoints are left until then.
-func (t *Thread) Left() int { return int(int32(t.count.Get())) }
+func (t *Thread) Left() int {
+	t.mustUnpark()
+	return int(int32(t.count.Get()))
+}
 
 // setCount begins to count anew.
 func (t *Thread) setCount() {

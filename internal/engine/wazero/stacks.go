@@ -90,12 +90,14 @@ func (t *Thread) StackPointer() (uint64, bool) {
 	if !ok {
 		return 0, false
 	}
+	t.mustUnpark()
 	return t.hot.ExportedGlobal(g).Get() & 0xffffffff, true
 }
 
 // SetStackPointer implements engine.Thread.
 func (t *Thread) SetStackPointer(p uint64) {
 	if g, ok := t.module.stackPointer(); ok {
+		t.mustUnpark()
 		t.hot.ExportedGlobal(g).(api.MutableGlobal).Set(p & 0xffffffff)
 	}
 }
@@ -137,6 +139,7 @@ func (t *Thread) TableFunc(index uint32) (fn uint32, ok bool) {
 	if types := t.module.program.Tables(); len(types) == 0 || instrument.Lowered(types[0].Elem) != wasm.I32 {
 		return 0, false
 	}
+	t.mustUnpark()
 	funcs := t.tableFuncs(0)
 	if uint64(index) >= uint64(len(funcs)) || funcs[index] == 0 {
 		return 0, false

@@ -30,16 +30,23 @@ func (t *Thread) Save() (*engine.State, error) {
 	if st.Tables, err = t.saveTables(); err != nil {
 		return nil, fmt.Errorf("save: %w", err)
 	}
+	st.Dropped = t.droppedSegments()
+	return st, nil
+}
+
+// droppedSegments are those that the guest has dropped, in order.
+func (t *Thread) droppedSegments() []engine.Segment {
+	var out []engine.Segment
 	for s := range t.dropped {
-		st.Dropped = append(st.Dropped, s)
+		out = append(out, s)
 	}
-	slices.SortFunc(st.Dropped, func(a, b engine.Segment) int {
+	slices.SortFunc(out, func(a, b engine.Segment) int {
 		if a.Elem != b.Elem {
 			return map[bool]int{false: -1, true: 1}[a.Elem]
 		}
 		return cmp.Compare(a.Index, b.Index)
 	})
-	return st, nil
+	return out
 }
 
 // ownGlobals calls f for each mutable global that the module defines.
@@ -74,6 +81,9 @@ func (m *Module) saveCalls(c *calls) engine.Calls {
 
 // Globals implements engine.Thread.
 func (t *Thread) Globals() []engine.Global {
+	if t.parked != nil {
+		return slices.Clone(t.parked.globals)
+	}
 	var out []engine.Global
 	t.ownGlobals(func(i uint32, typ wasm.ValType) {
 		g := engine.Global{Index: i, Value: engine.Value{Type: typ}}
@@ -104,22 +114,27 @@ func (t *Thread) wideGlobal(i uint32) (lo, hi uint64) {
 // caller's.
 func (t *Thread) restore(st *engine.State) error {
 	t.fresh = false
-	if err := t.restoreSegments(st); err != nil {
-		return err
-	}
 	if err := t.growTo(st.MemorySize); err != nil {
 		return err
 	}
 	if err := t.restoreExceptions(st); err != nil {
 		return err
 	}
-	if err := t.SetGlobals(st.Globals); err != nil {
-		return err
-	}
-	if err := t.restoreTables(st); err != nil {
+	if err := t.restoreInstance(st); err != nil {
 		return err
 	}
 	return t.restoreFrames(st.Calls())
+}
+
+// restoreInstance takes what is the instance's own.
+func (t *Thread) restoreInstance(st *engine.State) error {
+	if err := t.restoreSegments(st); err != nil {
+		return err
+	}
+	if err := t.SetGlobals(st.Globals); err != nil {
+		return err
+	}
+	return t.restoreTables(st)
 }
 
 // restoreSegments fills the tables as the active segments do and drops what
@@ -142,6 +157,9 @@ func (t *Thread) restoreSegments(st *engine.State) error {
 
 // SetGlobals implements engine.Thread.
 func (t *Thread) SetGlobals(saved []engine.Global) error {
+	if err := t.unpark(); err != nil {
+		return err
+	}
 	have := make(map[uint32]engine.Value, len(saved))
 	for _, g := range saved {
 		have[g.Index] = g.Value
@@ -314,6 +332,7 @@ func (t *Thread) restoreBulk(p *engine.Pending, top *siteInfo) error {
 	if len(p.Args) != 3 || len(top.site.Results) != 0 {
 		return errors.New("pending memory operation: it does not fit the instruction that waits for it")
 	}
+	t.mustUnpark()
 	if t.hot.ExportedFunction(instrument.ExportBulk(p.Op)) == nil {
 		return fmt.Errorf("pending memory operation %d: the module has no such instruction", p.Op)
 	}
@@ -346,5 +365,6 @@ func (t *Thread) Global(i uint32) (engine.Value, bool) {
 	if !ok {
 		return engine.Value{}, false
 	}
+	t.mustUnpark()
 	return engine.Value{Type: typ.Type, Lo: t.hot.ExportedGlobal(instrument.ExportGlobal(i)).Get()}, true
 }

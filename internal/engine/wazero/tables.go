@@ -2,6 +2,7 @@ package wazero
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -22,6 +23,12 @@ func (t *Thread) accessor(name string, stack ...uint64) (uint64, error) {
 // of them.
 func (t *Thread) saveTables() ([]engine.Table, error) {
 	var out []engine.Table
+	if t.parked != nil {
+		for _, s := range t.parked.tables {
+			out = append(out, engine.Table{Index: s.Index, Items: slices.Clone(s.Items)})
+		}
+		return out, nil
+	}
 	for i := range t.tables {
 		items, err := t.tableItems(uint32(i))
 		if err != nil {

@@ -100,6 +100,8 @@ type Thread struct {
 	every       int32 // Counted: unwind at every n-th safepoint; 0 never
 
 	exceptions exceptions
+
+	parked *parked // it has no instance; or nil
 }
 
 // threadContext hands the thread to host functions: wazero passes the context
@@ -225,8 +227,12 @@ func (t *Thread) resolve(name string) api.Module {
 // A Linear makes a memory.Linear fit wazero, which takes nil for a failure.
 type Linear struct{ *memory.Linear }
 
-// Reallocate implements experimental.LinearMemory.
+// Reallocate implements experimental.LinearMemory. The instance of a thread that was
+// parked is made over a memory that may have grown: it begins with the first bytes.
 func (l Linear) Reallocate(size uint64) []byte {
+	if b := l.Bytes(); size < uint64(len(b)) {
+		return b[:size]
+	}
 	b, err := l.Resize(size)
 	if err != nil {
 		return nil
