@@ -7,6 +7,7 @@ type Stats struct {
 	CPU    int64         // CPU time of all tasks that there have been, in ns
 	Tasks  [Dead + 1]int // how many tasks are in each RunState
 	Held   int           // those of Tasks[Stopped] that job control or a child of vfork(2) holds
+	Parked int           // those of Tasks[Blocked] and Tasks[Stopped] that are parked
 	Memory int64         // bytes of the linear memories of processes that are not gone
 
 	Processes int // that have not ended
@@ -30,6 +31,9 @@ func (k *Kernel) Stats() Stats {
 	for _, t := range s.tasks {
 		shown := t.shownLocked()
 		st.Tasks[shown]++
+		if t.state == Parked {
+			st.Parked++
+		}
 		if shown == Stopped && (t.internal != nil || t.group.signals.stopSig.Load() != 0) {
 			st.Held++
 		}

@@ -45,17 +45,23 @@ func (s *system) settled(t *testing.T, clock *ktime.Manual) {
 	}
 }
 
-// finish wakes the guest's threads and runs it to its end.
-func (s *system) finish(t *testing.T, clock *ktime.Manual) string {
+// feed gives the guest something to read from fd 0.
+func (s *system) feed(t *testing.T, text string) {
 	t.Helper()
 	w, errno := s.k.Init().Files().Get(2, 0)
 	if errno != abi.OK {
 		t.Fatal(errno)
 	}
 	defer w.DecRef()
-	if n, errno := w.Write([][]byte{[]byte(strings.Repeat("x", waiters/8))}); n != waiters/8 || errno != abi.OK {
+	if n, errno := w.Write([][]byte{[]byte(text)}); n != len(text) || errno != abi.OK {
 		t.Fatalf("write: %d, %v", n, errno)
 	}
+}
+
+// finish wakes the guest's threads and runs it to its end.
+func (s *system) finish(t *testing.T, clock *ktime.Manual) string {
+	t.Helper()
+	s.feed(t, strings.Repeat("x", waiters/8))
 	for end := time.Now().Add(patience); !s.k.Init().Exiting(); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("the guest hangs: %+v", s.k.Stats())

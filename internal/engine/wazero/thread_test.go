@@ -106,6 +106,11 @@ func call(t *testing.T, m engine.Module, name string, args []uint64, every int32
 		th = next
 		return next
 	})
+	return told(results, e, trap)
+}
+
+// told is all that a run has told.
+func told(results []uint64, e *env, trap *engine.Trap) string {
 	out := fmt.Sprint(results, e.log)
 	if trap != nil {
 		out += " trap " + trap.Message + "\n" + trap.Stack()

@@ -18,8 +18,10 @@ WASI("sched_yield") int32_t sched_yield(void);
 WASI("args_sizes_get") int32_t args_sizes_get(uint32_t *, uint32_t *);
 WASI("args_get") int32_t args_get(char **, char *);
 
+#ifndef MAX_THREADS
 #define MAX_THREADS 600
 #define STACK 4096
+#endif
 
 typedef struct {
   char *stack; // start.s reads it: the first field
