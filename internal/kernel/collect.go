@@ -19,14 +19,18 @@ import (
 // collectPeriod is how often the heap's size is looked at.
 const collectPeriod = 100 * time.Millisecond
 
-// collectFloor is the least heap, in bytes, that is worth a collection.
-const collectFloor = 64 << 20
+// collectFloor is the least heap, in bytes, that is worth a collection, and
+// collectIdle how far it has to have grown if no task of the system runs.
+const (
+	collectFloor = 64 << 20
+	collectIdle  = 16 << 20
+)
 
 // ownCollector is set by OwnCollector; collectAt is the heap size in bytes at
-// which the next collection is due.
+// which the next collection is due, and idleAt that for a system that does nothing.
 var (
-	ownCollector atomic.Bool
-	collectAt    atomic.Uint64
+	ownCollector      atomic.Bool
+	collectAt, idleAt atomic.Uint64
 )
 
 // OwnCollector makes collections the kernels' alone in this process. It also
@@ -36,6 +40,7 @@ func OwnCollector() {
 	debug.SetGCPercent(-1)
 	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	collectAt.Store(collectFloor)
+	idleAt.Store(collectIdle)
 	ownCollector.Store(true)
 }
 
@@ -82,21 +87,33 @@ func (k *Kernel) Collect(ctx context.Context) error {
 		}
 	}
 	runtime.GC()
-	collectAt.Store(max(collectFloor, 2*heapSize()))
+	live := heapSize()
+	if heapBytes("free") > max(collectFloor/2, live) { // nobody else gives it back: Go does so only if it collects by itself
+		debug.FreeOSMemory()
+	}
+	collectAt.Store(max(collectFloor, 2*live))
+	idleAt.Store(live + collectIdle)
 	return nil
 }
 
 // heapSize is the size of live and dead objects in bytes. Reading it does not
 // stop the world.
-func heapSize() uint64 {
-	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+func heapSize() uint64 { return heapBytes("objects") }
+
+// heapBytes is a class of runtime/metrics' "/memory/classes/heap", in bytes.
+func heapBytes(class string) uint64 {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/" + class + ":bytes"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }
 
-// collectIfWorth is called by the ticker.
-func (k *Kernel) collectIfWorth() {
-	if !ownCollector.Load() || heapSize() < collectAt.Load() {
+// collectIfWorth is called by the ticker; idle says that no task runs.
+func (k *Kernel) collectIfWorth(idle bool) {
+	at := collectAt.Load()
+	if idle {
+		at = min(at, idleAt.Load())
+	}
+	if !ownCollector.Load() || heapSize() < at {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -171,7 +171,7 @@ func (x *ticker) tick(passed time.Duration) {
 	x.mu.Lock()
 	x.ticks++
 	x.idle += passed
-	collect := x.idle >= collectPeriod
+	collect := x.idle >= collectPeriod || idle
 	if collect {
 		x.idle = 0
 	}
@@ -180,7 +180,7 @@ func (x *ticker) tick(passed time.Duration) {
 	}
 	x.mu.Unlock()
 	if collect {
-		x.k.collectIfWorth()
+		x.k.collectIfWorth(idle)
 	}
 }
 

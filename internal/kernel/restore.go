@@ -265,6 +265,11 @@ func (r *restorer) task(ctx context.Context, g *ThreadGroup, ts *TaskState) (err
 	}
 	t.stress.begin(t, g.stress)
 	t.yield.begin(t)
+	if _, _, waits := t.thread.Pending(); waits { // it needs no instance until that is done
+		if err := t.thread.Park(); err != nil {
+			return errors.Join(err, t.closeThread())
+		}
+	}
 	if err := r.k.tasks.add(t); err != nil {
 		return errors.Join(err, t.closeThread())
 	}
