@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stasis-run/stasis/internal/invariants"
 	"github.com/stasis-run/stasis/internal/ktime"
 )
 
@@ -20,7 +21,7 @@ const (
 // A cpuClock is the CPU time of a task: the time for which it ran, by the
 // host's clock, and by no more in total than the CPUs that the kernel has.
 type cpuClock struct {
-	mu      sync.Mutex
+	mu      invariants.Mutex[cpuClockLock]
 	total   int64 // ns; protected by mu
 	since   int64 // host time from which on the task's time is not in total yet; protected by mu
 	running bool  // protected by mu
@@ -118,7 +119,7 @@ type ticker struct {
 	k       *Kernel
 	resting atomic.Bool // no timer is pending
 
-	mu     sync.Mutex
+	mu     invariants.Mutex[tickerLock]
 	stop   func() bool   // of the pending timer; protected by mu
 	closed bool          // protected by mu
 	ticks  uint64        // protected by mu
@@ -129,9 +130,10 @@ type ticker struct {
 func newTicker(k *Kernel) *ticker { return &ticker{k: k} }
 
 func (x *ticker) start() {
+	first := x.k.firstTick() // takes TaskSet.mu
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.armLocked(x.k.firstTick())
+	x.armLocked(first)
 }
 
 func (x *ticker) armLocked(d time.Duration) {

@@ -76,8 +76,12 @@
 //	Kernel.mu
 //	  started.lock (collect.go)
 //	    TaskSet.mu
-//	      signals.mu, of one process; intervals.mu
-//	        Task.mu
+//	      intervals.mu
+//	        signals.mu, of one process
+//	          futexTable.mu; programs.mu; those of package vfs, then waiter
+//	            Task.mu
+//
+// The order is in lockorder.go, and checked under -race and -tags invariants.
 //
 // Task.mu guards the engine's request flag (Interrupt, Clear) and what is asked
 // of the task. It may be taken without the others, so interrupting a task never

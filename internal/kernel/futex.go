@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/invariants"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
@@ -42,7 +42,7 @@ type futexWaiter struct {
 
 // A futexTable is all waiters of a kernel.
 type futexTable struct {
-	mu    sync.Mutex
+	mu    invariants.Mutex[futexLock]
 	lines map[futexKey][]*futexWaiter // protected by mu
 	last  uint64                      // order of the last that came; protected by mu
 }

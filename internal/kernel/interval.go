@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
+
+	"github.com/stasis-run/stasis/internal/invariants"
 )
 
 // An interval sends its process a signal when the monotonic clock comes to a time,
@@ -25,7 +26,7 @@ const intervalGap = 100_000
 type intervals struct {
 	k *Kernel
 
-	mu     sync.Mutex
+	mu     invariants.Mutex[intervalsLock]
 	of     map[*ThreadGroup]map[int32]*interval // by signal; protected by mu
 	stop   func() bool                          // of the timer that is armed, or nil; protected by mu
 	again  int64                                // no timer is set for before, in ns of the monotonic clock; protected by mu

@@ -7,11 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/invariants"
 	"github.com/stasis-run/stasis/internal/ktime"
 )
 
@@ -104,7 +104,7 @@ type Kernel struct {
 
 	first atomic.Pointer[ThreadGroup] // the first process; set under mu
 
-	mu      sync.Mutex
+	mu      invariants.Mutex[kernelLock]
 	started bool // protected by mu
 }
 

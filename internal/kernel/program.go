@@ -6,9 +6,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/invariants"
 )
 
 // A Program is what a process runs: code, and the module it was compiled from.
@@ -47,7 +47,7 @@ type programs struct {
 	load  Loader
 	calls *CallTable
 
-	mu   sync.Mutex
+	mu   invariants.Mutex[programsLock]
 	byID map[[32]byte]*loaded // protected by mu
 	idle list.List            // of *loaded that nobody runs, the latest first; protected by mu
 	size int64                // of the sources of those; protected by mu

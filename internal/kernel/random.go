@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
-	"sync"
+
+	"github.com/stasis-run/stasis/internal/invariants"
 )
 
 // random is where guests' random bytes come from: the host, or a generator that
@@ -17,7 +18,7 @@ type random struct {
 	host   io.Reader         // immutable
 	seeded *mathrand.ChaCha8 // nil for the host's; immutable once tasks run
 
-	mu sync.Mutex // held while seeded is used
+	mu invariants.Mutex[randomLock] // held while seeded is used
 }
 
 func (r *random) begin(o Options) {

@@ -1,9 +1,9 @@
 package kernel
 
 import (
-	"sync"
 	"sync/atomic"
 
+	"github.com/stasis-run/stasis/internal/invariants"
 	"github.com/stasis-run/stasis/internal/wasm"
 )
 
@@ -46,7 +46,7 @@ type handler struct {
 // signals is what a process has of signals. The lock is Linux's sighand lock: who
 // sends a signal needs no other.
 type signals struct {
-	mu      sync.Mutex
+	mu      invariants.Mutex[signalsLock]
 	queue   sigQueue                 // for the process; protected by mu
 	actions [maxSignal + 1]SigAction // protected by mu
 	told    SigSet                   // signals whose action the process itself has told; protected by mu

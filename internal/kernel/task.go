@@ -1,9 +1,8 @@
 package kernel
 
 import (
-	"sync"
-
 	"github.com/stasis-run/stasis/internal/engine"
+	"github.com/stasis-run/stasis/internal/invariants"
 )
 
 // A RunState says what a task is doing.
@@ -55,7 +54,7 @@ type Task struct {
 
 	resume token // the task may run, must go, or is asked for something
 
-	mu      sync.Mutex
+	mu      invariants.Mutex[taskLock]
 	asked   bool          // something waits for the task: stops, exit; protected by mu
 	wake    chan struct{} // wakes Block; made anew by each; protected by mu
 	exiting bool          // the task must go; protected by mu

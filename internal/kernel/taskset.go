@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/stasis-run/stasis/internal/invariants"
 )
 
 // A TaskID is a task's number, a tid; the leader's is the pid of its process.
@@ -16,7 +18,7 @@ type TaskID int32
 type TaskSet struct {
 	k *Kernel
 
-	mu        sync.Mutex
+	mu        invariants.Mutex[taskSetLock]
 	changed   sync.Cond                // on mu: no task moves any more, or no goroutine is left
 	tasks     map[TaskID]*Task         // protected by mu
 	groups    map[TaskID]*ThreadGroup  // processes by pid; protected by mu

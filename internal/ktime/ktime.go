@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/stasis-run/stasis/internal/invariants"
 )
 
 // A Source is where time comes from: the host, or a test.
@@ -106,11 +108,17 @@ func (m *Manual) Timers() int {
 	return len(m.timers)
 }
 
+// clocksLock is the class of the lock of Clocks, which is a leaf.
+type clocksLock struct{}
+
+// Order implements invariants.Class.
+func (clocksLock) Order() int { return 90 }
+
 // Clocks are the clocks that a guest sees. They are safe for concurrent use.
 type Clocks struct {
 	src Source
 
-	mu      sync.Mutex
+	mu      invariants.Mutex[clocksLock]
 	offset  int64 // monotonic clock less src.Mono; protected by mu
 	boot    int64 // boot clock less src.Mono; protected by mu
 	freezes int   // Freeze calls not yet ended; protected by mu

@@ -6,7 +6,7 @@
 // between the last two calls the entry.
 package waiter
 
-import "sync"
+import "github.com/stasis-run/stasis/internal/invariants"
 
 // EventMask is a set of events.
 type EventMask uint8
@@ -69,10 +69,22 @@ func NewChannelEntry(mask EventMask) (*Entry, <-chan struct{}) {
 // Mask returns the events that e waits for, Always included.
 func (e *Entry) Mask() EventMask { return e.mask }
 
+// queueLock is the class of a Queue's lock: callbacks take that of a task, behind it. One
+// callback raises the event of another source (epoll's), which cannot wait for itself.
+type queueLock struct{}
+
+// Order implements invariants.Class.
+func (queueLock) Order() int { return 55 }
+
+// NestsBecause implements invariants.Nesting.
+func (queueLock) NestsBecause() string {
+	return "sets of sources that wait for each other have no rings"
+}
+
 // A Queue holds those who wait for one source. The zero value is empty. Its
 // lock is a leaf but for what callbacks take.
 type Queue struct {
-	mu          sync.Mutex
+	mu          invariants.Mutex[queueLock]
 	first, last *Entry // protected by mu
 }
 
