@@ -199,7 +199,7 @@ func (x *ticker) close() {
 
 // anyRunning reports whether the clock of a task advances.
 func (k *Kernel) anyRunning() bool {
-	return slices.ContainsFunc(k.tasks.All(), func(t *Task) bool { return t.cpu.isRunning() })
+	return slices.ContainsFunc(k.tasks.unordered(), func(t *Task) bool { return t.cpu.isRunning() })
 }
 
 // Tick has the kernel look at its clocks and its heap soon, though no task runs:

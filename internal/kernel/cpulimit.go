@@ -96,7 +96,7 @@ func (k *Kernel) firstTick() time.Duration {
 // that there is no need to before a task begins to run.
 func (k *Kernel) account() (next time.Duration, idle bool) {
 	now := k.clocks.Source().Mono()
-	tasks := k.tasks.All()
+	tasks := k.tasks.unordered()
 	running := k.advanceClocks(now, tasks)
 	next, idle = k.tickBase(), running == 0
 	if k.tasks.rotateSlots(now) || running > int64(k.cpus) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -82,11 +83,19 @@ func (s *TaskSet) All() []*Task {
 }
 
 func (s *TaskSet) allLocked() []*Task {
+	out := slices.Collect(maps.Values(s.tasks))
+	slices.SortFunc(out, func(a, b *Task) int { return int(a.id - b.id) })
+	return out
+}
+
+// unordered lists the tasks in no order, for who looks at many of them often.
+func (s *TaskSet) unordered() []*Task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	out := make([]*Task, 0, len(s.tasks))
 	for _, t := range s.tasks {
 		out = append(out, t)
 	}
-	slices.SortFunc(out, func(a, b *Task) int { return int(a.id - b.id) })
 	return out
 }
 
