@@ -224,13 +224,16 @@ func (p *program) check(t *testing.T, s *subject, d *disturber, how string) (sav
 
 // A program prints the same if its system is saved, ended and woken from the image at
 // its system calls: as each is about to be made, and in each that waits or as soon as it
-// is done. Of programs that make very many calls, a part is taken.
+// is done; with tasks that wait as they are for long, parked, too. Of programs that make
+// very many calls, a part is taken.
 func TestSavedAtCalls(t *testing.T) {
 	everywhere(t, wazero.Options{}, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
 		for _, calls := range []struct {
-			how string
-			at  kernel.StressCalls
-		}{{"before calls", kernel.BeforeCalls}, {"in calls", kernel.InCalls}} {
+			how  string
+			at   kernel.StressCalls
+			park time.Duration
+		}{{"before calls", kernel.BeforeCalls, 0}, {"in calls", kernel.InCalls, 0}, {"before calls, parked", kernel.BeforeCalls, time.Nanosecond}} {
+			p.park = calls.park
 			stress := func() kernel.Stress { return kernel.Stress{Calls: calls.at} }
 			none := newDisturber(stress, func() bool { return false })
 			p.check(t, s, none, calls.how)

@@ -10,6 +10,7 @@ import (
 	"path"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/checkpoint"
@@ -34,6 +35,7 @@ type program struct {
 	code   []byte
 	engine *wazero.Engine
 	module engine.Module
+	park   time.Duration // kernel.Options.ParkAfter
 
 	mu     sync.Mutex
 	others map[[32]byte]engine.Module // by digest; protected by mu
@@ -111,7 +113,7 @@ func newWorld(t *testing.T, p *program) *world {
 func (w *world) options() kernel.Options {
 	return kernel.Options{
 		Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Ptys: w.ptys})),
-		Load:  w.program.load,
+		Load:  w.program.load, ParkAfter: w.program.park,
 	}
 }
 
