@@ -54,8 +54,13 @@ type kernels struct {
 	set  map[*Kernel]struct{} // protected by lock
 }
 
+// add notes a kernel that starts. While none runs, a collection costs nobody a stop:
+// where systems are made and ended in quick succession, no ticker comes to it.
 func (s *kernels) add(k *Kernel) {
 	s.lock <- struct{}{}
+	if len(s.set) == 0 && ownCollector.Load() && heapSize() >= collectAt.Load() {
+		collect()
+	}
 	s.set[k] = struct{}{}
 	<-s.lock
 }
@@ -86,6 +91,14 @@ func (k *Kernel) Collect(ctx context.Context) error {
 			return err
 		}
 	}
+	collect()
+	return nil
+}
+
+// collect collects the heap.
+//
+// Preconditions: started is locked, and no task of its kernels runs.
+func collect() {
 	runtime.GC()
 	live := heapSize()
 	if heapBytes("free") > max(collectFloor/2, live) { // nobody else gives it back: Go does so only if it collects by itself
@@ -93,7 +106,6 @@ func (k *Kernel) Collect(ctx context.Context) error {
 	}
 	collectAt.Store(max(collectFloor, 2*live))
 	idleAt.Store(live + collectIdle)
-	return nil
 }
 
 // heapSize is the size of live and dead objects in bytes. Reading it does not

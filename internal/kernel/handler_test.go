@@ -91,6 +91,21 @@ func TestHandlerInCall(t *testing.T) {
 	}
 }
 
+// A handler whose signal came while a call was made that did not wait for it has run
+// when the guest sees what the call has returned.
+func TestHandlerBeforeReturn(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		var p *procs
+		p = handled(t, []guestCall{raises(SIGUSR1)}, do(2), enginetest.Do(func(*enginetest.ScriptedThread) { p.note("returned") }), enginetest.Import{Fn: sysValue})
+		p.start()
+		st, err := p.g.Wait(t.Context())
+		if err != nil || len(st.Results) != 1 || st.Results[0] != 7 {
+			t.Errorf("%+v, %v", st, err)
+		}
+		p.wantLog("signal 10", "returned")
+	})
+}
+
 // While a handler runs its signal is blocked, and those of its mask; other signals
 // interrupt it. Afterwards the mask is what it was.
 func TestHandlerMasks(t *testing.T) {

@@ -52,6 +52,7 @@ func famous(t *testing.T) *procs {
 			return Gone
 		}
 		_ = t.Group().SetSession()
+		t.SetSigMask(sigSet(SIGCHLD)) // its handler does not return: the calls below would not be made if it came first
 		return p.forks(t)
 	})
 	p.calls[famVfork] = inChild(func(t *Task) Outcome {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -386,4 +387,50 @@ func TestStress(t *testing.T) {
 			t.Errorf("%d stops", n)
 		}
 	})
+}
+
+// Stress can stop tasks before each call, and in it or as soon as it is done; the call
+// is made once all the same, and its results are there.
+func TestStressCalls(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		at   StressCalls
+		want []string
+	}{
+		{"before", BeforeCalls, []string{"call 4 is to be made", "call 1 is to be made"}},
+		{"in", InCalls, []string{"returned 7", "call 1 waits"}},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			w := newWorld(t, enginetest.Import{Fn: sysValue}, enginetest.Import{Fn: sysSleep, Args: []uint64{5}}, enginetest.Import{Fn: sysExit, Args: []uint64{3}})
+			stops := make(chan *ExternalStop, 1)
+			w.task().stress.begin(w.task(), Stress{Calls: c.at, Stopped: func(s *ExternalStop) { stops <- s }})
+			w.start()
+			var got []string
+			for range 2 {
+				s := <-stops
+				if err := s.Wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				st := w.state().Processes[0].Tasks[0]
+				switch p := st.Thread.Pending; {
+				case p == nil:
+					got = append(got, fmt.Sprintf("returned %d", st.Thread.Frames[0].Values[0].Value.Lo))
+				case st.Restart.Set:
+					got = append(got, fmt.Sprintf("call %d waits", p.Import))
+				default:
+					got = append(got, fmt.Sprintf("call %d is to be made", p.Import))
+				}
+				s.End()
+				w.pass(5)
+			}
+			(<-stops).End()
+			w.wantExit(ExitStatus{Code: 3})
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			if w.made[sysValue].Load() != 1 || w.made[sysExit].Load() != 1 {
+				t.Errorf("%d and %d calls", w.made[sysValue].Load(), w.made[sysExit].Load())
+			}
+		})
+	}
 }

@@ -191,11 +191,26 @@ func (t *Task) Call(fn uint32, stack []uint64) engine.Action {
 	if t.stress.beforeCall() {
 		return engine.Unwind
 	}
-	if t.call(fn).Fn(t, stack) == Done {
-		t.restart = Restart{}
+	c := t.call(fn)
+	if c.Fn(t, stack) != Done {
+		return engine.Unwind
+	}
+	t.restart = Restart{}
+	if !t.isAsked() {
 		return engine.Return
 	}
+	t.finished = append([]uint64{}, stack[:len(c.Results)]...)
 	return engine.Unwind
+}
+
+// finish ends a call that was done when something was asked of the task: the stack is
+// taken apart, and what is asked comes before the guest sees the results. A handler
+// for a signal that came before what they tell has run then, as on Linux.
+func (t *Task) finish() {
+	if t.finished != nil {
+		t.thread.Complete(t.finished)
+		t.finished = nil
+	}
 }
 
 // call is an import of the module, or an instruction that waits or wakes.
@@ -213,6 +228,7 @@ func (t *Task) callAgain(fn uint32, args []uint64) {
 	copy(stack, args)
 	t.again = true
 	defer func() { t.again = false }()
+	t.stress.making(t)
 	if c.Fn(t, stack) == Done {
 		t.restart = Restart{}
 		t.thread.Complete(stack[:len(c.Results)])

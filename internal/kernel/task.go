@@ -44,6 +44,7 @@ type Task struct {
 	signalled  bool     // it is to end, since a handler waits; only on the task goroutine
 	waitedLong bool     // it is to be parked when it is made again; only on the task goroutine
 	parking    *parking // the waits of a task that rests, or is about to; or nil; only on the task goroutine
+	finished   []uint64 // results of the pending call, which is done: see finish; or nil; only on the task goroutine
 
 	sig taskSignals
 

@@ -33,6 +33,7 @@ func (t *Task) run() {
 		t.cpu.end(t.k.clocks.Source())
 		switch ev.Kind {
 		case engine.Unwound:
+			t.finish()
 			t.stress.unwound(t)
 			t.yield.unwound(t)
 		case engine.Exited:

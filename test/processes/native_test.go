@@ -78,6 +78,16 @@ func programs(t *testing.T) (names []string) {
 	return names
 }
 
+// scripts are those of the shell.
+func scripts(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/scripts/*.sh")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("%d scripts: %v", len(files), err)
+	}
+	return files
+}
+
 // What programs must print is what they print on Linux.
 func TestNatively(t *testing.T) {
 	for _, name := range programs(t) {
@@ -99,15 +109,11 @@ func TestNatively(t *testing.T) {
 // What the shell must print of its scripts is what it prints on Linux, and what
 // dash prints.
 func TestScriptsNatively(t *testing.T) {
-	scripts, err := filepath.Glob("testdata/scripts/*.sh")
-	if err != nil || len(scripts) < 6 {
-		t.Fatalf("%d scripts: %v", len(scripts), err)
-	}
 	shells := map[string]string{"sh": native(t, "sh")}
 	if path, err := exec.LookPath("dash"); err == nil {
 		shells["dash"] = path
 	}
-	for _, script := range scripts {
+	for _, script := range scripts(t) {
 		path, err := filepath.Abs(script)
 		if err != nil {
 			t.Fatal(err)

@@ -1,35 +1,18 @@
 package processes
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"flag"
-	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/stasis-run/stasis/internal/abi"
-	"github.com/stasis-run/stasis/internal/checkpoint"
-	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/wazero"
-	"github.com/stasis-run/stasis/internal/image"
 	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/kernel"
-	"github.com/stasis-run/stasis/internal/ktime"
-	"github.com/stasis-run/stasis/internal/syscalls/wasi"
-	"github.com/stasis-run/stasis/internal/vfs"
-	"github.com/stasis-run/stasis/internal/vfs/epoll"
-	"github.com/stasis-run/stasis/internal/vfs/eventfd"
-	"github.com/stasis-run/stasis/internal/vfs/hostfile"
-	"github.com/stasis-run/stasis/internal/vfs/memfs"
-	"github.com/stasis-run/stasis/internal/vfs/pipefs"
-	"github.com/stasis-run/stasis/internal/vfs/ttyfs"
 )
 
 // TestMain keeps Go's collector from starting behind a looping guest.
@@ -42,204 +25,6 @@ func TestMain(m *testing.M) {
 // patience is what no program takes unless it hangs.
 const patience = 2 * time.Minute
 
-// A program is a module, compiled.
-type program struct {
-	code   []byte
-	engine *wazero.Engine
-	module engine.Module
-}
-
-func compile(t *testing.T, code []byte, o wazero.Options) *program {
-	t.Helper()
-	e, err := wazero.New(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := e.Compile(context.Background(), code)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(m.Close(), e.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	return &program{code, e, m}
-}
-
-// A world is what the processes of a program share: a file that they print to,
-// and what makes pipes and such.
-type world struct {
-	t       *testing.T
-	k       *kernel.Kernel
-	program *program
-	world   checkpoint.World
-	pipes   *pipefs.System
-	epolls  *epoll.System
-	ptys    *ttyfs.Ptys
-}
-
-func newWorld(t *testing.T, p *program) *world {
-	w := &world{t: t, program: p, pipes: pipefs.NewSystem(ktime.Host.Wall, nil), epolls: epoll.NewSystem(nil)}
-	w.ptys = ttyfs.NewPtys(ttyfs.PtyOptions{Signal: func(t *ttyfs.Terminal, sig int32) { w.k.SignalTerminal(t, sig) }})
-	w.world.Namespace = vfs.NewNamespace(ktime.Host.Wall)
-	return w
-}
-
-func (w *world) options() kernel.Options {
-	return kernel.Options{Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Ptys: w.ptys}))}
-}
-
-func (w *world) start() *world {
-	w.t.Helper()
-	if err := w.k.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	return w
-}
-
-func (w *world) close() {
-	w.t.Helper()
-	if err := w.k.Close(); err != nil {
-		w.t.Error(err)
-	}
-}
-
-// boot makes a program's first process, which has an fd 1 and an empty 0. The
-// caller starts and closes it.
-func (p *program) boot(t *testing.T, stress kernel.Stress) *world {
-	t.Helper()
-	w := newWorld(t, p)
-	if err := w.world.Namespace.Mount(vfs.Mount{Guest: "/", FS: memfs.New(memfs.Options{Now: ktime.Host.Wall})}); err != nil {
-		t.Fatal(err)
-	}
-	root, err := w.world.Namespace.OpenRoot("/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.DecRef()
-	out, errno := w.world.Namespace.OpenAt(root, "out", 0, abi.OCreat, true, true, abi.FDAppend)
-	if errno != abi.OK {
-		t.Fatal(errno)
-	}
-	in, end, errno := w.pipes.New()
-	if errno != abi.OK {
-		t.Fatal(errno)
-	}
-	end.DecRef()
-	fds := vfs.NewFDTable(64)
-	for _, f := range []*vfs.OpenFile{in, out} {
-		if _, errno := fds.InstallAll(f); errno != abi.OK {
-			t.Fatal(errno)
-		}
-	}
-	w.k = kernel.New(w.options())
-	if _, err := w.k.CreateProcess(context.Background(), p.module, kernel.ProcessOptions{
-		Args: []string{"program"}, Files: fds, Entry: "_start", Stress: stress,
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return w
-}
-
-// elsewhere saves the system, ends it and makes one of the image, not started. It
-// is false if the program had ended.
-func (w *world) elsewhere(dir string) (*world, bool) {
-	t := w.t
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	draft, err := image.Create(image.OS, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = checkpoint.Save(ctx, w.k, w.world, checkpoint.Options{
-		Create: draft.File, Publish: draft.Publish, Module: w.program.code, Config: image.Config{Stasis: "test"},
-	})
-	if errors.Is(err, kernel.ErrExiting) {
-		if err := draft.Abort(); err != nil {
-			t.Error(err)
-		}
-		return w, false
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.close()
-	im, err := image.Open(image.OS, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer im.Close()
-	st, err := checkpoint.Open(im)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := newWorld(t, w.program)
-	mounts, err := st.MemoryMounts(ktime.Host.Wall)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.world.Namespace.MountAll(mounts); err != nil {
-		t.Fatal(err)
-	}
-	kinds := hostfile.Restorers(nil, nil)
-	maps.Copy(kinds, map[string]vfs.RestoreFunc{pipefs.Kind: n.pipes.Restore, epoll.Kind: n.epolls.Restore, eventfd.Kind: eventfd.Restore, ttyfs.MasterKind: n.ptys.Restore})
-	kinds[ttyfs.Kind] = ttyfs.Restore(func(name string) (*ttyfs.Terminal, error) { return n.ptys.Provide(name), nil })
-	if n.k, err = checkpoint.Restore(context.Background(), im, st, checkpoint.Restoring{
-		Kernel: n.options(), World: n.world, Kinds: kinds, Module: w.program.module, Terminal: n.terminal,
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return n, true
-}
-
-// ends waits for the end and returns what was printed and the exit code, as in want.
-func (w *world) ends() string {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	st, err := w.k.Init().Wait(ctx)
-	if err != nil {
-		w.t.Fatalf("the program hangs: %v: %+v\n%s", err, w.k.Stats(), w.printed())
-	}
-	code := int(st.Code)
-	if st.Signal != 0 {
-		code = 128 + int(st.Signal)
-	}
-	end := w.printed() + fmt.Sprintf("rc %d\n", code)
-	if st.Trap != nil {
-		end += "trap: " + st.Trap.Message + "\n" + st.Trap.Stack()
-	}
-	return end
-}
-
-func (w *world) printed() string {
-	w.t.Helper()
-	root, err := w.world.Namespace.OpenRoot("/")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer root.DecRef()
-	out, errno := w.world.Namespace.OpenAt(root, "out", 0, 0, true, false, 0)
-	if errno != abi.OK {
-		w.t.Fatal(errno)
-	}
-	defer out.DecRef()
-	var all bytes.Buffer
-	buf := make([]byte, 4096)
-	for {
-		n, errno := out.Read([][]byte{buf})
-		if errno != abi.OK {
-			w.t.Fatal(errno)
-		}
-		if n == 0 {
-			return all.String()
-		}
-		all.Write(buf[:n])
-	}
-}
-
 // modules are the modules of a program.
 func modules(name string) []string {
 	if name == "forkthrow" {
@@ -248,22 +33,56 @@ func modules(name string) []string {
 	return []string{name}
 }
 
-// run runs a program to its end.
-func (p *program) run(t *testing.T, stress kernel.Stress) string {
+// A subject is a program and what it must print of an errand.
+type subject struct {
+	name string
+	code []byte
+	errand
+	want string
+}
+
+// long reports whether a program has much to compute.
+func (s *subject) long() bool { return s.name == "forktree" || s.name == "pipeline" }
+
+// subjects are the programs, and the shell with each of its scripts.
+func subjects(t *testing.T) (out []subject) {
 	t.Helper()
-	w := p.boot(t, stress)
+	for _, name := range programs(t) {
+		for _, module := range modules(name) {
+			s := subject{name: module, code: []byte(read(t, "testdata/"+module+".wasm")), want: read(t, "testdata/want/"+name+".txt")}
+			if name == "exec" { // it executes itself
+				s.args, s.files = []string{"/work/exec.wasm"}, map[string][]byte{"exec.wasm": s.code}
+			}
+			out = append(out, s)
+		}
+	}
+	shell := []byte(read(t, "testdata/sh.wasm"))
+	for _, script := range scripts(t) {
+		name := filepath.Base(script)
+		out = append(out, subject{
+			name: "sh-" + strings.TrimSuffix(name, ".sh"), code: shell, want: read(t, strings.TrimSuffix(script, ".sh")+".txt"),
+			errand: errand{args: []string{"/work/" + name}, files: map[string][]byte{name: []byte(read(t, script))}},
+		})
+	}
+	return out
+}
+
+// run runs a program to its end.
+func (p *program) run(t *testing.T, e errand, stress kernel.Stress) string {
+	t.Helper()
+	w := p.boot(t, e, stress)
 	defer w.close()
 	return w.start().ends()
 }
 
 // saved runs a program and saves and wakes all its processes again and again.
-func (p *program) saved(t *testing.T, want string) {
+func (p *program) saved(t *testing.T, s *subject) {
 	t.Helper()
 	most := 30
 	if testing.Short() {
 		most = 8
 	}
-	w, n, ok := p.boot(t, kernel.Stress{}).start(), 0, true
+	w, n, ok := p.boot(t, s.errand, kernel.Stress{}).start(), 0, true
 	defer func() { w.close() }()
 	for ; ok && n < most; n++ {
 		for was, end := w.cpu(), time.Now().Add(5*time.Millisecond); time.Now().Before(end) && w.cpu() < was+200_000; {
@@ -273,8 +92,8 @@ func (p *program) saved(t *testing.T, want string) {
 			w.start()
 		}
 	}
-	if got := w.ends(); got != want {
-		t.Errorf("saved %d times: got %s\nwant %s", n, got, want)
+	if got := w.ends(); got != s.want {
+		t.Errorf("saved %d times: got %s\nwant %s", n, got, s.want)
 	}
 	t.Logf("saved %d times", n)
 }
@@ -282,49 +101,35 @@ func (p *program) saved(t *testing.T, want string) {
 // cpu is how long the first process has computed.
 func (w *world) cpu() int64 { return w.k.Init().CPUTime() }
 
+// counted are the options for programs that are unwound at every n-th safepoint.
+var counted = wazero.Options{Pass: instrument.Options{Counted: true}, Interpret: wazero.InterpretBriefly}
+
 // Programs do what they do on Linux: left alone, with all processes unwound at
 // every safepoint and before every call, stopped there or not, and saved and woken
 // meanwhile.
-// terminal finds a pty that is open in a restored world.
-func (w *world) terminal(name string) kernel.Terminal {
-	for _, n := range w.ptys.Numbers() {
-		if t := w.ptys.Get(n); t != nil && t.Name() == name {
-			return t
-		}
-	}
-	return nil
-}
-
 func TestPrograms(t *testing.T) {
-	for _, name := range programs(t) {
-		if name == "exec" {
-			continue // it needs files to execute
-		}
-		for _, module := range modules(name) {
-			code := []byte(read(t, "testdata/"+module+".wasm"))
-			want := read(t, "testdata/want/"+name+".txt")
-			t.Run(module, func(t *testing.T) {
-				alone := compile(t, code, wazero.Options{})
-				if got := alone.run(t, kernel.Stress{}); got != want {
-					t.Fatalf("left alone: got %s\nwant %s", got, want)
-				}
-				alone.saved(t, want)
-				if testing.Short() && (name == "forktree" || name == "pipeline") {
-					return // much to compute
-				}
-				counted := compile(t, code, wazero.Options{Pass: instrument.Options{Counted: true}, Interpret: wazero.InterpretBriefly})
-				for _, every := range []int32{1, 7} {
-					for _, stop := range []bool{false, true} {
-						stress := kernel.Stress{Every: every}
-						if stop {
-							stress.Stopped = func(s *kernel.ExternalStop) { s.End() }
-						}
-						if got := counted.run(t, stress); got != want {
-							t.Errorf("every %d, stops %v: got %s\nwant %s", every, stop, got, want)
-						}
+	for _, s := range subjects(t) {
+		t.Run(s.name, func(t *testing.T) {
+			alone := compile(t, s.code, wazero.Options{})
+			if got := alone.run(t, s.errand, kernel.Stress{}); got != s.want {
+				t.Fatalf("left alone: got %s\nwant %s", got, s.want)
+			}
+			alone.saved(t, &s)
+			if testing.Short() && s.long() {
+				return
+			}
+			everywhere := compile(t, s.code, counted)
+			for _, every := range []int32{1, 7} {
+				for _, stop := range []bool{false, true} {
+					stress := kernel.Stress{Every: every}
+					if stop {
+						stress.Stopped = func(s *kernel.ExternalStop) { s.End() }
+					}
+					if got := everywhere.run(t, s.errand, stress); got != s.want {
+						t.Errorf("every %d, stops %v: got %s\nwant %s", every, stop, got, s.want)
 					}
 				}
-			})
-		}
+			}
+		})
 	}
 }
