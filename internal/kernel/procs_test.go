@@ -141,7 +141,19 @@ func (p *procs) forks(t *Task) Outcome {
 	if !t.AtRest() {
 		return Again
 	}
-	if _, err := t.Fork(func(c *Task) { c.Complete(nil) }); err != nil {
+	return p.forked(t, func() {})
+}
+
+// forked makes a child, and does something while it is being made.
+func (p *procs) forked(t *Task, meanwhile func()) Outcome {
+	_, err := t.Fork(func(c *Task) {
+		c.Complete(nil)
+		meanwhile()
+	})
+	if errors.Is(err, ErrSignalFirst) {
+		return Again
+	}
+	if err != nil {
 		p.note("fork: %v", err)
 	}
 	return Done
