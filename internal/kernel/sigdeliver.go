@@ -84,6 +84,7 @@ func (t *Task) nextSignal() (delivery, taking) {
 			return d, takeHandler
 		case SigDefault:
 			switch {
+			case t.group.sparesInit(info):
 			case sigsStop.has(sig) && t.group.stopsBy(sig):
 				s.stopLocked(sig)
 				return delivery{}, takeStop
