@@ -157,7 +157,7 @@ func (g *ThreadGroup) resetSignals() {
 	s := &g.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handler, s.held, s.told = nil, false, 0
+	s.handler, s.held, s.told, s.knows = nil, false, 0, false
 	for i := range s.actions {
 		if s.actions[i].Disposition != SigIgnore {
 			s.actions[i] = SigAction{}

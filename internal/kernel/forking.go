@@ -41,7 +41,7 @@ func (t *Task) beginFork() (*ThreadGroup, error) {
 //
 // Preconditions: of.mu is locked; nobody has s yet.
 func (s *signals) inheritLocked(of *signals) {
-	s.actions, s.handler, s.held, s.told = of.actions, of.handler, of.held, of.told
+	s.actions, s.handler, s.held, s.told, s.knows = of.actions, of.handler, of.held, of.told, of.knows
 }
 
 // endFork ends the making of a child: what is sent from now on is sent to it by itself,

@@ -31,6 +31,31 @@ static void lines(const char *what, int fd) {
   close(fd);
 }
 
+static volatile int caught;
+static void note(int sig) { caught = sig; }
+
+// signals has a handler for one of those that it was begun with ignored. A library that
+// has asked which these are is told of all.
+static int signals(int ask) {
+  if (ask) {
+    uint32_t n;
+    uint8_t all[2 * 64];
+    if (wasix_proc_signals_sizes_get(&n) || n > 64 || wasix_proc_signals_get(all))
+      return 1;
+    say("ignored");
+    for (uint32_t i = 0; i < n; i++) {
+      say(" %d", all[2 * i]);
+      signal(all[2 * i], SIG_IGN);
+    }
+    say("\n");
+  }
+  signal(SIGUSR1, note);
+  kill(getpid(), SIGUSR1);
+  kill(getpid(), SIGUSR2);
+  say("caught %d\n", caught);
+  return 0;
+}
+
 static int child(int argc, char **argv) {
   const char *what = argv[1];
   if (strcmp(what, "tell") == 0) { // its arguments, directory and variables
@@ -62,6 +87,8 @@ static int child(int argc, char **argv) {
     }
     return 0;
   }
+  if (strcmp(what, "signals") == 0)
+    return signals(argc > 2);
   char c;
   return read(0, &c, 1) == 0 && write(1, "nowhere", 7) == 7 ? 5 : 6; // null
 }
@@ -125,5 +152,12 @@ int main(int argc, char **argv) {
   char *args[] = {"spawn", "tell", "two\nlines"}, *env[] = {"A=three\nlines"};
   err = wasix_proc_spawn3("/bin/spawn", 10, args, 3, env, 1, 0, 0, 0, 0, 0, 0, 0, &pid);
   say("spawn3 %d ends %d\n", err, ended(pid));
+
+  struct wasix_signal_disposition ignore[] = {{SIGUSR1, WASIX_SIGNAL_IGNORE}, {SIGUSR2, WASIX_SIGNAL_IGNORE}};
+  char *asks[] = {"spawn", "signals", "ask"};
+  for (uint32_t n = 3; n > 1; n--) {
+    err = wasix_proc_spawn3("/bin/spawn", 10, asks, n, env, 1, 0, 0, ignore, 2, 0, 0, 0, &pid);
+    say("%d ends %d\n", err, ended(pid));
+  }
   return 0;
 }
