@@ -132,9 +132,54 @@ func (p processes) more(g *kernel.ThreadGroup, out *procfs.Process) {
 			out.Foreground = int32(pgid)
 		}
 	}
-	for _, sig := range g.Dispositions() {
-		out.Ignored |= 1 << (sig - 1)
+	sig := g.Signals()
+	out.GroupPending, out.Ignored, out.Caught = uint64(sig.Pending), uint64(sig.Ignored), uint64(sig.Caught)
+	if t, ok := p.Task(out.PID, out.PID); ok { // files of a process show its first thread's
+		out.Pending, out.Blocked = t.Pending, t.Blocked
 	}
+	for i := range out.Limits {
+		l := &out.Limits[i]
+		l.Soft, l.Hard, _ = g.Rlimit(uint32(i))
+	}
+}
+
+// tasks are the threads of a process, rising.
+func (p processes) tasks(pid uint32) (out []procfs.Task) {
+	k := p.sys.Kernel()
+	if k == nil {
+		return nil
+	}
+	g, ok := k.Tasks().Process(kernel.TaskID(pid))
+	if !ok {
+		return nil
+	}
+	for _, t := range g.ListTasks() {
+		out = append(out, procfs.Task{
+			TID: uint32(t.ID), State: stateLetters[t.State], UserTime: t.CPU, Pending: uint64(t.Pending), Blocked: uint64(t.Blocked),
+		})
+	}
+	if len(out) == 0 { // it had ended before a restore
+		out = append(out, procfs.Task{TID: pid, State: 'Z'})
+	}
+	return out
+}
+
+// Tasks implements procfs.Source.
+func (p processes) Tasks(pid uint32) (out []uint32) {
+	for _, t := range p.tasks(pid) {
+		out = append(out, t.TID)
+	}
+	return out
+}
+
+// Task implements procfs.Source.
+func (p processes) Task(pid, tid uint32) (procfs.Task, bool) {
+	for _, t := range p.tasks(pid) {
+		if t.TID == tid {
+			return t, true
+		}
+	}
+	return procfs.Task{}, false
 }
 
 // System implements procfs.Source.
