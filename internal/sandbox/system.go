@@ -473,10 +473,9 @@ func (s *System) savedModule(im *image.Image, st *checkpoint.State) ([]byte, err
 	return b, nil
 }
 
-func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
-	mounts, err := st.MemoryMounts(s.wall)
-	if err != nil {
-		return err
+func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) (err error) {
+	mounts := func(lower func(string) vfs.FileSystem) ([]vfs.Mount, error) {
+		return st.MemoryMountsOver(s.wall, lower)
 	}
 	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s, mounts); err != nil {
 		return err
@@ -502,6 +501,11 @@ func grantFlag(m *vfs.MissingError) string {
 	switch m.Kind {
 	case "mount":
 		return "--dir HOST:" + m.Name
+	case "directory below":
+		if m.Name == "/" {
+			return "--rootfs DIR"
+		}
+		return "-v HOST:" + m.Name + ":O"
 	case "listener":
 		return "--listen " + m.Name
 	case "terminal":

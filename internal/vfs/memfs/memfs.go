@@ -97,6 +97,9 @@ func (fs *FS) Root() (vfs.Dir, abi.Errno) {
 	return &dir{fs, fs.root}, fs.knowLocked(fs.root)
 }
 
+// Lower returns what the FS lies over, or nil.
+func (fs *FS) Lower() vfs.FileSystem { return fs.opts.Lower }
+
 // Usage returns how much of the quotas is taken: bytes of contents, in whole
 // blocks, and inodes.
 func (fs *FS) Usage() (bytes, inodes int64) {

@@ -92,7 +92,7 @@ func checkLower(saved string, lower vfs.FileSystem) error {
 	case saved == "" && lower != nil:
 		return fmt.Errorf("lay over nothing, and lies over a %s now", lower.Type())
 	case saved != "" && lower == nil:
-		return &vfs.MissingError{Kind: "lower", Name: saved}
+		return &vfs.MissingError{Kind: "directory below", Name: saved}
 	case saved != "" && saved != lower.Type():
 		return fmt.Errorf("lay over a %s, and lies over a %s now", saved, lower.Type())
 	}
