@@ -475,9 +475,10 @@ func (st *State) MemoryMounts(wall func() int64) ([]vfs.Mount, error) {
 }
 
 // MemoryMountsOver is MemoryMounts where lower tells what the one at a path of the
-// guest's lies over; nil is nothing, and a *vfs.MissingError if something is needed.
-func (st *State) MemoryMountsOver(wall func() int64, lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error) {
-	return memfs.RestoreMountsOver(st.Mounts, memfs.Options{Now: wall}, lower)
+// guest's lies over; nil is nothing, and a *vfs.MissingError if something is needed. Of
+// opts, Now and Budget count.
+func (st *State) MemoryMountsOver(opts memfs.Options, lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error) {
+	return memfs.RestoreMountsOver(st.Mounts, opts, lower)
 }
 
 // ModuleOf reads the module of the first process.

@@ -64,7 +64,7 @@ func (g *systemFlags) add(c *cobra.Command) {
 	f.StringArrayVar(&g.tmpfs, "tmpfs", nil, "give the guest a file system in memory: GUEST[:size=SIZE]")
 	f.StringArrayVar(&g.listen, "listen", nil, "give the guest a listening socket: tcp:HOST:PORT")
 	f.StringVar(&g.policy, "files", "reopen", "host files that changed since they were saved: reopen, strict or stale")
-	f.StringVarP(&g.memory, "memory", "m", "", "limit of the guest's memory, such as 256m")
+	f.StringVarP(&g.memory, "memory", "m", "", "limit of the memory of all the guest's processes and of its files in memory together, such as 256m")
 	f.StringVar(&g.cpus, "cpus", "", "limit of CPUs, such as 0.5")
 	f.Int64Var(&g.pids, "pids-limit", 0, "limit of tasks (processes and their threads) that the guest has at a time; 4096 by default")
 	f.StringArrayVar(&g.ulimits, "ulimit", nil, "limit of each process: NAME=SOFT[:HARD] with a NAME of "+strings.Join(spec.UlimitNames, ", "))

@@ -191,6 +191,9 @@ func (p processes) System() procfs.System {
 	st, clocks := k.Stats(), k.Clocks()
 	limit := uint64(k.MemoryLimit())
 	free := limit - min(limit, uint64(st.Memory))
+	if b := p.sys.world.memory; b != nil { // files in memory are not free, too
+		limit, free = uint64(b.Max()), uint64(b.Left())
+	}
 	up := clocks.Boot()
 	return procfs.System{
 		Boot: clocks.Wall() - up, Uptime: up, Idle: max(int64(p.sys.parallelism())*up-st.CPU, 0), UserTime: st.CPU,
@@ -202,8 +205,9 @@ func (p processes) System() procfs.System {
 }
 
 // shm is the mount of /dev/shm: memory of the system's own (shm_overview(7)).
-func shm(now func() int64) vfs.Mount {
-	return vfs.Mount{Guest: "/dev/shm", FS: memfs.New(memfs.Options{Now: now, Bytes: shmBytes, Dev: devShm})}
+func shm(o memfs.Options) vfs.Mount {
+	o.Bytes, o.Dev = shmBytes, devShm
+	return vfs.Mount{Guest: "/dev/shm", FS: memfs.New(o)}
 }
 
 const (

@@ -215,11 +215,15 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 	if s.opts.Spec.Clock != "" {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
+	limits := engine.Limits{Memory: s.opts.Spec.MaxMemory()}
+	if b := s.world.memory; b != nil {
+		limits.Budget = b
+	}
 	return kernel.Options{
 		Calls:    newCallTable(s.callOptions()),
 		Load:     s.load,
 		Log:      s.opts.Log,
-		Limits:   engine.Limits{Memory: s.opts.Spec.MaxMemory()},
+		Limits:   limits,
 		CPUTime:  s.opts.Spec.CPUTime,
 		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
 		MaxTasks: int(s.opts.Spec.MaxTasks()),
@@ -474,10 +478,7 @@ func (s *System) savedModule(im *image.Image, st *checkpoint.State) ([]byte, err
 }
 
 func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) (err error) {
-	mounts := func(lower func(string) vfs.FileSystem) ([]vfs.Mount, error) {
-		return st.MemoryMountsOver(s.wall, lower)
-	}
-	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s, mounts); err != nil {
+	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s, st.MemoryMountsOver); err != nil {
 		return err
 	}
 	ko, err := s.kernelOptions()

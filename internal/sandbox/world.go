@@ -49,6 +49,7 @@ type world struct {
 	spec    *spec.Spec
 	given   Granted
 	hosts   []*hostfs.FS // of Spec.Dirs, in order
+	memory  *vfs.Budget  // of linear memories and files in memory, in bytes; nil is no bound
 	pipes   *pipefs.System
 	epolls  *epoll.System
 	sockets *unixsock.System
@@ -56,9 +57,10 @@ type world struct {
 	left    []*ttyfs.Terminal // that nobody is at in a restored system
 }
 
-// savedMounts makes the file systems in memory of a system that is restored; lower
-// tells what the one at a path of the guest's lies over, or nil.
-type savedMounts func(lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error)
+// savedMounts makes the file systems in memory of a system that is restored, with the
+// clock and the budget of o; lower tells what the one at a path of the guest's lies
+// over, or nil.
+type savedMounts func(o memfs.Options, lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error)
 
 // newWorld makes the tree of files that s describes. Those that saved makes take the
 // place of the file systems in memory that s describes; nil makes new ones. Wall tells
@@ -67,6 +69,9 @@ func newWorld(s *spec.Spec, given Granted, sys *System, saved savedMounts) (w *w
 	wall := sys.wall
 	w = &world{spec: s, given: given, epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
 	w.FDs = vfs.NewBudget(maxSystemFDs)
+	if s.Memory > 0 {
+		w.memory = vfs.NewBudget(s.Memory)
+	}
 	buffers := vfs.NewBudget(maxPipeBytes)
 	w.pipes, w.sockets = pipefs.NewSystem(wall, buffers), unixsock.NewSystem(wall, buffers)
 	defer func() {
@@ -84,13 +89,14 @@ func newWorld(s *spec.Spec, given Granted, sys *System, saved savedMounts) (w *w
 		}
 	}
 	if saved == nil {
-		saved = func(lower func(string) vfs.FileSystem) ([]vfs.Mount, error) { return newMounts(s, wall, lower), nil }
+		saved = w.newMounts
 	}
-	mounts, err := saved(w.lower)
+	in := memfs.Options{Now: wall, Budget: w.memory}
+	mounts, err := saved(in, w.lower)
 	if err != nil {
 		return w, err
 	}
-	if mounts, err = w.addDirs(mounts, wall); err != nil {
+	if mounts, err = w.addDirs(mounts, in); err != nil {
 		return w, err
 	}
 	mounts = append(mounts, w.pseudo(sys)...)
@@ -99,15 +105,16 @@ func newWorld(s *spec.Spec, given Granted, sys *System, saved savedMounts) (w *w
 }
 
 // newMounts are the file systems in memory of a new system.
-func newMounts(s *spec.Spec, now func() int64, lower func(guest string) vfs.FileSystem) []vfs.Mount {
-	root := memfs.New(memfs.Options{Now: now, Lower: lower("/")})
-	mounts := []vfs.Mount{{Guest: "/", FS: root, ReadOnly: s.ReadOnly}}
-	mounts = append(mounts, shm(now))
-	for i, t := range s.Tmpfs {
-		fs := memfs.New(memfs.Options{Now: now, Bytes: t.Size, Dev: uint64(i) + 1})
-		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: fs})
+func (w *world) newMounts(o memfs.Options, lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error) {
+	root := o
+	root.Lower = lower("/")
+	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(root), ReadOnly: w.spec.ReadOnly}, shm(o)}
+	for i, t := range w.spec.Tmpfs {
+		fs := o
+		fs.Bytes, fs.Dev = t.Size, uint64(i)+1
+		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: memfs.New(fs)})
 	}
-	return mounts
+	return mounts, nil
 }
 
 // openDir makes a host directory a file system, which nobody changes below an overlay.
@@ -141,7 +148,7 @@ const devOverlay = 1<<19 + 1
 
 // addDirs adds the directories of the host, but for those that lie below one of mounts
 // already.
-func (w *world) addDirs(mounts []vfs.Mount, now func() int64) ([]vfs.Mount, error) {
+func (w *world) addDirs(mounts []vfs.Mount, o memfs.Options) ([]vfs.Mount, error) {
 	there := len(mounts)
 	for i, d := range w.spec.Dirs {
 		if !d.Overlay {
@@ -150,8 +157,8 @@ func (w *world) addDirs(mounts []vfs.Mount, now func() int64) ([]vfs.Mount, erro
 		}
 		at := slices.IndexFunc(mounts[:there], func(m vfs.Mount) bool { return m.Guest == d.Guest })
 		if at < 0 {
-			fs := memfs.New(memfs.Options{Now: now, Dev: devOverlay + uint64(i), Lower: w.hosts[i]})
-			mounts = append(mounts, vfs.Mount{Guest: d.Guest, FS: fs})
+			o.Dev, o.Lower = devOverlay+uint64(i), w.hosts[i]
+			mounts = append(mounts, vfs.Mount{Guest: d.Guest, FS: memfs.New(o)})
 		} else if fs, ok := mounts[at].FS.(*memfs.FS); !ok || fs.Lower() != vfs.FileSystem(w.hosts[i]) {
 			return nil, fault.Advise(fault.Refused, fmt.Errorf("%s %s: what the saved system had at %s lay over no directory", d.Flag(), d.Host, d.Guest), "leave it out")
 		}

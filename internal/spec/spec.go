@@ -45,7 +45,7 @@ type Spec struct {
 	Files    string   `json:"files,omitempty" pb:"16"`     // policy for host files that changed since a save: reopen, strict, stale
 
 	// Limits; 0 is none, but for LogLimit.
-	Memory   int64         `json:"memory,omitempty" pb:"17"`    // bytes of linear memory
+	Memory   int64         `json:"memory,omitempty" pb:"17"`    // bytes of all linear memories and files in memory together
 	CPUs     int64         `json:"cpus,omitempty" pb:"18"`      // thousandths of a CPU
 	Timeout  time.Duration `json:"timeout,omitempty" pb:"19"`   // wall time
 	CPUTime  time.Duration `json:"cpu_time,omitempty" pb:"20"`  // CPU time

@@ -15,7 +15,7 @@ import (
 
 // bootWithFiles is boot for a program that executes itself: it is /bin/spawn, which
 // the PATH that it is given leads to, beside /tmp and /dev.
-func (p *program) bootWithFiles(t *testing.T, stress kernel.Stress) *world {
+func (p *program) bootWithFiles(t *testing.T, stress kernel.Stress, change ...func(*kernel.Options)) *world {
 	t.Helper()
 	w := p.boot(t, kernel.Stress{})
 	ns, first := w.world.Namespace, w.k
@@ -46,6 +46,9 @@ func (p *program) bootWithFiles(t *testing.T, stress kernel.Stress) *world {
 	w.close()
 	o := w.options()
 	o.Load = func(ctx context.Context, source []byte) (engine.Module, error) { return p.engine.Compile(ctx, source) }
+	for _, f := range change {
+		f(&o)
+	}
 	w.k = kernel.New(o)
 	if _, err := w.k.CreateProcess(context.Background(), p.module, kernel.ProcessOptions{
 		Args: []string{"spawn"}, Env: []string{"A=1", "PATH=/nix:/bin"}, Files: files, CWD: cwd, Entry: "_start", Stress: stress,
