@@ -59,6 +59,10 @@ struct wasix_process_handles {
 };
 WASIX_SIZE(wasix_process_handles, 28);
 
+// What becomes of a standard stream with proc_spawn: a pipe to the parent, the
+// parent's own, /dev/null, or the log, which is the parent's own here.
+enum { WASIX_STDIO_PIPED, WASIX_STDIO_INHERIT, WASIX_STDIO_NULL, WASIX_STDIO_LOG };
+
 // What proc_spawn2 does with fds, in order.
 enum { WASIX_SPAWN_CLOSE, WASIX_SPAWN_DUP2, WASIX_SPAWN_OPEN, WASIX_SPAWN_CHDIR, WASIX_SPAWN_FCHDIR };
 struct wasix_spawn_fd_op {

@@ -468,9 +468,17 @@ func Open(im *image.Image) (*State, error) {
 	return st, nil
 }
 
-// MemoryMounts makes the file systems in memory of a saved system.
+// MemoryMounts makes the file systems in memory of a saved system, of which none lies
+// over another one.
 func (st *State) MemoryMounts(wall func() int64) ([]vfs.Mount, error) {
 	return memfs.RestoreMounts(st.Mounts, memfs.Options{Now: wall})
+}
+
+// MemoryMountsOver is MemoryMounts where lower tells what the one at a path of the
+// guest's lies over; nil is nothing, and a *vfs.MissingError if something is needed. Of
+// opts, Now and Budget count.
+func (st *State) MemoryMountsOver(opts memfs.Options, lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error) {
+	return memfs.RestoreMountsOver(st.Mounts, opts, lower)
 }
 
 // ModuleOf reads the module of the first process.

@@ -30,6 +30,7 @@ type systemFlags struct {
 	keys        string
 
 	dirs   []string
+	rootfs string
 	tmpfs  []string
 	listen []string
 	policy string
@@ -57,12 +58,13 @@ func (g *systemFlags) add(c *cobra.Command) {
 	f.BoolVar(&g.rm, "rm", false, "remove the system when it has ended")
 	f.BoolVarP(&g.interactive, "interactive", "i", false, "let the guest read stdin")
 	f.BoolVarP(&g.tty, "tty", "t", false, "give the guest a terminal")
-	f.VarP((*listValue)(&g.dirs), "volume", "v", "give the guest a directory: HOST:GUEST[:ro]")
+	f.VarP((*listValue)(&g.dirs), "volume", "v", "give the guest a directory: HOST:GUEST[:ro], or HOST:GUEST:O to keep what it changes in memory")
 	f.Var((*listValue)(&g.dirs), "dir", "the same; GUEST may be left out: HOST[:GUEST][:ro]")
+	f.StringVar(&g.rootfs, "rootfs", "", "make a directory the guest's root; it is only read, what the guest changes is in memory and saved")
 	f.StringArrayVar(&g.tmpfs, "tmpfs", nil, "give the guest a file system in memory: GUEST[:size=SIZE]")
 	f.StringArrayVar(&g.listen, "listen", nil, "give the guest a listening socket: tcp:HOST:PORT")
 	f.StringVar(&g.policy, "files", "reopen", "host files that changed since they were saved: reopen, strict or stale")
-	f.StringVarP(&g.memory, "memory", "m", "", "limit of the guest's memory, such as 256m")
+	f.StringVarP(&g.memory, "memory", "m", "", "limit of the memory of all the guest's processes and of its files in memory together, such as 256m")
 	f.StringVar(&g.cpus, "cpus", "", "limit of CPUs, such as 0.5")
 	f.Int64Var(&g.pids, "pids-limit", 0, "limit of tasks (processes and their threads) that the guest has at a time; 4096 by default")
 	f.StringArrayVar(&g.ulimits, "ulimit", nil, "limit of each process: NAME=SOFT[:HARD] with a NAME of "+strings.Join(spec.UlimitNames, ", "))
@@ -152,6 +154,13 @@ func (g *systemFlags) options() (o stasis.Options, err error) {
 }
 
 func (g *systemFlags) grants(s *stasis.Spec) error {
+	if g.rootfs != "" {
+		dir, err := spec.ParseRootfs(g.rootfs)
+		if err != nil {
+			return err
+		}
+		s.Dirs = append(s.Dirs, dir)
+	}
 	for _, d := range g.dirs {
 		dir, err := spec.ParseDir(d)
 		if err != nil {

@@ -85,7 +85,20 @@ type Module interface {
 type Limits struct {
 	Memory int64 // bytes of linear memory; 0 is 4 GiB less a page
 	Stack  int64 // bytes of frames, in the portable measure of doc/image.md; 0 is 64 MiB
+
+	// Budget is what the memories of all threads of a system have together, in bytes;
+	// nil is no bound. What does not fit gives ErrNoMemory, and -1 from memory.grow.
+	Budget Budget
 }
+
+// A Budget bounds what several take of something together.
+type Budget interface {
+	Take(n int) bool // n, if as much is left
+	Give(n int)      // back
+}
+
+// ErrNoMemory says that a thread's memory does not fit into Limits.Budget.
+var ErrNoMemory = errors.New("the system has as much memory as it may have")
 
 // A Host answers a guest's calls of imports.
 type Host interface {

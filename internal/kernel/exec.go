@@ -157,7 +157,7 @@ func (g *ThreadGroup) resetSignals() {
 	s := &g.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handler, s.held, s.told = nil, false, 0
+	s.handler, s.held, s.told, s.knows = nil, false, 0, false
 	for i := range s.actions {
 		if s.actions[i].Disposition != SigIgnore {
 			s.actions[i] = SigAction{}
@@ -169,7 +169,8 @@ func (g *ThreadGroup) resetSignals() {
 // posix_spawn(3) does. files are its descriptors, which it takes over; ignored and
 // defaults are signals whose dispositions it does not inherit.
 //
-// Only on a task goroutine of the process, in a system call.
+// Only on a task goroutine of the process, in a system call, which is to be made again
+// with ErrSignalFirst.
 func (t *Task) SpawnProcess(source []byte, o ProcessOptions, ignored, defaults []int32) (TaskID, error) {
 	if !t.k.roomForTask() {
 		return 0, ErrTaskMemory
@@ -186,7 +187,11 @@ func (t *Task) SpawnProcess(source []byte, o ProcessOptions, ignored, defaults [
 }
 
 func (t *Task) spawnProcess(p *Program, o ProcessOptions, ignored, defaults []int32) (TaskID, error) {
-	g := t.group.child()
+	g, err := t.beginFork()
+	if err != nil {
+		return 0, err
+	}
+	defer t.group.endFork(g)
 	g.exe.Store(&executable{p, o.Args, o.Env})
 	g.executed.Store(true)
 	g.files, g.cwd = o.Files, o.CWD

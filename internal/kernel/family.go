@@ -151,7 +151,7 @@ func (s *TaskSet) tellParentLocked(g *ThreadGroup, info SigInfo) {
 		}
 		return
 	}
-	act, _ := p.Action(SIGCHLD)
+	act := p.childAction()
 	ended := g.family.zombie
 	if ended && (act.Disposition == SigIgnore || act.Flags&SANoChildWait != 0) {
 		s.reapLocked(g)
@@ -160,6 +160,16 @@ func (s *TaskSet) tellParentLocked(g *ThreadGroup, info SigInfo) {
 		_ = p.SendInfo(info) // before anybody can have waited for it; one that is pending already says it
 	}
 	p.family.changes.ringLocked()
+}
+
+// childAction is what becomes of SIGCHLD.
+func (g *ThreadGroup) childAction() SigAction {
+	s := &g.signals
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.actions[SIGCHLD]
+	a.Disposition = s.actionLocked(SIGCHLD)
+	return a
 }
 
 // reapLocked removes a process that has ended.

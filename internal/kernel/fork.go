@@ -20,7 +20,8 @@ func (t *Task) AtRest() bool { return t.again && !t.signalled }
 
 // Fork makes a process that is a copy of the task's, with this task alone, as
 // fork(2) does. begin is called with the child's task, which does not run yet, to
-// end its pending call: Complete. The child's pid is returned.
+// end its pending call: Complete. The child's pid is returned. ErrSignalFirst: the call
+// is to be made again.
 //
 // Only on the task goroutine, in a system call, AtRest.
 func (t *Task) Fork(begin func(child *Task)) (TaskID, error) {
@@ -28,7 +29,11 @@ func (t *Task) Fork(begin func(child *Task)) (TaskID, error) {
 		return 0, ErrTaskMemory
 	}
 	g, s := t.group, t.k.tasks
-	child := g.child()
+	child, err := t.beginFork()
+	if err != nil {
+		return 0, err
+	}
+	defer g.endFork(child)
 	n := newTask(t.k, child, t.calls)
 	if err := s.reserve(n); err != nil {
 		return 0, err
@@ -49,18 +54,6 @@ func (t *Task) Fork(begin func(child *Task)) (TaskID, error) {
 		return 0, errors.Join(err, n.closeThread())
 	}
 	return n.id, nil
-}
-
-// child is a process as fork(2) makes it, but for its task and its files: with the
-// handlers of its parent, and no signals pending.
-func (g *ThreadGroup) child() *ThreadGroup {
-	c := &ThreadGroup{k: g.k, stress: g.stress, gone: make(chan struct{})}
-	c.exe.Store(g.exe.Load())
-	s := &g.signals
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c.signals.actions, c.signals.handler, c.signals.held, c.signals.told = s.actions, s.handler, s.held, s.told
-	return c
 }
 
 // copyFiles gives a child what its parent has open.
@@ -154,6 +147,7 @@ func (s *TaskSet) launchChild(t *Task, parent *ThreadGroup, joined func()) error
 	t.group.addLocked(t)
 	s.joinLocked(t.group, parent)
 	joined()
+	parent.endFork(t.group)
 	s.running++
 	t.k.programs.use(t.group.program())
 	s.live++

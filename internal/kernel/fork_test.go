@@ -108,7 +108,9 @@ func TestForkWhileMemoryGrows(t *testing.T) {
 			if !t.AtRest() {
 				return Again
 			}
-			n := newTask(t.k, t.group.child(), t.calls)
+			child, _ := t.beginFork()
+			defer t.group.endFork(child)
+			n := newTask(t.k, child, t.calls)
 			th := t.thread.(*enginetest.ScriptedThread)
 			grown := &grownThread{ScriptedThread: th, by: 4096}
 			t.thread = grown

@@ -1,6 +1,10 @@
 package kernel
 
-import "github.com/stasis-run/stasis/internal/vfs"
+import (
+	"slices"
+
+	"github.com/stasis-run/stasis/internal/vfs"
+)
 
 // A ProcessInfo is what a process does and uses, taken without stopping it.
 type ProcessInfo struct {
@@ -62,6 +66,57 @@ func (g *ThreadGroup) stateLocked() RunState {
 		}
 	}
 	return Blocked
+}
+
+// A TaskInfo is what a task does, and what signals wait for it.
+type TaskInfo struct {
+	ID               TaskID
+	State            RunState
+	CPU              int64 // ns
+	Pending, Blocked SigSet
+}
+
+// ListTasks tells what the tasks of the process do, by number; one that has ended
+// before the others, too, if it was the first.
+func (g *ThreadGroup) ListTasks() (out []TaskInfo) {
+	now := g.k.clocks.Source().Mono()
+	s := g.k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.signals.mu.Lock()
+	defer g.signals.mu.Unlock()
+	for _, t := range g.tasks {
+		if t.state == Dead && t != g.leader {
+			continue
+		}
+		i := TaskInfo{ID: t.id, State: t.shownLocked(), CPU: t.cpu.read(now), Pending: t.sig.queue.set, Blocked: t.sig.mask}
+		if i.State != Dead && g.signals.stopSig.Load() != 0 {
+			i.State = Stopped
+		}
+		out = append(out, i)
+	}
+	slices.SortFunc(out, func(a, b TaskInfo) int { return int(a.ID - b.ID) })
+	return out
+}
+
+// A SignalInfo is what a process has of signals.
+type SignalInfo struct{ Pending, Ignored, Caught SigSet }
+
+// Signals tells it, for /proc.
+func (g *ThreadGroup) Signals() (i SignalInfo) {
+	s := &g.signals
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.Pending = s.queue.set
+	for sig := int32(1); sig <= maxSignal; sig++ {
+		switch s.actionLocked(sig) {
+		case SigIgnore:
+			i.Ignored |= sigSet(sig)
+		case SigCatch:
+			i.Caught |= sigSet(sig)
+		}
+	}
+	return i
 }
 
 // OpenFiles is how many descriptors the processes have open.

@@ -144,7 +144,19 @@ func (p *procs) forks(t *Task) Outcome {
 	if !t.AtRest() {
 		return Again
 	}
-	if _, err := t.Fork(func(c *Task) { c.Complete(nil) }); err != nil {
+	return p.forked(t, func() {})
+}
+
+// forked makes a child, and does something while it is being made.
+func (p *procs) forked(t *Task, meanwhile func()) Outcome {
+	_, err := t.Fork(func(c *Task) {
+		c.Complete(nil)
+		meanwhile()
+	})
+	if errors.Is(err, ErrSignalFirst) {
+		return Again
+	}
+	if err != nil {
 		p.note("fork: %v", err)
 	}
 	return Done
@@ -284,4 +296,52 @@ func (p *procs) through() *procs {
 	}
 	p.world = w
 	return p
+}
+
+// What is told of tasks and signals: the threads that live, what waits for each, and
+// what the process wants done.
+func TestListTasks(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		p := threads(t, []enginetest.Step{do(1), enginetest.Loop{}}, enginetest.Loop{})
+		p.mod.Others = append(p.mod.Others, handlerScript(do(2)))
+		p.calls = append(p.calls, func(t *Task) Outcome {
+			t.SetSigMask(sigSet(SIGUSR1, SIGUSR2, SIGTERM))
+			_ = t.SendInfo(SigInfo{Signo: SIGUSR1})
+			p.g.SetAction(SIGHUP, SigAction{Disposition: SigIgnore})
+			p.g.SetAction(SIGINT, SigAction{Disposition: SigCatch})
+			return Done
+		}, p.caught)
+		p.start()
+		thread, _ := p.k.tasks.Get(2)
+		thread.SetSigMask(sigSet(SIGTERM)) // it loops
+		_ = p.g.Signal(SIGTERM)
+		settle()
+		got := p.g.ListTasks()
+		want := []TaskInfo{
+			{ID: 1, State: Running, Pending: sigSet(SIGUSR1), Blocked: sigSet(SIGUSR1, SIGUSR2, SIGTERM)},
+			{ID: 2, State: Running, Blocked: sigSet(SIGTERM)},
+		}
+		for i := range got {
+			got[i].CPU = 0
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("tasks %+v, want %+v", got, want)
+		}
+		if sig := p.g.Signals(); sig != (SignalInfo{Pending: sigSet(SIGTERM), Ignored: sigSet(SIGHUP)}) { // nothing can be caught yet
+			t.Errorf("signals %+v", sig)
+		}
+		if err := p.g.SetHandler("on_signal"); err != nil {
+			t.Fatal(err)
+		}
+		if sig := p.g.Signals(); sig.Caught != ^(sigsForced|sigSet(SIGHUP)) || sig.Ignored != sigSet(SIGHUP) {
+			t.Errorf("signals %+v", sig)
+		}
+		_ = p.g.Signal(SIGSTOP)
+		settle()
+		for _, i := range p.g.ListTasks() {
+			if i.State != Stopped {
+				t.Errorf("task %d is %v", i.ID, i.State)
+			}
+		}
+	})
 }

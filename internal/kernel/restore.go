@@ -213,10 +213,12 @@ func (g *ThreadGroup) restoreSignals(p *ProcessState) error {
 			return err
 		}
 	}
-	s.held = p.Held
+	s.held, s.knows = p.Held, p.Knows
 	for _, a := range p.Actions {
 		s.actions[a.Signo] = a.Action
-		s.told |= sigSet(a.Signo)
+		if !a.Begun {
+			s.told |= sigSet(a.Signo)
+		}
 	}
 	if !s.queue.restore(p.Queue) || s.queue.set&^p.Pending != 0 {
 		return fmt.Errorf("pending signals %v", p.Queue)

@@ -109,14 +109,14 @@ func (v *saver) program(p *Program) {
 func (s *signals) save(p *ProcessState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.Pending, p.Held = s.queue.set, s.held
+	p.Pending, p.Held, p.Knows = s.queue.set, s.held, s.knows
 	p.Queue = append(p.Queue, s.queue.infos...)
 	if s.handler != nil {
 		p.Handler = s.handler.name
 	}
 	for sig, a := range s.actions {
 		if a != (SigAction{}) || s.told.has(int32(sig)) {
-			p.Actions = append(p.Actions, ActionState{int32(sig), a})
+			p.Actions = append(p.Actions, ActionState{int32(sig), a, !s.told.has(int32(sig))})
 		}
 	}
 	p.StopTold, p.StopSeen, p.Continued = s.stopKnown(), s.stopSeen, s.continued

@@ -102,10 +102,19 @@ func (s *TaskSet) updateOrphansLocked(p *ProcessGroup) (tell []func()) {
 		return nil
 	}
 	for g := range p.members {
-		tell = append(tell, func() {
-			_ = g.Signal(SIGHUP)
-			_ = g.Signal(SIGCONT)
-		})
+		tell = append(tell, g.hangUpLocked()...)
+	}
+	return tell
+}
+
+// hangUpLocked tells one of several processes that nobody would let it go on, or that
+// its terminal is gone.
+//
+// Preconditions: TaskSet.mu is locked.
+func (g *ThreadGroup) hangUpLocked() (tell []func()) {
+	for _, sig := range []int32{SIGHUP, SIGCONT} {
+		more, _ := g.sendLocked(SigInfo{Signo: sig, Code: SIKernel}, true)
+		tell = append(tell, more...)
 	}
 	return tell
 }
@@ -193,7 +202,7 @@ func (g *ThreadGroup) Kill(pid TaskID, info SigInfo) error {
 	some, err := false, ErrNoSuchProcess
 	g.k.tasks.update(func() (tell []func()) {
 		for _, to := range g.targetsLocked(pid) {
-			more, failed := to.sendLocked(info)
+			more, failed := to.sendLocked(info, pid <= 0)
 			tell = append(tell, more...)
 			some, err = some || failed == nil, failed
 		}
@@ -205,16 +214,19 @@ func (g *ThreadGroup) Kill(pid TaskID, info SigInfo) error {
 	return err
 }
 
-// sendLocked is SendInfo. No process that a target of the signal makes is left out:
-// it is there already, or its parent has the signal before it can be there.
+// sendLocked is SendInfo, to one process or one of several. No process that a target of
+// several makes is left out: it is there already, or is born with the signal.
 //
 // Preconditions: TaskSet.mu is locked.
-func (g *ThreadGroup) sendLocked(info SigInfo) (tell []func(), err error) {
+func (g *ThreadGroup) sendLocked(info SigInfo, several bool) (tell []func(), err error) {
 	if info.Signo == 0 {
 		return nil, nil
 	}
 	s := &g.signals
 	s.mu.Lock()
+	if several {
+		s.sharedLocked(info, g.k.SigPending())
+	}
 	fatal, told, err := s.postLocked(g, info, nil)
 	s.mu.Unlock()
 	if fatal {

@@ -50,9 +50,11 @@ type signals struct {
 	queue   sigQueue                 // for the process; protected by mu
 	actions [maxSignal + 1]SigAction // protected by mu
 	told    SigSet                   // signals whose action the process itself has told; protected by mu
+	knows   bool                     // the process knows its Dispositions; protected by mu
 	handler *handler                 // nil: none; protected by mu
 	held    bool                     // all that can be blocked are, since the guest named a function that there is not; protected by mu
 	tasks   []*Task                  // that may take one; protected by mu and, for changes, TaskSet.mu
+	forks   []*ThreadGroup           // children that are being made; protected by mu
 
 	exiting bool       // protected by mu
 	status  ExitStatus // valid once exiting; protected by mu
@@ -133,6 +135,15 @@ func (g *ThreadGroup) SetAction(sig int32, a SigAction) (old SigAction, ok bool)
 	return old, true
 }
 
+// ToldDispositions says that the process itself knows its Dispositions: its library
+// keeps them from now on, see actionLocked.
+func (g *ThreadGroup) ToldDispositions() {
+	s := &g.signals
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.knows = true
+}
+
 // Dispositions lists the signals that the process was made to ignore: what a
 // program that is executed finds.
 func (g *ThreadGroup) Dispositions() (ignored []int32) {
@@ -149,12 +160,14 @@ func (g *ThreadGroup) Dispositions() (ignored []int32) {
 
 // actionLocked is what becomes of a signal. A guest that has a function for
 // signals and has not told the kernel more wants them all: its library does what
-// is to be done (WASIX).
+// is to be done (WASIX). That is so of those, too, that the process was begun with
+// ignored, if its library has asked which these are: it ignores them until the program
+// catches one, of which the kernel is not told.
 //
 // Preconditions: s.mu is locked.
 func (s *signals) actionLocked(sig int32) Disposition {
 	d := s.actions[sig].Disposition
-	if d == SigDefault && s.handler != nil && !s.told.has(sig) && !sigsForced.has(sig) {
+	if (d == SigDefault || d == SigIgnore && s.knows) && s.handler != nil && !s.told.has(sig) && !sigsForced.has(sig) {
 		return SigCatch
 	}
 	if d == SigCatch && s.handler == nil {

@@ -84,6 +84,7 @@ func (t *Task) nextSignal() (delivery, taking) {
 			return d, takeHandler
 		case SigDefault:
 			switch {
+			case t.group.sparesInit(info):
 			case sigsStop.has(sig) && t.group.stopsBy(sig):
 				s.stopLocked(sig)
 				return delivery{}, takeStop
@@ -155,6 +156,7 @@ func (t *Task) enterHandler(d delivery) bool {
 	if t.sig.before != nil {
 		u.mask, t.sig.before = *t.sig.before, nil
 	}
+	t.sig.waits = 0 // a call that waits for signals does so again when it is made again
 	t.sig.mask |= d.Mask
 	if d.Flags&SANoDefer == 0 {
 		t.sig.mask |= sigSet(d.Signo)

@@ -66,9 +66,9 @@ func (g *ThreadGroup) send(info SigInfo, to *Task) error {
 //
 // Preconditions: s.mu is locked.
 func (s *signals) postLocked(g *ThreadGroup, info SigInfo, to *Task) (fatal, told bool, err error) {
-	sig := info.Signo
+	sig, spared := info.Signo, g.sparesInit(info)
 	switch {
-	case s.exiting:
+	case s.exiting, spared && sigsForced.has(sig):
 		return false, false, nil
 	case sig == SIGKILL:
 		return true, false, nil
@@ -83,7 +83,8 @@ func (s *signals) postLocked(g *ThreadGroup, info SigInfo, to *Task) (fatal, tol
 	if w != nil {
 		t = nil
 	}
-	if s.ignoresLocked(sig) && t != nil { // what is blocked may be caught before it is taken
+	ignored := s.ignoresLocked(sig) || spared && s.actionLocked(sig) == SigDefault
+	if ignored && t != nil { // what is blocked may be caught before it is taken
 		return false, told, nil
 	}
 	stopped := s.stopSig.Load() != 0

@@ -21,14 +21,22 @@ func (t *Task) WaitSignal(set SigSet, deadline int64) (SigInfo, BlockResult) {
 		}
 		got := t.Block(deadline, nil)
 		if got != Interrupted {
-			s.mu.Lock()
-			t.sig.waits = 0
-			s.mu.Unlock()
+			t.leaveWait()
 		}
 		if got != Woken {
 			return SigInfo{}, got
 		}
 	}
+}
+
+// leaveWait has the task wait for no signal any more.
+//
+// Only on the task goroutine.
+func (t *Task) leaveWait() {
+	s := &t.group.signals
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.sig.waits = 0
 }
 
 // takeOfLocked removes the next of some signals, blocked or not.

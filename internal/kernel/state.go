@@ -49,6 +49,7 @@ type ProcessState struct {
 	ReapedCPU int64           `pb:"22"` // CPU time of descendants that were waited for, in ns
 	Intervals []IntervalState `pb:"24"`
 	Entered   bool            `pb:"25"` // it was begun from outside: nobody in the system waits for it
+	Knows     bool            `pb:"26"` // the process was told which signals it was begun with ignored
 	CWD       uint32          `pb:"23"` // index plus one of its working directory in what the vfs package saves; 0 is none
 }
 
@@ -62,6 +63,7 @@ type EndState struct {
 type ActionState struct {
 	Signo  int32     `pb:"1"`
 	Action SigAction `pb:"2"`
+	Begun  bool      `pb:"3"` // with it; the process has not told it
 }
 
 // TaskState is a task.

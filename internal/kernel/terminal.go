@@ -151,19 +151,20 @@ func (k *Kernel) SignalTerminal(term Terminal, sig int32) {
 	if first == nil {
 		return
 	}
-	s.mu.Lock()
-	var to []*ThreadGroup
-	if c := s.terminals[term]; c == nil {
-		to = append(to, first)
-	} else {
-		to = s.foregroundLocked(c, sig == SIGHUP)
-	}
-	stops := sigsStop.has(sig)
-	to = slices.DeleteFunc(to, func(g *ThreadGroup) bool { return stops && g.jobs.group == first.jobs.group })
-	s.mu.Unlock()
-	for _, g := range to {
-		_ = g.SendInfo(SigInfo{Signo: sig, Code: SIKernel})
-	}
+	s.update(func() (tell []func()) {
+		to, stops := []*ThreadGroup{first}, sigsStop.has(sig)
+		if c := s.terminals[term]; c != nil {
+			to = s.foregroundLocked(c, sig == SIGHUP)
+		}
+		for _, g := range to {
+			if stops && g.jobs.group == first.jobs.group {
+				continue
+			}
+			more, _ := g.sendLocked(SigInfo{Signo: sig, Code: SIKernel}, true)
+			tell = append(tell, more...)
+		}
+		return tell
+	})
 }
 
 // Preconditions: TaskSet.mu is locked.
@@ -191,10 +192,7 @@ func (s *TaskSet) leaderEndedLocked(g *ThreadGroup) (tell []func()) {
 	c := s.terminals[own.session.tty]
 	for _, to := range s.foregroundLocked(c, false) {
 		if to != g {
-			tell = append(tell, func() {
-				_ = to.Signal(SIGHUP)
-				_ = to.Signal(SIGCONT)
-			})
+			tell = append(tell, to.hangUpLocked()...)
 		}
 	}
 	delete(s.terminals, own.session.tty)

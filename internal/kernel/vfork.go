@@ -33,11 +33,15 @@ type loan struct {
 // with Restart.Done as it was.
 //
 // Only on the task goroutine, in a system call, AtRest. The outcome of the call is
-// Again. A task that runs on a thread which was lent to it cannot lend it on
-// (Borrows).
+// Again, also with ErrSignalFirst. A task that runs on a thread which was lent to it
+// cannot lend it on (Borrows).
 func (t *Task) Vfork(through bool, begin func(child *Task)) error {
 	g, s := t.group, t.k.tasks
-	child := g.child()
+	child, err := t.beginFork()
+	if err != nil {
+		return err
+	}
+	defer g.endFork(child)
 	n := newTask(t.k, child, t.calls)
 	if err := s.reserve(n); err != nil {
 		return err

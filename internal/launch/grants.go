@@ -74,7 +74,7 @@ func openCore(path string) (*os.File, error) {
 func openDir(d spec.Dir) (*os.File, error) {
 	f, err := os.OpenFile(d.Host, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, fault.Advise(fault.Invalid, fmt.Errorf("--dir %s: %w", d.Host, errors.Unwrap(err)), "name a directory that exists")
+		return nil, fault.Advise(fault.Invalid, fmt.Errorf("%s %s: %w", d.Flag(), d.Host, errors.Unwrap(err)), "name a directory that exists")
 	}
 	return f, nil
 }
@@ -119,7 +119,7 @@ func OpenGrants(s *spec.Spec) (g sandbox.Granted, release func(), err error) {
 // claim refuses that two systems of one image write to one directory: each
 // thinks that it is alone there.
 func (o *opening) claim(d spec.Dir, f *os.File) error {
-	if o.plan.System.Spec.Image == "" || d.ReadOnly || d.Shared {
+	if o.plan.System.Spec.Image == "" || !d.Writable() || d.Shared {
 		return nil
 	}
 	config, err := image.OpenConfig(image.OS, o.plan.System.Spec.Image)

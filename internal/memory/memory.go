@@ -5,6 +5,7 @@
 package memory
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"sync/atomic"
@@ -18,33 +19,53 @@ type Linear struct {
 	reserved []byte
 	size     atomic.Int64
 	limit    uint64
+	budget   Budget // size is taken of; or nil
 }
+
+// A Budget is what several memories have together, in bytes.
+type Budget interface {
+	Take(n int) bool // n bytes, if as many are left
+	Give(n int)      // back
+}
+
+// ErrBudget says that as much is taken of a Budget as there is.
+var ErrBudget = errors.New("all memory that there may be together is taken")
 
 // MaxSize is the largest memory: 4 GiB less a wasm page.
 const MaxSize = 65535 << 16
 
 // New reserves addresses for a memory of at most limit bytes. Nothing is
 // accessible yet.
-func New(limit uint64) (*Linear, error) {
+func New(limit uint64) (*Linear, error) { return NewIn(nil, limit) }
+
+// NewIn is New for a memory whose size counts against a budget.
+func NewIn(budget Budget, limit uint64) (*Linear, error) {
 	limit = min(limit, MaxSize)
 	b, err := unix.Mmap(-1, 0, int(max(limit, 1)), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
 		return nil, fmt.Errorf("memory: reserve %d bytes of addresses: %w", limit, err)
 	}
-	return &Linear{reserved: b, limit: limit}, nil
+	return &Linear{reserved: b, limit: limit, budget: budget}, nil
 }
 
 // Resize makes the first size bytes accessible and returns them. It never
-// shrinks. It fails if size is above the limit or the host has no room.
+// shrinks. It fails if size is above the limit, the host has no room, or the budget has
+// none (ErrBudget).
 func (l *Linear) Resize(size uint64) ([]byte, error) {
 	if size > l.limit {
 		return nil, fmt.Errorf("memory: grow to %d bytes: the limit is %d", size, l.limit)
 	}
-	if int64(size) > l.size.Load() {
+	if more := int(int64(size) - l.size.Load()); more > 0 {
+		if l.budget != nil && !l.budget.Take(more) {
+			return nil, fmt.Errorf("memory: grow to %d bytes: %w", size, ErrBudget)
+		}
 		page := unix.Getpagesize()
 		to := (int(size) + page - 1) &^ (page - 1)
 		to = min(to, len(l.reserved))
 		if err := unix.Mprotect(l.reserved[:to], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			if l.budget != nil {
+				l.budget.Give(more)
+			}
 			return nil, fmt.Errorf("memory: grow to %d bytes: %w", size, err)
 		}
 		l.size.Store(int64(size))
@@ -71,7 +92,9 @@ func (l *Linear) Room() []byte {
 func (l *Linear) Close() error {
 	b := l.reserved
 	l.reserved, l.limit = nil, 0
-	l.size.Store(0)
+	if n := l.size.Swap(0); l.budget != nil {
+		l.budget.Give(int(n))
+	}
 	if b == nil {
 		return nil
 	}

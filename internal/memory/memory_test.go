@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"testing"
 	"unsafe"
@@ -153,5 +154,59 @@ func BenchmarkIsZero(b *testing.B) {
 		if !IsZero(buf) {
 			b.Fatal("not zero")
 		}
+	}
+}
+
+// A bytesLeft is a Budget.
+type bytesLeft int
+
+func (b *bytesLeft) Take(n int) bool {
+	if n > int(*b) {
+		return false
+	}
+	*b -= bytesLeft(n)
+	return true
+}
+
+func (b *bytesLeft) Give(n int) { *b += bytesLeft(n) }
+
+// Memories of one budget have no more than that together, and give it back.
+func TestBudget(t *testing.T) {
+	left := bytesLeft(10 * page)
+	a, err := NewIn(&left, 100*page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewIn(&left, 100*page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resize := func(l *Linear, pages uint64, want bytesLeft, fails bool) {
+		t.Helper()
+		if _, err := l.Resize(pages * page); errors.Is(err, ErrBudget) != fails || (err != nil) != fails {
+			t.Errorf("%d pages: %v", pages, err)
+		}
+		if left != want*page {
+			t.Errorf("%d pages: %d bytes are left, want %d", pages, left, want*page)
+		}
+	}
+	resize(a, 4, 6, false)
+	resize(a, 4, 6, false)
+	resize(b, 7, 6, true)
+	resize(b, 6, 0, false)
+	resize(a, 5, 0, true)
+	if len(a.Bytes()) != 4*page {
+		t.Errorf("%d bytes", len(a.Bytes()))
+	}
+	if _, err := a.Resize(101 * page); err == nil || errors.Is(err, ErrBudget) || left != 0 {
+		t.Errorf("beyond its own limit: %v, %d bytes are left", err, left)
+	}
+	for _, l := range []*Linear{a, b, b} {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left != 10*page {
+		t.Errorf("%d bytes are left in the end", left)
 	}
 }

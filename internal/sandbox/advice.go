@@ -61,7 +61,8 @@ func kindOf(err error) fault.Kind {
 		return fault.AlreadyStopped
 	case isAny(err, image.ErrExists):
 		return fault.Exists
-	case isAny(err, kernel.ErrTooManyTasks, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EFBIG):
+	case isAny(err, kernel.ErrTooManyTasks, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EFBIG,
+		engine.ErrNoMemory, vfs.ErrNoMemory):
 		return fault.Exhausted
 	case isAny(err, fs.ErrNotExist):
 		return fault.NotFound
@@ -83,6 +84,8 @@ func remedy(err error) string {
 		return "grant it with " + grantFlag(missing)
 	case errors.As(err, &memory):
 		return fmt.Sprintf("allow it with -m %d", memory.Need)
+	case is(engine.ErrNoMemory, vfs.ErrNoMemory):
+		return "allow more with -m"
 	case is(kernel.ErrTooManyTasks):
 		return "allow it with --pids-limit"
 	case errors.As(err, &imported):

@@ -132,9 +132,54 @@ func (p processes) more(g *kernel.ThreadGroup, out *procfs.Process) {
 			out.Foreground = int32(pgid)
 		}
 	}
-	for _, sig := range g.Dispositions() {
-		out.Ignored |= 1 << (sig - 1)
+	sig := g.Signals()
+	out.GroupPending, out.Ignored, out.Caught = uint64(sig.Pending), uint64(sig.Ignored), uint64(sig.Caught)
+	if t, ok := p.Task(out.PID, out.PID); ok { // files of a process show its first thread's
+		out.Pending, out.Blocked = t.Pending, t.Blocked
 	}
+	for i := range out.Limits {
+		l := &out.Limits[i]
+		l.Soft, l.Hard, _ = g.Rlimit(uint32(i))
+	}
+}
+
+// tasks are the threads of a process, rising.
+func (p processes) tasks(pid uint32) (out []procfs.Task) {
+	k := p.sys.Kernel()
+	if k == nil {
+		return nil
+	}
+	g, ok := k.Tasks().Process(kernel.TaskID(pid))
+	if !ok {
+		return nil
+	}
+	for _, t := range g.ListTasks() {
+		out = append(out, procfs.Task{
+			TID: uint32(t.ID), State: stateLetters[t.State], UserTime: t.CPU, Pending: uint64(t.Pending), Blocked: uint64(t.Blocked),
+		})
+	}
+	if len(out) == 0 { // it had ended before a restore
+		out = append(out, procfs.Task{TID: pid, State: 'Z'})
+	}
+	return out
+}
+
+// Tasks implements procfs.Source.
+func (p processes) Tasks(pid uint32) (out []uint32) {
+	for _, t := range p.tasks(pid) {
+		out = append(out, t.TID)
+	}
+	return out
+}
+
+// Task implements procfs.Source.
+func (p processes) Task(pid, tid uint32) (procfs.Task, bool) {
+	for _, t := range p.tasks(pid) {
+		if t.TID == tid {
+			return t, true
+		}
+	}
+	return procfs.Task{}, false
 }
 
 // System implements procfs.Source.
@@ -146,6 +191,9 @@ func (p processes) System() procfs.System {
 	st, clocks := k.Stats(), k.Clocks()
 	limit := uint64(k.MemoryLimit())
 	free := limit - min(limit, uint64(st.Memory))
+	if b := p.sys.world.memory; b != nil { // files in memory are not free, too
+		limit, free = uint64(b.Max()), uint64(b.Left())
+	}
 	up := clocks.Boot()
 	return procfs.System{
 		Boot: clocks.Wall() - up, Uptime: up, Idle: max(int64(p.sys.parallelism())*up-st.CPU, 0), UserTime: st.CPU,
@@ -157,8 +205,9 @@ func (p processes) System() procfs.System {
 }
 
 // shm is the mount of /dev/shm: memory of the system's own (shm_overview(7)).
-func shm(now func() int64) vfs.Mount {
-	return vfs.Mount{Guest: "/dev/shm", FS: memfs.New(memfs.Options{Now: now, Bytes: shmBytes, Dev: devShm})}
+func shm(o memfs.Options) vfs.Mount {
+	o.Bytes, o.Dev = shmBytes, devShm
+	return vfs.Mount{Guest: "/dev/shm", FS: memfs.New(o)}
 }
 
 const (

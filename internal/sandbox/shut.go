@@ -58,7 +58,7 @@ func (h *host) policy() jail.Policy {
 	p := jail.Policy{Sockets: true, Drop: len(s.Spec.Dirs) == 0 && s.Given.private()}
 	for i, d := range s.Spec.Dirs {
 		f := h.files[RoleDir+strconv.Itoa(i)]
-		p.Dirs = append(p.Dirs, jail.Dir{FD: int(f.Fd()), Writable: !d.ReadOnly})
+		p.Dirs = append(p.Dirs, jail.Dir{FD: int(f.Fd()), Writable: d.Writable()})
 	}
 	if s.Cache != "" {
 		p.Read = []string{s.Cache}

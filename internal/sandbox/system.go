@@ -215,11 +215,15 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 	if s.opts.Spec.Clock != "" {
 		wall, err = ktime.ParseWall(s.opts.Spec.Clock)
 	}
+	limits := engine.Limits{Memory: s.opts.Spec.MaxMemory()}
+	if b := s.world.memory; b != nil {
+		limits.Budget = b
+	}
 	return kernel.Options{
 		Calls:    newCallTable(s.callOptions()),
 		Load:     s.load,
 		Log:      s.opts.Log,
-		Limits:   engine.Limits{Memory: s.opts.Spec.MaxMemory()},
+		Limits:   limits,
 		CPUTime:  s.opts.Spec.CPUTime,
 		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
 		MaxTasks: int(s.opts.Spec.MaxTasks()),
@@ -473,12 +477,8 @@ func (s *System) savedModule(im *image.Image, st *checkpoint.State) ([]byte, err
 	return b, nil
 }
 
-func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) error {
-	mounts, err := st.MemoryMounts(s.wall)
-	if err != nil {
-		return err
-	}
-	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s, mounts); err != nil {
+func (s *System) restore(ctx context.Context, im *image.Image, st *checkpoint.State) (err error) {
+	if s.world, err = newWorld(&s.opts.Spec, s.opts.Granted, s, st.MemoryMountsOver); err != nil {
 		return err
 	}
 	ko, err := s.kernelOptions()
@@ -502,6 +502,11 @@ func grantFlag(m *vfs.MissingError) string {
 	switch m.Kind {
 	case "mount":
 		return "--dir HOST:" + m.Name
+	case "directory below":
+		if m.Name == "/" {
+			return "--rootfs DIR"
+		}
+		return "-v HOST:" + m.Name + ":O"
 	case "listener":
 		return "--listen " + m.Name
 	case "terminal":

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/checkpoint"
+	"github.com/stasis-run/stasis/internal/fault"
 	"github.com/stasis-run/stasis/internal/spec"
 	"github.com/stasis-run/stasis/internal/vfs"
 	"github.com/stasis-run/stasis/internal/vfs/epoll"
@@ -46,7 +48,8 @@ type world struct {
 	poller  *hostfile.Poller
 	spec    *spec.Spec
 	given   Granted
-	hosts   []*hostfs.FS
+	hosts   []*hostfs.FS // of Spec.Dirs, in order
+	memory  *vfs.Budget  // of linear memories and files in memory, in bytes; nil is no bound
 	pipes   *pipefs.System
 	epolls  *epoll.System
 	sockets *unixsock.System
@@ -54,13 +57,21 @@ type world struct {
 	left    []*ttyfs.Terminal // that nobody is at in a restored system
 }
 
-// newWorld makes the tree of files that s describes. saved are the file systems
-// in memory of a system that is restored; they take the place of those that s
-// describes; nil makes new ones. Wall tells the guest's wall time.
-func newWorld(s *spec.Spec, given Granted, sys *System, saved []vfs.Mount) (w *world, err error) {
+// savedMounts makes the file systems in memory of a system that is restored, with the
+// clock and the budget of o; lower tells what the one at a path of the guest's lies
+// over, or nil.
+type savedMounts func(o memfs.Options, lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error)
+
+// newWorld makes the tree of files that s describes. Those that saved makes take the
+// place of the file systems in memory that s describes; nil makes new ones. Wall tells
+// the guest's wall time.
+func newWorld(s *spec.Spec, given Granted, sys *System, saved savedMounts) (w *world, err error) {
 	wall := sys.wall
 	w = &world{spec: s, given: given, epolls: epoll.NewSystem(vfs.NewBudget(maxWatches))}
 	w.FDs = vfs.NewBudget(maxSystemFDs)
+	if s.Memory > 0 {
+		w.memory = vfs.NewBudget(s.Memory)
+	}
 	buffers := vfs.NewBudget(maxPipeBytes)
 	w.pipes, w.sockets = pipefs.NewSystem(wall, buffers), unixsock.NewSystem(wall, buffers)
 	defer func() {
@@ -72,16 +83,21 @@ func newWorld(s *spec.Spec, given Granted, sys *System, saved []vfs.Mount) (w *w
 	if w.poller, err = hostfile.NewPoller(); err != nil {
 		return w, err
 	}
-	mounts := saved
-	if mounts == nil {
-		mounts = newMounts(s, wall)
-	}
 	for i, d := range s.Dirs {
-		m, err := w.dir(d, given.Dirs[i])
-		if err != nil {
+		if err := w.openDir(d, given.Dirs[i]); err != nil {
 			return w, err
 		}
-		mounts = append(mounts, m)
+	}
+	if saved == nil {
+		saved = w.newMounts
+	}
+	in := memfs.Options{Now: wall, Budget: w.memory}
+	mounts, err := saved(in, w.lower)
+	if err != nil {
+		return w, err
+	}
+	if mounts, err = w.addDirs(mounts, in); err != nil {
+		return w, err
 	}
 	mounts = append(mounts, w.pseudo(sys)...)
 	w.Namespace = vfs.NewNamespace(wall)
@@ -89,30 +105,65 @@ func newWorld(s *spec.Spec, given Granted, sys *System, saved []vfs.Mount) (w *w
 }
 
 // newMounts are the file systems in memory of a new system.
-func newMounts(s *spec.Spec, now func() int64) []vfs.Mount {
-	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(memfs.Options{Now: now}), ReadOnly: s.ReadOnly}}
-	mounts = append(mounts, shm(now))
-	for i, t := range s.Tmpfs {
-		fs := memfs.New(memfs.Options{Now: now, Bytes: t.Size, Dev: uint64(i) + 1})
-		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: fs})
+func (w *world) newMounts(o memfs.Options, lower func(guest string) vfs.FileSystem) ([]vfs.Mount, error) {
+	root := o
+	root.Lower = lower("/")
+	mounts := []vfs.Mount{{Guest: "/", FS: memfs.New(root), ReadOnly: w.spec.ReadOnly}, shm(o)}
+	for i, t := range w.spec.Tmpfs {
+		fs := o
+		fs.Bytes, fs.Dev = t.Size, uint64(i)+1
+		mounts = append(mounts, vfs.Mount{Guest: t.Guest, FS: memfs.New(fs)})
 	}
-	return mounts
+	return mounts, nil
 }
 
-// dir makes a host directory a mount.
-func (w *world) dir(d spec.Dir, f *os.File) (m vfs.Mount, err error) {
+// openDir makes a host directory a file system, which nobody changes below an overlay.
+func (w *world) openDir(d spec.Dir, f *os.File) (err error) {
 	policy := hostfs.Reopen
 	if w.spec.Files != "" {
 		if policy, err = hostfs.ParsePolicy(w.spec.Files); err != nil {
-			return m, err
+			return err
 		}
 	}
-	fs, err := hostfs.OpenFD(int(f.Fd()), d.Host, hostfs.Options{ReadOnly: d.ReadOnly, Policy: policy})
+	fs, err := hostfs.OpenFD(int(f.Fd()), d.Host, hostfs.Options{ReadOnly: !d.Writable(), Policy: policy})
 	if err != nil {
-		return m, fmt.Errorf("--dir %s: %w", d.Host, cause(err))
+		return fmt.Errorf("%s %s: %w", d.Flag(), d.Host, cause(err))
 	}
 	w.hosts = append(w.hosts, fs)
-	return vfs.Mount{Guest: d.Guest, FS: fs, ReadOnly: d.ReadOnly}, nil
+	return nil
+}
+
+// lower is the directory that the overlay at a path of the guest's lies over, or nil.
+func (w *world) lower(guest string) vfs.FileSystem {
+	for i, d := range w.spec.Dirs {
+		if d.Overlay && d.Guest == guest {
+			return w.hosts[i]
+		}
+	}
+	return nil
+}
+
+// devOverlay is the device number of the overlay over the first of Spec.Dirs.
+const devOverlay = 1<<19 + 1
+
+// addDirs adds the directories of the host, but for those that lie below one of mounts
+// already.
+func (w *world) addDirs(mounts []vfs.Mount, o memfs.Options) ([]vfs.Mount, error) {
+	there := len(mounts)
+	for i, d := range w.spec.Dirs {
+		if !d.Overlay {
+			mounts = append(mounts, vfs.Mount{Guest: d.Guest, FS: w.hosts[i], ReadOnly: d.ReadOnly})
+			continue
+		}
+		at := slices.IndexFunc(mounts[:there], func(m vfs.Mount) bool { return m.Guest == d.Guest })
+		if at < 0 {
+			o.Dev, o.Lower = devOverlay+uint64(i), w.hosts[i]
+			mounts = append(mounts, vfs.Mount{Guest: d.Guest, FS: memfs.New(o)})
+		} else if fs, ok := mounts[at].FS.(*memfs.FS); !ok || fs.Lower() != vfs.FileSystem(w.hosts[i]) {
+			return nil, fault.Advise(fault.Refused, fmt.Errorf("%s %s: what the saved system had at %s lay over no directory", d.Flag(), d.Host, d.Guest), "leave it out")
+		}
+	}
+	return mounts, nil
 }
 
 func (w *world) close() {
@@ -258,7 +309,9 @@ func (w *world) newContext() (*vfs.FSContext, error) {
 func (w *world) mounts() []string {
 	all := []string{"/"}
 	for _, d := range w.spec.Dirs {
-		all = append(all, d.Guest)
+		if d.Guest != "/" {
+			all = append(all, d.Guest)
+		}
 	}
 	for _, t := range w.spec.Tmpfs {
 		all = append(all, t.Guest)

@@ -12,8 +12,8 @@ import (
 	"github.com/stasis-run/stasis/internal/ktime"
 )
 
-// ParseDir reads HOST[:GUEST][:OPTION,...] with options ro, rw and shared. The
-// guest path defaults to the host's.
+// ParseDir reads HOST[:GUEST][:OPTION,...] with options ro, rw, shared and O, an
+// overlay as podman spells it. The guest path defaults to the host's.
 func ParseDir(s string) (Dir, error) {
 	parts := strings.Split(s, ":")
 	d := Dir{Host: parts[0]}
@@ -34,10 +34,28 @@ func ParseDir(s string) (Dir, error) {
 	if d.Guest == "" {
 		d.Guest = parts[0]
 	}
+	if d.Overlay && path.Clean("/"+d.Guest) == "/" {
+		d.Guest = "/"
+		return d, nil
+	}
 	if d.Guest, err = guestPath(d.Guest); err != nil {
 		return d, fmt.Errorf("directory %q: the guest's root is the sandbox's own; name another path, such as %s:/work", s, d.Host)
 	}
 	return d, nil
+}
+
+// ParseRootfs reads DIR[:O], as podman's --rootfs has it: the guest's root is an
+// overlay in either case.
+func ParseRootfs(s string) (Dir, error) {
+	host := strings.TrimSuffix(s, ":O")
+	if host == "" {
+		return Dir{}, fmt.Errorf("rootfs %q: want a directory", s)
+	}
+	host, err := filepath.Abs(host)
+	if err != nil {
+		return Dir{}, fmt.Errorf("rootfs %q: %w", s, err)
+	}
+	return Dir{Host: host, Guest: "/", Overlay: true}, nil
 }
 
 // options reads a comma separated list of options, if it is one.
@@ -51,6 +69,8 @@ func (d *Dir) options(list string) bool {
 			d.ReadOnly = false
 		case "shared":
 			d.Shared = true
+		case "O":
+			d.Overlay = true
 		default:
 			*d = was
 			return false

@@ -45,7 +45,7 @@ type Spec struct {
 	Files    string   `json:"files,omitempty" pb:"16"`     // policy for host files that changed since a save: reopen, strict, stale
 
 	// Limits; 0 is none, but for LogLimit.
-	Memory   int64         `json:"memory,omitempty" pb:"17"`    // bytes of linear memory
+	Memory   int64         `json:"memory,omitempty" pb:"17"`    // bytes of all linear memories and files in memory together
 	CPUs     int64         `json:"cpus,omitempty" pb:"18"`      // thousandths of a CPU
 	Timeout  time.Duration `json:"timeout,omitempty" pb:"19"`   // wall time
 	CPUTime  time.Duration `json:"cpu_time,omitempty" pb:"20"`  // CPU time
@@ -87,6 +87,21 @@ type Dir struct {
 	Guest    string `json:"guest" pb:"2"` // absolute and clean
 	ReadOnly bool   `json:"read_only,omitempty" pb:"3"`
 	Shared   bool   `json:"shared,omitempty" pb:"4"` // others may write to it at the same time
+
+	// Overlay keeps what the guest changes in memory, saved with the system; the
+	// directory itself is only read. Such a one can be the guest's root.
+	Overlay bool `json:"overlay,omitempty" pb:"5"`
+}
+
+// Writable reports whether the guest can change the directory itself.
+func (d *Dir) Writable() bool { return !d.ReadOnly && !d.Overlay }
+
+// Flag is the option that it is given by, for people.
+func (d *Dir) Flag() string {
+	if d.Guest == "/" {
+		return "--rootfs"
+	}
+	return "--dir"
 }
 
 // A Tmpfs is a file system in memory, saved with the system.
@@ -223,12 +238,12 @@ func (s *Spec) checkEnv() error {
 
 // checkMounts looks for places that are taken twice.
 func (s *Spec) checkMounts() error {
-	seen := []string{"/"}
-	take := func(guest string) error {
+	var seen []string
+	take := func(guest string, overlay bool) error {
 		switch {
 		case !path.IsAbs(guest) || path.Clean(guest) != guest:
 			return fmt.Errorf("mount %q: want an absolute path of the guest", guest)
-		case guest == "/":
+		case guest == "/" && !overlay:
 			return errors.New("mount /: the guest's root is the sandbox's own; name another path, such as /work")
 		case slices.Contains(seen, guest):
 			return fmt.Errorf("mount %s: something is mounted there already", guest)
@@ -240,12 +255,15 @@ func (s *Spec) checkMounts() error {
 		if !path.IsAbs(d.Host) {
 			return fmt.Errorf("directory %s: want an absolute path", d.Host)
 		}
-		if err := take(d.Guest); err != nil {
+		if d.Overlay && d.ReadOnly {
+			return fmt.Errorf("directory %s: ro and O: an overlay is written to, in memory (leave one of them out)", d.Host)
+		}
+		if err := take(d.Guest, d.Overlay); err != nil {
 			return err
 		}
 	}
 	for _, t := range s.Tmpfs {
-		if err := take(t.Guest); err != nil {
+		if err := take(t.Guest, false); err != nil {
 			return err
 		}
 	}

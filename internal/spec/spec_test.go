@@ -99,6 +99,9 @@ func TestParseDir(t *testing.T) {
 		{"rel:/w", dir{Host: filepath.Join(cwd, "rel"), Guest: "/w"}},
 		{"rel", dir{Host: filepath.Join(cwd, "rel"), Guest: "/rel"}},
 		{"/a:/ro:ro", dir{Host: "/a", Guest: "/ro", ReadOnly: true}},
+		{"/a:/b:O", dir{Host: "/a", Guest: "/b", Overlay: true}},
+		{"/a:/:O", dir{Host: "/a", Guest: "/", Overlay: true}},
+		{"/a:/x/..:O", dir{Host: "/a", Guest: "/", Overlay: true}},
 		{in: ""}, {in: ":"}, {in: ":/b"}, {in: "/a:/"}, {in: "/a:/b/.."}, {in: "."}, {in: "/"}, {in: "/a:/b:ro:ro"},
 		{in: "ro:ro:ro:ro"}, {in: "/a:/b:ro,x"},
 	} {
@@ -108,6 +111,15 @@ func TestParseDir(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%q: %+v, want %+v (%v)", c.in, got, c.want, err)
+		}
+	}
+}
+
+func TestParseRootfs(t *testing.T) {
+	for in, host := range map[string]string{"/a": "/a", "/a:O": "/a", "/a/../b/": "/b", "/a:b": "/a:b", "": "", ":O": ""} {
+		got, err := spec.ParseRootfs(in)
+		if want := (spec.Dir{Host: host, Guest: "/", Overlay: true}); (err != nil) != (host == "") || err == nil && got != want {
+			t.Errorf("%q: %+v, want %+v (%v)", in, got, want, err)
 		}
 	}
 }
@@ -145,6 +157,11 @@ func TestCheck(t *testing.T) {
 	if err := good.Check(); err != nil {
 		t.Fatal(err)
 	}
+	good.Dirs = []spec.Dir{{Host: "/a", Guest: "/", Overlay: true}, {Host: "/a", Guest: "/b", Overlay: true}}
+	if err := good.Check(); err != nil {
+		t.Fatal(err)
+	}
+	good.Dirs = nil
 	for name, change := range map[string]func(*spec.Spec){
 		"version":  func(s *spec.Spec) { s.Version++ },
 		"nothing":  func(s *spec.Spec) { s.Module = "" },
@@ -156,9 +173,15 @@ func TestCheck(t *testing.T) {
 		"env name": func(s *spec.Spec) { s.Env = []string{"=a"} },
 		"env nul":  func(s *spec.Spec) { s.Env = []string{"A=\x00"} },
 		"root":     func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "/a", Guest: "/"}} },
-		"host":     func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "a", Guest: "/a"}} },
-		"unclean":  func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "/a", Guest: "/a/.."}} },
-		"twice":    func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "/a", Guest: "/b"}, {Host: "/c", Guest: "/b"}} },
+		"two roots": func(s *spec.Spec) {
+			s.Dirs = []spec.Dir{{Host: "/a", Guest: "/", Overlay: true}, {Host: "/b", Guest: "/", Overlay: true}}
+		},
+		"read-only overlay": func(s *spec.Spec) {
+			s.Dirs = []spec.Dir{{Host: "/a", Guest: "/b", Overlay: true, ReadOnly: true}}
+		},
+		"host":    func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "a", Guest: "/a"}} },
+		"unclean": func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "/a", Guest: "/a/.."}} },
+		"twice":   func(s *spec.Spec) { s.Dirs = []spec.Dir{{Host: "/a", Guest: "/b"}, {Host: "/c", Guest: "/b"}} },
 		"twice, of two": func(s *spec.Spec) {
 			s.Dirs, s.Tmpfs = []spec.Dir{{Host: "/a", Guest: "/b"}}, []spec.Tmpfs{{Guest: "/b"}}
 		},

@@ -90,3 +90,77 @@ func TestMemoryLimit(t *testing.T) {
 		t.Errorf("a module that needs more than there is: %v", err)
 	}
 }
+
+// Threads of one budget have no more memory than that together: growing beyond it is
+// -1, making or restoring one ErrNoMemory, and what is closed is given back.
+func TestMemoryBudget(t *testing.T) {
+	ctx := context.Background()
+	e, err := New(ctx, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	m, err := e.Compile(ctx, grower(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	budget := &pagesLeft{5 << 16}
+	limits := engine.Limits{Budget: budget}
+	a, err := m.New(ctx, silent{}, limits, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fn, _, _ := m.Export("main")
+	if err := a.Start(fn, nil); err != nil {
+		t.Fatal(err)
+	}
+	b, err := m.New(ctx, silent{}, limits, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.New(ctx, silent{}, limits, nil); !errors.Is(err, engine.ErrNoMemory) || budget.left != 1<<16 {
+		t.Errorf("one too many: %v, %d bytes are left", err, budget.left)
+	}
+	if ev := a.Run(ctx); ev.Kind != engine.Exited || ev.Results[0] != 3 {
+		t.Errorf("grown to %+v", ev)
+	}
+	st, err := a.Save()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.New(ctx, silent{}, limits, st); !errors.Is(err, engine.ErrNoMemory) || budget.left != 0 {
+		t.Errorf("restored with nothing left: %v, %d bytes are left", err, budget.left)
+	}
+	if err := b.Close(); err != nil || budget.left != 2<<16 {
+		t.Errorf("closed: %v, %d bytes are left", err, budget.left)
+	}
+	if _, err := m.New(ctx, silent{}, limits, st); !errors.Is(err, engine.ErrNoMemory) || budget.left != 2<<16 { // two of three pages
+		t.Errorf("restored with too little left: %v, %d bytes are left", err, budget.left)
+	}
+	budget.left += 1 << 16
+	c, err := m.New(ctx, silent{}, limits, st)
+	if err != nil || budget.left != 0 {
+		t.Fatalf("restored: %v, %d bytes are left", err, budget.left)
+	}
+	for _, th := range []engine.Thread{a, c} {
+		if err := th.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if budget.left != 6<<16 {
+		t.Errorf("%d bytes are left in the end", budget.left)
+	}
+}
+
+type pagesLeft struct{ left int }
+
+func (b *pagesLeft) Take(n int) bool {
+	if n > b.left {
+		return false
+	}
+	b.left -= n
+	return true
+}
+
+func (b *pagesLeft) Give(n int) { b.left += n }

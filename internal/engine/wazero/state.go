@@ -350,6 +350,9 @@ func (t *Thread) growTo(n uint64) error {
 		return nil
 	}
 	if _, ok := t.grow(uint32((n - have) / pageSize)); !ok {
+		if err := t.resize(n); errors.Is(err, engine.ErrNoMemory) { // why it was
+			return err
+		}
 		return fmt.Errorf("memory of %d bytes: beyond the module's or the system's limit of %d", n, t.limits.Memory)
 	}
 	return nil

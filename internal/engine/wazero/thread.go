@@ -196,15 +196,24 @@ func (t *Thread) reserve(ctx context.Context) error {
 	if l.HasMax {
 		limit = min(limit, l.Max<<16)
 	}
-	m, err := memory.New(limit)
+	m, err := memory.NewIn(t.limits.Budget, limit)
 	if err != nil {
 		return err
 	}
 	t.mem = m
-	if _, err = m.Resize(l.Min << 16); err != nil || !l.Shared {
+	if err = t.resize(l.Min << 16); err != nil || !l.Shared {
 		return err
 	}
 	t.shared, err = t.module.share(ctx, m)
+	return err
+}
+
+// resize makes the memory size bytes long, of which the engine does not hear.
+func (t *Thread) resize(size uint64) error {
+	_, err := t.mem.Resize(size)
+	if errors.Is(err, memory.ErrBudget) {
+		return fmt.Errorf("%d bytes of memory: %w", size, engine.ErrNoMemory)
+	}
 	return err
 }
 

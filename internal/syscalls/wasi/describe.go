@@ -75,7 +75,8 @@ What programs can import. This page is made from the table in the code
 *full*: as it is specified, for all that a system has. *partial*: the note says what is
 missing. *none*: it answers ENOTSUP. *In a checkpoint* is what becomes of a call that is
 under way then; those without an entry do not wait, so they never are. Another import
-than these is refused before a program is started: doc/unsupported.md.
+than these is refused before a program is started: doc/unsupported.md. The calls of
+stasis_1 have a page of their own: doc/stasis_1.md.
 `
 
 // Page is doc/syscalls.md.

@@ -352,31 +352,42 @@ func (c *call) spawnAs(read func(*call) (command, abi.Errno)) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	g := c.t.Group()
-	if g.CWD() == nil {
-		return abi.ENOTSUP
-	}
-	files, errno := g.Files().Clone()
+	id, errno := c.spawn(&r, func(s *spawning) abi.Errno {
+		if errno := c.spawnOps(s, spawnOps); errno != abi.OK {
+			return errno
+		}
+		return c.dispositions(s, spawnSigs)
+	})
 	if errno != abi.OK {
-		return errno
-	}
-	s := &spawning{files: files, cwd: g.CWD().Clone()}
-	id, errno := c.spawn(s, &r)
-	if errno != abi.OK {
-		s.close()
 		return errno
 	}
 	le.PutUint32(out, uint32(id))
 	return abi.OK
 }
 
-func (c *call) spawn(s *spawning, r *execution) (kernel.TaskID, abi.Errno) {
-	if errno := c.spawnOps(s, spawnOps); errno != abi.OK {
+// spawn makes a child of what prepare makes of a copy of the process's descriptors and
+// working directory.
+func (c *call) spawn(r *execution, prepare func(*spawning) abi.Errno) (kernel.TaskID, abi.Errno) {
+	g := c.t.Group()
+	if g.CWD() == nil {
+		return 0, abi.ENOTSUP
+	}
+	files, errno := g.Files().Clone()
+	if errno != abi.OK {
 		return 0, errno
 	}
-	if errno := c.dispositions(s, spawnSigs); errno != abi.OK {
-		return 0, errno
+	s := &spawning{files: files, cwd: g.CWD().Clone()}
+	var id kernel.TaskID
+	if errno = prepare(s); errno == abi.OK {
+		id, errno = c.launch(s, r)
 	}
+	if errno != abi.OK {
+		s.close()
+	}
+	return id, errno
+}
+
+func (c *call) launch(s *spawning, r *execution) (kernel.TaskID, abi.Errno) {
 	if errno := find(s.cwd, r); errno != abi.OK {
 		return 0, errno
 	}
@@ -478,14 +489,7 @@ func spawnOpenAt(s *spawning, fd vfs.FD, name string, op []byte) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	at, errno := s.files.Install(f, base, inheriting)
-	if errno != abi.OK {
-		return errno
-	}
-	if at != fd {
-		errno = s.files.Dup2(at, fd, false)
-		s.files.Close(at)
-	}
+	errno = s.put(f, fd, base, inheriting)
 	if errno == abi.OK && ext != 0 {
 		errno = s.files.SetCloexec(fd, true)
 	}

@@ -314,24 +314,8 @@ func directorySet(c *call) abi.Errno {
 	return cwd.Fchdir(f)
 }
 
-// Limits that processes have, by Linux's numbers.
-const (
-	limitCPU    = 0
-	limitFSize  = 1
-	limitNProc  = 6
-	limitNoFile = 7
-	limitAS     = 9
-
-	limitSigPending = 11
-
-	limits = 16
-)
-
 // limitSize is the size of stasis_limit: soft and hard limit of 64 bits.
 const limitSize = 16
-
-// unlimited is RLIM_INFINITY.
-const unlimited = math.MaxUint64
 
 // limitGet is getrlimit(2).
 func limitGet(c *call) abi.Errno {
@@ -339,41 +323,13 @@ func limitGet(c *call) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	if c.u32(0) >= limits {
+	soft, hard, ok := c.t.Group().Rlimit(c.u32(0))
+	if !ok {
 		return abi.EINVAL
-	}
-	soft, hard := uint64(unlimited), uint64(unlimited)
-	k := c.t.Kernel()
-	switch c.u32(0) {
-	case limitNoFile:
-		soft, hard = uint64(c.files().Limit()), uint64(c.filesLimit())
-	case limitFSize:
-		if l := k.Rlimits().FileSize; l > 0 {
-			soft, hard = uint64(l), uint64(l)
-		}
-	case limitSigPending:
-		soft = uint64(k.SigPending())
-		hard = soft
-	case limitNProc:
-		soft = uint64(k.MaxTasks())
-		hard = soft
-	case limitCPU:
-		if d := k.CPULimit(); d > 0 {
-			soft = uint64(d.Seconds())
-			hard = soft
-		}
-	case limitAS:
-		soft = uint64(k.MemoryLimit())
-		hard = soft
 	}
 	le.PutUint64(out, soft)
 	le.PutUint64(out[8:], hard)
 	return abi.OK
-}
-
-// filesLimit is the hard limit of descriptors.
-func (c *call) filesLimit() int {
-	return max(c.files().Limit(), int(c.t.Kernel().Rlimits().Files))
 }
 
 // limitSet is setrlimit(2), of the limits that processes may change.
@@ -384,11 +340,11 @@ func limitSet(c *call) abi.Errno {
 	}
 	soft, hard := le.Uint64(in), le.Uint64(in[8:])
 	switch {
-	case c.u32(0) >= limits || soft > hard:
+	case c.u32(0) >= kernel.NRlimits || soft > hard:
 		return abi.EINVAL
-	case c.u32(0) != limitNoFile:
+	case c.u32(0) != kernel.RlimitNoFile:
 		return abi.ENOTSUP
-	case soft > uint64(c.filesLimit()):
+	case soft > uint64(c.t.Group().MaxFiles()):
 		return abi.EPERM
 	}
 	c.files().SetLimit(int(soft))

@@ -38,9 +38,11 @@ func (c *call) kernelErrno(what string, err error) abi.Errno {
 	case err == nil:
 		return abi.OK
 	case errors.As(err, &errno):
+	case errors.Is(err, kernel.ErrSignalFirst):
+		return errRestart
 	case errors.Is(err, kernel.ErrTooManyTasks), errors.Is(err, kernel.ErrExiting), errors.Is(err, kernel.ErrTooManySignals):
 		errno = abi.EAGAIN
-	case errors.Is(err, kernel.ErrTaskMemory), errors.Is(err, kernel.ErrTooManyMarks), errors.Is(err, kernel.ErrTooManyFibers), errors.As(err, &memory):
+	case errors.Is(err, kernel.ErrTaskMemory), errors.Is(err, engine.ErrNoMemory), errors.Is(err, kernel.ErrTooManyMarks), errors.Is(err, kernel.ErrTooManyFibers), errors.As(err, &memory):
 		errno = abi.ENOMEM
 	case errors.Is(err, kernel.ErrNoSuchProcess):
 		return abi.ESRCH

@@ -176,6 +176,7 @@ func procSignalsGet(c *call) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
+	c.t.Group().ToldDispositions()
 	for i, sig := range ignored {
 		out[2*i], out[2*i+1] = uint8(sig), 1
 	}

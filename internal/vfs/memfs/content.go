@@ -75,10 +75,9 @@ func (c *content) reserve(fs *FS, i, n int64) (*chunk, abi.Errno) {
 	}
 	want := max(have, (n+blockSize-1)/blockSize*blockSize)
 	more := (want - have) / blockSize
-	if more > 0 && (fs.blocks+more)*blockSize > fs.opts.Bytes {
+	if !fs.takeLocked(more) {
 		return nil, abi.ENOSPC
 	}
-	fs.blocks += more
 	if k == nil {
 		k = &chunk{}
 		if c.chunks == nil {
@@ -124,7 +123,7 @@ func (c *content) cut(fs *FS, i int64, k *chunk, keep int64) {
 		return
 	}
 	blocks := (keep + blockSize - 1) / blockSize
-	fs.blocks -= have/blockSize - blocks
+	fs.giveLocked(have/blockSize - blocks)
 	if blocks == 0 {
 		delete(c.chunks, i)
 		return
@@ -144,7 +143,8 @@ func (c *content) allocate(fs *FS, off, n int64) abi.Errno {
 	}
 	// Ask before taking: a request that cannot be met should not fill the
 	// quota first. It may count blocks that are there already.
-	if end := off + n; end > c.size && (end-max(off, c.size))/blockSize > fs.opts.Bytes/blockSize-fs.blocks {
+	left := min(fs.opts.Bytes/blockSize-fs.blocks, fs.opts.Budget.Left()/blockSize)
+	if end := off + n; end > c.size && (end-max(off, c.size))/blockSize > left {
 		return abi.ENOSPC
 	}
 	for at := off; at < off+n; {

@@ -224,15 +224,16 @@ func (d *dir) Symlink(target, name string) abi.Errno {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
 	blocks := linkBlocks(target)
-	if blocks > 0 && (d.fs.blocks+blocks)*blockSize > d.fs.opts.Bytes {
+	if !d.fs.takeLocked(blocks) {
 		return abi.ENOSPC
 	}
 	n, errno := d.freshLocked(name, abi.FiletypeSymbolicLink)
-	if errno == abi.OK {
-		n.target = strings.Clone(target)
-		d.fs.blocks += blocks
+	if errno != abi.OK {
+		d.fs.giveLocked(blocks)
+		return errno
 	}
-	return errno
+	n.target = strings.Clone(target)
+	return abi.OK
 }
 
 // Link is vfs.Dir's.

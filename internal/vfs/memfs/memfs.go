@@ -43,6 +43,10 @@ type Options struct {
 	Inodes int64        // quota of inodes, and of names; 0 is 1 Mi
 	Dev    uint64       // device number that stat tells
 
+	// Budget is what contents take of besides, in bytes, together with others; nil is
+	// no bound. What does not fit is ENOSPC, too.
+	Budget *vfs.Budget
+
 	// Lower is what the FS lies over, or nil: see origin. It is only read, and
 	// stays the caller's to close.
 	Lower vfs.FileSystem
@@ -97,6 +101,9 @@ func (fs *FS) Root() (vfs.Dir, abi.Errno) {
 	return &dir{fs, fs.root}, fs.knowLocked(fs.root)
 }
 
+// Lower returns what the FS lies over, or nil.
+func (fs *FS) Lower() vfs.FileSystem { return fs.opts.Lower }
+
 // Usage returns how much of the quotas is taken: bytes of contents, in whole
 // blocks, and inodes.
 func (fs *FS) Usage() (bytes, inodes int64) {
@@ -139,6 +146,25 @@ func (fs *FS) newNodeLocked(kind abi.Filetype) (*node, abi.Errno) {
 	return n, abi.OK
 }
 
+// takeLocked takes blocks of the quota and the budget, if both have as many left.
+//
+// Preconditions: fs.mu is locked.
+func (fs *FS) takeLocked(blocks int64) bool {
+	if blocks > 0 && (fs.blocks+blocks > fs.opts.Bytes/blockSize || !fs.opts.Budget.Take(int(blocks*blockSize))) {
+		return false
+	}
+	fs.blocks += max(blocks, 0)
+	return true
+}
+
+// giveLocked gives blocks back.
+//
+// Preconditions: fs.mu is locked.
+func (fs *FS) giveLocked(blocks int64) {
+	fs.blocks -= blocks
+	fs.opts.Budget.Give(int(blocks * blockSize))
+}
+
 // linkBlocks returns how many blocks the target of a symbolic link counts as:
 // a short one fits into the inode.
 func linkBlocks(target string) int64 {
@@ -156,7 +182,7 @@ func (fs *FS) dropLocked(n *node) {
 		return
 	}
 	if n.lower == nil {
-		fs.blocks -= linkBlocks(n.target)
+		fs.giveLocked(linkBlocks(n.target))
 	}
 	fs.ownLocked(n)
 	n.data.resize(fs, 0)

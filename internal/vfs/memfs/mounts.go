@@ -44,7 +44,7 @@ func RestoreMountsOver(list []MountState, opts Options, lower func(guest string)
 		opts.Lower = nil
 		if m.FS.Lower != "" {
 			if opts.Lower = lower(m.Guest); opts.Lower == nil {
-				return nil, &vfs.MissingError{Kind: "lower", Name: m.Guest}
+				return nil, &vfs.MissingError{Kind: "directory below", Name: m.Guest}
 			}
 		}
 		fs, err := Restore(m.FS, opts)

@@ -16,15 +16,16 @@ import (
 // tree is a file system with its root directory.
 type tree struct {
 	*testing.T
-	fs   *memfs.FS
-	root vfs.Dir
+	fs     *memfs.FS
+	root   vfs.Dir
+	budget *vfs.Budget // or nil
 }
 
 func newTree(t *testing.T, opts memfs.Options) tree {
 	opts.Now = clock()
 	fs := memfs.New(opts)
 	root, _ := fs.Root()
-	return tree{t, fs, root}
+	return tree{t, fs, root, opts.Budget}
 }
 
 func (t tree) open(name string) vfs.Regular {
@@ -41,6 +42,9 @@ func (t tree) wantUsage(bytes, inodes int64) {
 	if b, i := t.fs.Usage(); b != bytes || i != inodes {
 		t.Errorf("usage is %d bytes, %d inodes, want %d, %d", b, i, bytes, inodes)
 	}
+	if t.budget != nil && t.budget.Used() != bytes {
+		t.Errorf("%d bytes of the budget are taken, want %d", t.budget.Used(), bytes)
+	}
 }
 
 func (t tree) want(want, got abi.Errno, what string) {
@@ -53,7 +57,40 @@ func (t tree) want(want, got abi.Errno, what string) {
 const block = 4096
 
 func TestByteQuota(t *testing.T) {
-	tr := newTree(t, memfs.Options{Bytes: 20 * block})
+	t.Run("quota", func(t *testing.T) { testBytes(t, memfs.Options{Bytes: 20 * block}) })
+	t.Run("budget", func(t *testing.T) { testBytes(t, memfs.Options{Budget: vfs.NewBudget(20 * block)}) })
+	t.Run("both", func(t *testing.T) { testBytes(t, memfs.Options{Bytes: 20 * block, Budget: vfs.NewBudget(1 << 30)}) })
+}
+
+// A budget is taken by several, and by what is restored.
+func TestBudgetIsShared(t *testing.T) {
+	budget := vfs.NewBudget(10 * block)
+	a, b := newTree(t, memfs.Options{Budget: budget}), newTree(t, memfs.Options{Budget: budget})
+	f, g := a.open("f"), b.open("g")
+	defer f.Close()
+	defer g.Close()
+	_, errno := f.WriteAt([][]byte{make([]byte, 7*block)}, 0)
+	a.want(abi.OK, errno, "write")
+	_, errno = g.WriteAt([][]byte{make([]byte, 4*block)}, 0)
+	a.want(abi.ENOSPC, errno, "write more than is left")
+	_, errno = g.WriteAt([][]byte{make([]byte, 3*block)}, 0)
+	a.want(abi.OK, errno, "write what is left")
+	saved := a.fs.Save()
+	if _, err := memfs.Restore(saved, memfs.Options{Now: clock(), Budget: vfs.NewBudget(7*block - 1)}); !errors.Is(err, vfs.ErrNoMemory) {
+		t.Errorf("restored with too little: %v", err)
+	}
+	room := vfs.NewBudget(7 * block)
+	if _, err := memfs.Restore(saved, memfs.Options{Now: clock(), Budget: room}); err != nil || room.Left() != 0 {
+		t.Errorf("restored: %v, %d bytes are left", err, room.Left())
+	}
+	a.want(abi.OK, f.SetSize(0), "cut")
+	if got := budget.Used(); got != 3*block {
+		t.Errorf("%d bytes are taken", got)
+	}
+}
+
+func testBytes(t *testing.T, o memfs.Options) {
+	tr := newTree(t, o)
 	f := tr.open("file")
 	n, errno := f.WriteAt([][]byte{make([]byte, 16*block), make([]byte, 8*block)}, 0)
 	if n != 16*block || errno != abi.OK {
@@ -134,7 +171,7 @@ func TestSaveIsACopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	root, _ := other.Root()
-	g := tree{t, other, root}.open("file")
+	g := tree{t, other, root, nil}.open("file")
 	b := make([]byte, 8)
 	g.ReadAt([][]byte{b}, 50_000)
 	if string(b) != "xxxxxxxx" {
@@ -241,7 +278,7 @@ func TestRestoreWipesTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	root, _ := fs.Root()
-	f := tree{t, fs, root}.open("f")
+	f := tree{t, fs, root, nil}.open("f")
 	f.SetSize(4)
 	b := make([]byte, 9)
 	if n, _ := f.ReadAt([][]byte{b}, 0); string(b[:n]) != "xx\x00\x00" {

@@ -9,11 +9,11 @@ import (
 )
 
 // Restore returns the file system of s, which may be hostile, and which nobody may write to afterwards. Of opts, Now is used; quotas and the device
-// number are the state's. Open files come next, through vfs.Restorer, and then
+// number are the state's, the budget is that of opts (vfs.ErrNoMemory). Open files come next, through vfs.Restorer, and then
 // FinishRestore.
 func Restore(s *State, opts Options) (*FS, error) {
 	fs := &FS{
-		opts:    Options{Now: opts.Now, Bytes: s.Bytes, Inodes: s.Inodes, Dev: s.Dev, Lower: opts.Lower},
+		opts:    Options{Now: opts.Now, Bytes: s.Bytes, Inodes: s.Inodes, Dev: s.Dev, Lower: opts.Lower, Budget: opts.Budget},
 		nodes:   make(map[uint64]*node),
 		lastIno: s.LastIno,
 	}
@@ -65,7 +65,9 @@ func (fs *FS) restoreNode(s *NodeState) error {
 		}
 	case abi.FiletypeSymbolicLink:
 		if n.target = s.Target; s.Origin == nil {
-			fs.blocks += linkBlocks(s.Target)
+			if err := fs.restoreBlocks(linkBlocks(s.Target)); err != nil {
+				return err
+			}
 		} else if s.Origin.Stub && s.Target == "" {
 			break
 		}
@@ -92,7 +94,7 @@ func checkLower(saved string, lower vfs.FileSystem) error {
 	case saved == "" && lower != nil:
 		return fmt.Errorf("lay over nothing, and lies over a %s now", lower.Type())
 	case saved != "" && lower == nil:
-		return &vfs.MissingError{Kind: "lower", Name: saved}
+		return &vfs.MissingError{Kind: "directory below", Name: saved}
 	case saved != "" && saved != lower.Type():
 		return fmt.Errorf("lay over a %s, and lies over a %s now", saved, lower.Type())
 	}
@@ -143,8 +145,8 @@ func (c *content) restore(fs *FS, s *NodeState) error {
 		if e.Off < next || e.Off%chunkSize != 0 || n == 0 || n%blockSize != 0 || n > chunkSize || e.Off >= end {
 			return fmt.Errorf("extent of %d bytes at %d in a file of %d: %w", n, e.Off, c.size, errBadState)
 		}
-		if fs.blocks += n / blockSize; fs.blocks > fs.opts.Bytes/blockSize {
-			return fmt.Errorf("contents are over the quota of %d bytes: %w", fs.opts.Bytes, errBadState)
+		if err := fs.restoreBlocks(n / blockSize); err != nil {
+			return err
 		}
 		if c.chunks == nil {
 			c.chunks = make(map[int64]*chunk)
@@ -154,6 +156,17 @@ func (c *content) restore(fs *FS, s *NodeState) error {
 	}
 	c.wipeTail()
 	return nil
+}
+
+// restoreBlocks takes blocks for what a state has.
+func (fs *FS) restoreBlocks(n int64) error {
+	switch {
+	case fs.takeLocked(n): // nobody else has it yet
+		return nil
+	case fs.blocks+n > fs.opts.Bytes/blockSize:
+		return fmt.Errorf("contents are over the quota of %d bytes: %w", fs.opts.Bytes, errBadState)
+	}
+	return fmt.Errorf("contents: %w", vfs.ErrNoMemory)
 }
 
 // wipeTail makes true what chunks promise: zeros beyond the end. A state that

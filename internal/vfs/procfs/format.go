@@ -2,7 +2,9 @@ package procfs
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/stasis-run/stasis/internal/vfs"
@@ -29,10 +31,13 @@ func (p *Process) comm() string { return p.Name[:min(len(p.Name), nameSize)] }
 // ticks is a time in USER_HZ.
 func ticks(ns int64) int64 { return ns / tick }
 
+// number is the thread that is shown.
+func (p *Process) number() uint32 { return cmp.Or(p.TID, p.PID) }
+
 // processStat is /proc/PID/stat. What has no meaning here is 0.
 func processStat(p *Process) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%d (%s) %c %d %d %d %d %d ", p.PID, p.comm(), p.State, p.PPID, p.PGID, p.SID, p.TTY, p.Foreground)
+	fmt.Fprintf(&b, "%d (%s) %c %d %d %d %d %d ", p.number(), p.comm(), p.State, p.PPID, p.PGID, p.SID, p.TTY, p.Foreground)
 	fmt.Fprintf(&b, "0 0 0 0 0 ") // flags, faults
 	fmt.Fprintf(&b, "%d %d %d %d ", ticks(p.UserTime), ticks(p.SystemTime), ticks(p.ChildrenUserTime), ticks(p.ChildrenSystemTime))
 	fmt.Fprintf(&b, "20 0 %d 0 %d ", p.Threads, ticks(p.Start)) // priority, nice, threads, itrealvalue, start
@@ -62,7 +67,7 @@ func processStatus(p *Process) []byte {
 	line("State", "%c (%s)", p.State, stateNames[p.State])
 	line("Tgid", "%d", p.PID)
 	line("Ngid", "0")
-	line("Pid", "%d", p.PID)
+	line("Pid", "%d", p.number())
 	line("PPid", "%d", p.PPID)
 	line("TracerPid", "0")
 	line("Uid", "0\t0\t0\t0")
@@ -82,6 +87,37 @@ func processStatus(p *Process) []byte {
 	line("SigBlk", "%016x", p.Blocked)
 	line("SigIgn", "%016x", p.Ignored)
 	line("SigCgt", "%016x", p.Caught)
+	return b.Bytes()
+}
+
+// limitNames are those of /proc/PID/limits, by the numbers of resources.
+var limitNames = [NLimits]struct{ name, unit string }{
+	{"Max cpu time", "seconds"}, {"Max file size", "bytes"}, {"Max data size", "bytes"}, {"Max stack size", "bytes"},
+	{"Max core file size", "bytes"}, {"Max resident set", "bytes"}, {"Max processes", "processes"}, {"Max open files", "files"},
+	{"Max locked memory", "bytes"}, {"Max address space", "bytes"}, {"Max file locks", "locks"}, {"Max pending signals", "signals"},
+	{"Max msgqueue size", "bytes"}, {"Max nice priority", ""}, {"Max realtime priority", ""}, {"Max realtime timeout", "us"},
+}
+
+// processLimits is /proc/PID/limits.
+func processLimits(p *Process) []byte {
+	show := func(v uint64) string {
+		if v == Unlimited {
+			return "unlimited"
+		}
+		return strconv.FormatUint(v, 10)
+	}
+	if p.State == 'Z' {
+		return nil // as on Linux
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units")
+	for i, l := range limitNames {
+		fmt.Fprintf(&b, "%-25s %-20s %-20s ", l.name, show(p.Limits[i].Soft), show(p.Limits[i].Hard))
+		if l.unit != "" {
+			fmt.Fprintf(&b, "%-10s", l.unit)
+		}
+		b.WriteByte('\n')
+	}
 	return b.Bytes()
 }
 

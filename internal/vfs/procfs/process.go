@@ -33,6 +33,8 @@ var processFiles = []struct {
 	{name: "status", format: processStatus},
 	{name: "fd"},
 	{name: "mounts"},
+	{name: "limits", format: processLimits},
+	{name: "task"},
 }
 
 // node returns the node of an entry of processFiles.
@@ -42,6 +44,8 @@ func (d process) node(i int) *pseudofs.Node {
 	switch {
 	case f.name == "fd":
 		return &pseudofs.Node{Ino: ino, Type: abi.FiletypeDirectory, Dir: fds(d)}
+	case f.name == "task":
+		return &pseudofs.Node{Ino: ino, Type: abi.FiletypeDirectory, Dir: tasks(d)}
 	case f.name == "mounts":
 		return file(ino, func() ([]byte, abi.Errno) { return mounts(d.opts.Mounts()), abi.OK })
 	case f.link != nil:

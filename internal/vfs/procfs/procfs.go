@@ -3,8 +3,9 @@
 // a file is opened.
 //
 // There is self for whoever looks, and for each process stat, statm, status,
-// comm, cmdline, environ, maps, mounts, cwd, exe, root and fd. The links in fd
-// lead to a file's path, or to what is open if that has none.
+// comm, cmdline, environ, limits, maps, mounts, cwd, exe, root, fd and task. The
+// links in fd lead to a file's path, or to what is open if that has none; task has
+// a directory for each thread, with stat, status and comm.
 package procfs
 
 import (
@@ -27,6 +28,13 @@ type Source interface {
 	// Process tells what is known of one; false if there is none.
 	Process(pid uint32) (Process, bool)
 
+	// Tasks lists the threads of a process, its first one too, rising; none if there is
+	// no such process.
+	Tasks(pid uint32) []uint32
+
+	// Task tells what is known of one; false if the process has none of this number.
+	Task(pid, tid uint32) (Task, bool)
+
 	// Files returns a process's fd table, or nil if it has none any more.
 	Files(pid uint32) *vfs.FDTable
 
@@ -37,6 +45,7 @@ type Source interface {
 // Process is what is told of a process. Times are in ns.
 type Process struct {
 	PID, PPID, PGID, SID uint32
+	TID                  uint32 // of the thread that is shown, 0 is the first
 
 	TTY        uint32 // device number of the controlling terminal, 0 is none
 	Foreground int32  // process group of that terminal, -1 is none
@@ -57,7 +66,33 @@ type Process struct {
 	Pending, GroupPending, Blocked, Ignored, Caught uint64
 
 	Maps []Map // rising
+
+	Limits [NLimits]Limit // by Linux's numbers of resources
 }
+
+// A Task is what is told of a thread, beside what it has of its process.
+type Task struct {
+	TID              uint32
+	State            byte  // as a Process's
+	UserTime         int64 // ns
+	Pending, Blocked uint64
+}
+
+// of is a process as the files of one of its threads show it.
+func (t *Task) of(p Process) Process {
+	p.TID, p.State, p.UserTime, p.SystemTime = t.TID, t.State, t.UserTime, 0
+	p.Pending, p.Blocked = t.Pending, t.Blocked
+	return p
+}
+
+// A Limit is one of setrlimit(2); Unlimited is none.
+type Limit struct{ Soft, Hard uint64 }
+
+// Unlimited is RLIM_INFINITY, and NLimits how many resources there are.
+const (
+	Unlimited = ^uint64(0)
+	NLimits   = 16
+)
 
 // Map is a piece of a process's memory.
 type Map struct {
@@ -99,8 +134,9 @@ type Options struct {
 const (
 	inoRoot  = 1
 	inoFirst = 2
-	pidShift = 24 // below are a process's own files, and its fds
+	pidShift = 24 // below are a process's own files, its fds, and those of the thread of its number
 	fdFirst  = 64
+	taskSelf = 1 << 23 // above the fds
 )
 
 // New returns the tree.

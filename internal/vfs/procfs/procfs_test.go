@@ -39,6 +39,28 @@ func (s *source) Process(pid uint32) (procfs.Process, bool) {
 	return p, ok
 }
 
+// Each process has the threads that it says it has; only the second does something.
+func (s *source) Tasks(pid uint32) (out []uint32) {
+	p, ok := s.processes[pid]
+	if !ok {
+		return nil
+	}
+	for i := range max(p.Threads, 1) {
+		out = append(out, pid+uint32(i)*100)
+	}
+	return out
+}
+
+func (s *source) Task(pid, tid uint32) (procfs.Task, bool) {
+	if !slices.Contains(s.Tasks(pid), tid) {
+		return procfs.Task{}, false
+	}
+	if tid == pid+100 {
+		return procfs.Task{TID: tid, State: 'R', UserTime: 70_000_000, Pending: 0x10, Blocked: 0x20}, true
+	}
+	return procfs.Task{TID: tid, State: 'S'}, true
+}
+
 func (s *source) Files(pid uint32) *vfs.FDTable { return s.files[pid] }
 
 func (s *source) System() procfs.System {
@@ -67,7 +89,8 @@ func newWorld(t *testing.T) *world {
 			Args: []string{"prog", "-x", "a b"}, Env: []string{"A=1", "B="}, Exe: "/bin/prog", CWD: "/dir", Threads: 3,
 			UserTime: 1_230_000_000, SystemTime: 40_000_000, ChildrenUserTime: 1e9, Start: 5e9,
 			Size: 10 << 20, Resident: 5 << 20, Peak: 6 << 20, Pending: 1 << 1, GroupPending: 2, Blocked: 1 << 16, Ignored: 4, Caught: 8,
-			Maps: []procfs.Map{{Start: 0, End: 0x10000, Perm: "rw-p", Name: "[data]"}, {Start: 0x10000, End: 0xa0000, Perm: "rw-p"}}},
+			Limits: [procfs.NLimits]procfs.Limit{1: {Soft: 4096, Hard: procfs.Unlimited}, 7: {Soft: 1024, Hard: 1 << 20}},
+			Maps:   []procfs.Map{{Start: 0, End: 0x10000, Perm: "rw-p", Name: "[data]"}, {Start: 0x10000, End: 0xa0000, Perm: "rw-p"}}},
 		8: {PID: 8, PPID: 7, Name: "gone", State: 'Z', Args: []string{"gone"}, Exe: "/bin/gone", Foreground: -1},
 	}}}
 	w.source.files = map[uint32]*vfs.FDTable{1: vfs.NewFDTable(4), 7: w.table}
@@ -148,7 +171,11 @@ func TestContents(t *testing.T) {
 		"/proc/stat": "cpu  200 0 100 560 0 0 0 0 0 0\ncpu0 100 0 50 280 0 0 0 0 0 0\ncpu1 100 0 50 280 0 0 0 0 0 0\n" +
 			"intr 0\nctxt 77\nbtime 1700000000\nprocesses 4\nprocs_running 1\nprocs_blocked 0\n",
 		"/proc/8/cmdline": "",
-		"/proc/8/maps":    "",
+		"/proc/8/limits":  "",
+		"/proc/7/task/107/stat": "107 (a rather) long ) R 1 7 1 34816 7 0 0 0 0 0 7 0 100 0 20 0 3 0 500 10485760 80 18446744073709551615 " +
+			"0 0 0 0 0 16 32 4 8 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+		"/proc/7/task/207/comm": "a rather) long \n",
+		"/proc/8/maps":          "",
 	} {
 		if got := w.read(p); got != text {
 			t.Errorf("%s:\n%q, want\n%q", p, got, text)
@@ -157,6 +184,14 @@ func TestContents(t *testing.T) {
 	for p, lines := range map[string][]string{
 		"/proc/self/status": {"Name:\ta rather) long \n", "State:\tR (running)\n", "Pid:\t7\n", "PPid:\t1\n", "VmRSS:\t    5120 kB\n",
 			"Threads:\t3\n", "SigPnd:\t0000000000000002\n", "SigBlk:\t0000000000010000\n"},
+		"/proc/7/task/107/status": {"Name:\ta rather) long \n", "State:\tR (running)\n", "Tgid:\t7\n", "Pid:\t107\n", "PPid:\t1\n",
+			"Threads:\t3\n", "SigPnd:\t0000000000000010\n", "ShdPnd:\t0000000000000002\n", "SigBlk:\t0000000000000020\n"},
+		"/proc/7/task/7/status": {"State:\tS (sleeping)\n", "Tgid:\t7\n", "Pid:\t7\n"},
+		"/proc/8/task/8/status": {"Pid:\t8\n"},
+		"/proc/self/limits": {"Limit                     Soft Limit           Hard Limit           Units     \n",
+			"Max file size             4096                 unlimited            bytes     \n",
+			"Max open files            1024                 1048576              files     \n",
+			"Max nice priority         0                    0                    \n"},
 		"/proc/8/status": {"State:\tZ (zombie)\n"},
 		"/proc/meminfo":  {"MemTotal:        1048576 kB\n", "SwapFree:              0 kB\n"},
 		"/proc/cpuinfo":  {"processor\t: 0\n", "processor\t: 1\n", "model name\t: WebAssembly\n"},
@@ -177,7 +212,8 @@ func TestContents(t *testing.T) {
 		_, errno := w.ctx.ReadlinkAt(nil, p)
 		want(t, p, errno, abi.ENOENT)
 	}
-	for _, p := range []string{"/proc/9", "/proc/07", "/proc/0", "/proc/-1", "/proc/4294967303", "/proc/7/fd/00", "/proc/7/fd/3", "/proc/8/fd/0"} {
+	for _, p := range []string{"/proc/9", "/proc/07", "/proc/0", "/proc/-1", "/proc/4294967303", "/proc/7/fd/00", "/proc/7/fd/3", "/proc/8/fd/0",
+		"/proc/7/task/1", "/proc/7/task/0107", "/proc/7/task/307", "/proc/7/task/x", "/proc/7/task/107/fd", "/proc/1/task/7"} {
 		_, errno := w.ctx.StatAt(nil, p, 0)
 		want(t, p, errno, abi.ENOENT)
 	}
@@ -201,6 +237,9 @@ func TestLikeHost(t *testing.T) {
 		return strings.Index(strings.SplitAfter(s[:strings.Index(s, "[")+1], "\n")[strings.Count(s[:strings.Index(s, "[")], "\n")], "[")
 	}
 	want(t, "column of names in maps", column(ours), column(theirs))
+	name := regexp.MustCompile(`(?m)^(.{25}) .{20} .{20} (.*)$`) // and units; the numbers are the host's own
+	ours, theirs = w.read("/proc/7/limits"), host("/proc/self/limits")
+	want(t, "limits", name.ReplaceAllString(ours, "$1|$2"), name.ReplaceAllString(theirs, "$1|$2"))
 	for _, f := range []string{"self/status", "meminfo"} {
 		key := regexp.MustCompile(`(?m)^[^:]+:`)
 		known := key.FindAllString(host("/proc/"+f), -1)
@@ -294,4 +333,28 @@ func TestGone(t *testing.T) {
 	n, errno = f.Read([][]byte{b})
 	want(t, "what was open", string(b[:n]), "a rather) long \n")
 	want(t, "what was open", errno, abi.OK)
+}
+
+// The files of a thread go with it.
+func TestThreadGone(t *testing.T) {
+	w := newWorld(t)
+	dir, errno := w.ctx.OpenAt(nil, "/proc/7/task", 0, abi.ODirectory, true, false, 0)
+	want(t, "open", errno, abi.OK)
+	defer dir.DecRef()
+	names := func() (out []string) {
+		dir.ReadDir(0, func(d vfs.Dirent) bool {
+			if d.Name != "." && d.Name != ".." {
+				out = append(out, string(d.Name))
+			}
+			return true
+		})
+		return out
+	}
+	want(t, "threads", strings.Join(names(), " "), "7 107 207")
+	p := w.source.processes[7]
+	p.Threads = 2
+	w.source.processes[7] = p
+	want(t, "threads", strings.Join(names(), " "), "7 107")
+	_, errno = w.ctx.OpenAt(dir, "207/stat", 0, 0, true, false, 0)
+	want(t, "open", errno, abi.ENOENT)
 }
