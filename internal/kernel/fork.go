@@ -147,7 +147,7 @@ func (s *TaskSet) launchChild(t *Task, parent *ThreadGroup, joined func()) error
 	t.group.addLocked(t)
 	s.joinLocked(t.group, parent)
 	joined()
-	parent.endFork(t.group)
+	t.group.bornWith(parent.endFork(t.group))
 	s.running++
 	t.k.programs.use(t.group.program())
 	s.live++

@@ -17,9 +17,16 @@ import (
 // the call is to be made again.
 var ErrSignalFirst = errors.New("a signal comes first")
 
+// A forking is a child that is being made, and what was sent meanwhile to its parent
+// as one of several. Protected by signals.mu of the parent.
+type forking struct {
+	child *ThreadGroup
+	queue sigQueue
+}
+
 // beginFork makes the process of a child, as fork(2) does but for its task and its
-// files: with the handlers of its parent, and no signals pending. It is born with
-// launchChild; endFork forgets one that was not.
+// files: with the handlers of its parent, and no signals pending. launchChild ends the
+// making of it; endFork that of one that is not to be.
 //
 // Only on a task goroutine of the process.
 func (t *Task) beginFork() (*ThreadGroup, error) {
@@ -33,7 +40,7 @@ func (t *Task) beginFork() (*ThreadGroup, error) {
 		return nil, ErrSignalFirst
 	}
 	c.signals.inheritLocked(s)
-	s.forks = append(s.forks, c)
+	s.forks = append(s.forks, &forking{child: c})
 	return c, nil
 }
 
@@ -44,13 +51,26 @@ func (s *signals) inheritLocked(of *signals) {
 	s.actions, s.handler, s.held, s.told, s.knows = of.actions, of.handler, of.held, of.told, of.knows
 }
 
-// endFork ends the making of a child: what is sent from now on is sent to it by itself,
-// or it was not born.
-func (g *ThreadGroup) endFork(c *ThreadGroup) {
+// endFork ends the making of a child and returns what is pending for it: what is sent
+// from now on is sent to it by itself, or it was not born.
+func (g *ThreadGroup) endFork(c *ThreadGroup) (pending sigQueue) {
 	s := &g.signals
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forks = slices.DeleteFunc(s.forks, func(o *ThreadGroup) bool { return o == c })
+	s.forks = slices.DeleteFunc(s.forks, func(f *forking) bool {
+		if f.child == c {
+			pending = f.queue
+		}
+		return f.child == c
+	})
+	return pending
+}
+
+// bornWith has a signal be pending for a process whose task does not run yet.
+func (g *ThreadGroup) bornWith(pending sigQueue) {
+	g.signals.mu.Lock()
+	defer g.signals.mu.Unlock()
+	g.signals.queue = pending
 }
 
 // sharedLocked has the children that are being made begin with a signal that is sent
@@ -58,16 +78,13 @@ func (g *ThreadGroup) endFork(c *ThreadGroup) {
 //
 // Preconditions: s.mu is locked.
 func (s *signals) sharedLocked(info SigInfo, most int) {
-	for _, c := range s.forks {
-		q := &c.signals
-		q.mu.Lock()
+	for _, f := range s.forks {
 		switch sig := info.Signo; {
 		case sig == SIGCONT:
-			q.queue.drop(sigsStop)
+			f.queue.drop(sigsStop)
 		case sigsStop.has(sig):
-			q.queue.drop(sigSet(SIGCONT))
+			f.queue.drop(sigSet(SIGCONT))
 		}
-		q.queue.push(info, most) // beyond the limit it is lost, as for others
-		q.mu.Unlock()
+		f.queue.push(info, most) // beyond the limit it is lost, as for others
 	}
 }

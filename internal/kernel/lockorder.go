@@ -28,11 +28,6 @@ func (cpuClockLock) Order() int  { return 70 }
 func (randomLock) Order() int    { return 70 }
 
 // NestsBecause implements invariants.Nesting.
-func (signalsLock) NestsBecause() string {
-	return "that of a child which is being made, and which nobody else has, is taken after its parent's"
-}
-
-// NestsBecause implements invariants.Nesting.
 func (taskLock) NestsBecause() string {
 	return "who lends a thread has its lock taken before that of the one that has it; a thread that is lent is not lent on"
 }

@@ -54,7 +54,7 @@ type signals struct {
 	handler *handler                 // nil: none; protected by mu
 	held    bool                     // all that can be blocked are, since the guest named a function that there is not; protected by mu
 	tasks   []*Task                  // that may take one; protected by mu and, for changes, TaskSet.mu
-	forks   []*ThreadGroup           // children that are being made; protected by mu
+	forks   []*forking               // children that are being made; protected by mu
 
 	exiting bool       // protected by mu
 	status  ExitStatus // valid once exiting; protected by mu
