@@ -50,8 +50,11 @@ func subjects(t *testing.T) (out []subject) {
 	for _, name := range programs(t) {
 		for _, module := range modules(name) {
 			s := subject{name: module, code: []byte(read(t, "testdata/"+module+".wasm")), want: read(t, "testdata/want/"+name+".txt")}
-			if name == "exec" { // it executes itself
+			switch name { // they execute themselves
+			case "exec":
 				s.args, s.files = []string{"/work/exec.wasm"}, map[string][]byte{"exec.wasm": s.code}
+			case "spawn":
+				s.files = map[string][]byte{"spawn": s.code}
 			}
 			out = append(out, s)
 		}

@@ -36,6 +36,7 @@ type program struct {
 	engine *wazero.Engine
 	module engine.Module
 	park   time.Duration // kernel.Options.ParkAfter
+	memory *vfs.Budget   // of all processes; nil is no bound
 
 	mu     sync.Mutex
 	others map[[32]byte]engine.Module // by digest; protected by mu
@@ -111,10 +112,14 @@ func newWorld(t *testing.T, p *program) *world {
 }
 
 func (w *world) options() kernel.Options {
-	return kernel.Options{
+	o := kernel.Options{
 		Calls: kernel.NewCallTable(wasi.Calls(wasi.Options{Pipes: w.pipes, Epolls: w.epolls, Ptys: w.ptys})),
 		Load:  w.program.load, ParkAfter: w.program.park,
 	}
+	if w.program.memory != nil {
+		o.Limits.Budget = w.program.memory
+	}
+	return o
 }
 
 func (w *world) start() *world {

@@ -1,5 +1,5 @@
-// The calls that make a child which runs a program, each: spawn. The program that they
-// run is this one, in /bin/spawn, and tells what it was begun with.
+// The calls that make a child which runs a program, each. The program that they run is
+// this one, /work/spawn, and tells what it was begun with.
 #include "posix.h"
 #include "wasi.h"
 #include "wasix.h"
@@ -66,14 +66,14 @@ static int child(int argc, char **argv) {
     say(" in %s A=%s]\n", getcwd(dir, sizeof dir), getenv("A") ? getenv("A") : "none");
     return 3;
   }
-  if (strcmp(what, "upper") == 0) { // a filter; it has nothing but its streams open
+  if (strcmp(what, "upper") == 0) { // a filter; it has no pipe but its own
     char c;
     while (read(0, &c, 1) == 1) {
       c -= c >= 'a' && c <= 'z' ? 32 : 0;
       write(1, &c, 1);
     }
     write(2, "done\n", 5);
-    for (int fd = 3; fd < 32; fd++)
+    for (int fd = 4; fd < 32; fd++) // 3 is the root directory
       if (fcntl(fd, F_GETFD) >= 0)
         write(2, "open\n", 5);
     return 4;
@@ -96,10 +96,14 @@ static int child(int argc, char **argv) {
 int main(int argc, char **argv) {
   if (argc > 1)
     return child(argc, argv);
+  if (!getenv("A")) { // once more, with variables
+    char *self[] = {"spawn"}, *vars[] = {"A=1", "PATH=/nix:/work"};
+    return wasix_proc_exec4("/work/spawn", 11, self, 1, vars, 2, 0, 0, 0);
+  }
   struct wasix_process_handles h;
   int32_t pid;
 
-  int err = old("/bin/spawn", "spawn\ntell\nx y", "", INHERIT, INHERIT, LOG, "/tmp", &h);
+  int err = old("/work/spawn", "spawn\ntell\nx y", "", INHERIT, INHERIT, LOG, "/dev", &h);
   say("inherited %d: ends %d, handles %d%d%d\n", err, ended(h.pid), h.stdin.tag, h.stdout.tag, h.stderr.tag);
 
   err = old("spawn", "spawn\nupper", "", PIPED, PIPED, PIPED, "", &h);
@@ -118,13 +122,13 @@ int main(int argc, char **argv) {
   err = old("spawn", "spawn\nnull", "", NONE, NONE, NONE, "", &h);
   say("null %d: ends %d\n", err, ended(h.pid));
 
-  err = old("spawn", "spawn\npreopens", "/bin\n/tmp", INHERIT, INHERIT, INHERIT, "", &h);
+  err = old("spawn", "spawn\npreopens", "/work\n/dev", INHERIT, INHERIT, INHERIT, "", &h);
   say("preopens %d: ends %d\n", err, ended(h.pid));
 
   // What fails leaves nothing open.
   int next = dup(1);
   close(next);
-  say("missing %d\n", old("/bin/nix", "nix", "", PIPED, PIPED, PIPED, "", &h) == ENOENT);
+  say("missing %d\n", old("/work/nix", "nix", "", PIPED, PIPED, PIPED, "", &h) == ENOENT);
   say("not found %d\n", old("nix", "nix", "", PIPED, PIPED, PIPED, "", &h) == ENOENT);
   say("no directory %d\n", old("spawn", "spawn\ntell", "", PIPED, PIPED, PIPED, "/nix", &h) == ENOENT);
   say("no preopen %d\n", old("spawn", "spawn\ntell", "/nix", PIPED, PIPED, PIPED, "", &h) == ENOENT);
@@ -142,21 +146,21 @@ int main(int argc, char **argv) {
       {.cmd = WASIX_SPAWN_DUP2, .fd = 1, .src_fd = fds[1]},
       {.cmd = WASIX_SPAWN_CLOSE, .fd = fds[1]},
       {.cmd = WASIX_SPAWN_CLOSE, .fd = fds[0]},
-      {.cmd = WASIX_SPAWN_CHDIR, .path = "/bin", .path_len = 4},
+      {.cmd = WASIX_SPAWN_CHDIR, .path = "/dev", .path_len = 4},
   };
-  err = wasix_proc_spawn2("spawn", 5, "spawn\ntell", 10, "A=2\nB=", 6, ops, 4, 0, 0, 1, "/nix:/bin", 9, &pid);
+  err = wasix_proc_spawn2("spawn", 5, "spawn\ntell", 10, "A=2\nB=", 6, ops, 4, 0, 0, 1, "/nix:/work", 10, &pid);
   close(fds[1]);
   lines("spawn2", fds[0]);
   say("%d ends %d\n", err, ended(pid));
 
   char *args[] = {"spawn", "tell", "two\nlines"}, *env[] = {"A=three\nlines"};
-  err = wasix_proc_spawn3("/bin/spawn", 10, args, 3, env, 1, 0, 0, 0, 0, 0, 0, 0, &pid);
+  err = wasix_proc_spawn3("/work/spawn", 11, args, 3, env, 1, 0, 0, 0, 0, 0, 0, 0, &pid);
   say("spawn3 %d ends %d\n", err, ended(pid));
 
   struct wasix_signal_disposition ignore[] = {{SIGUSR1, WASIX_SIGNAL_IGNORE}, {SIGUSR2, WASIX_SIGNAL_IGNORE}};
   char *asks[] = {"spawn", "signals", "ask"};
   for (uint32_t n = 3; n > 1; n--) {
-    err = wasix_proc_spawn3("/bin/spawn", 10, asks, n, env, 1, 0, 0, ignore, 2, 0, 0, 0, &pid);
+    err = wasix_proc_spawn3("/work/spawn", 11, asks, n, env, 1, 0, 0, ignore, 2, 0, 0, 0, &pid);
     say("%d ends %d\n", err, ended(pid));
   }
   return 0;
