@@ -2,6 +2,9 @@
 // tables and paths, as a guest does, so that it tests a file system together
 // with the vfs above it; what it expects is what Linux and the WASI test suite
 // expect.
+//
+// TestFileSystem is for those that can be written to, TestTree for the others, and
+// TestStream for what bytes pass through and belongs to none: pipes, sockets, terminals.
 package vfstest
 
 import (
