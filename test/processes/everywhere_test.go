@@ -14,6 +14,7 @@ import (
 
 	"github.com/stasis-run/stasis/internal/engine/wazero"
 	"github.com/stasis-run/stasis/internal/image"
+	"github.com/stasis-run/stasis/internal/invariants"
 	"github.com/stasis-run/stasis/internal/kernel"
 )
 
@@ -199,12 +200,16 @@ func most(t *testing.T, short, long int) int {
 	return long
 }
 
-// everywhere runs f for each program, with random numbers of its own.
-func everywhere(t *testing.T, o wazero.Options, f func(t *testing.T, p *program, s *subject, r *rand.Rand)) {
+// everywhere runs f for each program, with random numbers of its own. In the short form
+// under -race, which is ten times as slow, one in three has its turn, part of 0 to 2.
+func everywhere(t *testing.T, part int, o wazero.Options, f func(t *testing.T, p *program, s *subject, r *rand.Rand)) {
 	for i, s := range subjects(t) {
 		t.Run(s.name, func(t *testing.T) {
 			if testing.Short() && s.long() {
 				t.Skip("it computes for long")
+			}
+			if testing.Short() && invariants.Enabled && i%3 != part {
+				t.Skip("another test of this kind runs it under -race")
 			}
 			f(t, compile(t, s.code, o), &s, rand.New(rand.NewPCG(*seed, uint64(i))))
 		})
@@ -227,7 +232,7 @@ func (p *program) check(t *testing.T, s *subject, d *disturber, how string) (sav
 // is done; with tasks that wait as they are for long, parked, too. Of programs that make
 // very many calls, a part is taken.
 func TestSavedAtCalls(t *testing.T) {
-	everywhere(t, wazero.Options{}, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
+	everywhere(t, 0, wazero.Options{}, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
 		for _, calls := range []struct {
 			how  string
 			at   kernel.StressCalls
@@ -248,7 +253,7 @@ func TestSavedAtCalls(t *testing.T) {
 // A program prints the same if its system is saved, ended and woken at random
 // safepoints.
 func TestSavedAtRandom(t *testing.T) {
-	everywhere(t, counted, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
+	everywhere(t, 1, counted, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
 		all := newDisturber(func() kernel.Stress { return kernel.Stress{Every: 16} }, func() bool { return false })
 		p.check(t, s, all, "every 16th")
 		n := most(t, 8, 500)
@@ -261,7 +266,7 @@ func TestSavedAtRandom(t *testing.T) {
 // A program prints the same if its system is saved, ended and woken at each safepoint of
 // it in turn, for stretches of a program that has many.
 func TestSavedInTurn(t *testing.T) {
-	everywhere(t, counted, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
+	everywhere(t, 2, counted, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
 		all := newDisturber(func() kernel.Stress { return kernel.Stress{Every: 16} }, func() bool { return false })
 		p.check(t, s, all, "every 16th")
 		const stretch = 20
