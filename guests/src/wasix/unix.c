@@ -6,6 +6,7 @@
 // is told besides what is to be done with a signal, so that it is what applies the
 // defaults, masks and restarts.
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -175,6 +176,25 @@ int getrlimit(int resource, struct rlimit *limit) {
 int setrlimit(int resource, const struct rlimit *limit) {
   const struct stasis_limit l = {limit->rlim_cur, limit->rlim_max};
   return result(limit_set((uint32_t)resource, &l));
+}
+
+// Descriptors. The library's pipe2 and dup3 take flags and forget them: what popen writes
+// to would be open in its child, which then never comes to an end of its input.
+
+static int flagged(int fd, int flags) {
+  if (flags & O_CLOEXEC && fcntl(fd, F_SETFD, FD_CLOEXEC))
+    return -1;
+  return flags & O_NONBLOCK ? fcntl(fd, F_SETFL, O_NONBLOCK) : 0;
+}
+int pipe2(int fds[2], int flags) {
+  if (result(wasix_fd_pipe(&fds[0], &fds[1])))
+    return -1;
+  return flagged(fds[0], flags) || flagged(fds[1], flags) ? -1 : 0;
+}
+int dup3(int fd, int to, int flags) {
+  if (fd == to)
+    return result(EINVAL);
+  return dup2(fd, to) < 0 || flagged(to, flags & O_CLOEXEC) ? -1 : to;
 }
 
 // Terminals.
