@@ -143,8 +143,8 @@ func TestScriptsStopped(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			p := s.program(t, code)
 			for _, stress := range []kernel.Stress{
-				{Every: 101},
-				{Every: 1009, Stopped: func(s *kernel.ExternalStop) { s.End() }},
+				{Every: 13},
+				{Every: 101, Stopped: func(s *kernel.ExternalStop) { s.End() }},
 			} {
 				check(t, fmt.Sprintf("every %d, stops %v", stress.Every, stress.Stopped != nil), p.Run(t, stress), s.want)
 			}

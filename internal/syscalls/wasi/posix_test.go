@@ -107,3 +107,24 @@ func TestSignalsTold(t *testing.T) {
 }
 
 const kernelSIGTERM = 15 // Linux's
+
+// A process that ends itself by a signal does not go on behind the call.
+func TestKillOfOneself(t *testing.T) {
+	for _, call := range []string{"proc_signal", "thread_signal", "proc_raise"} {
+		w := newPOSIXWorld(t, func(g *guest) {
+			switch call {
+			case "proc_raise":
+				g.sys(call, kernelSIGTERM)
+			case "proc_signal":
+				g.sys(call, 1, kernelSIGTERM)
+			default:
+				g.sys(call, mainThread, kernelSIGTERM)
+			}
+			t.Errorf("%s: it goes on", call)
+		})
+		w.start(t)
+		if st := w.wait(t); st.Signal != kernelSIGTERM {
+			t.Errorf("%s: status %+v", call, st)
+		}
+	}
+}
