@@ -74,7 +74,8 @@ func (c *call) writeAll(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
 		restart.Set, restart.Done = done > 0, int64(done)
 		switch {
 		case errno == abi.EPIPE && done == 0:
-			return 0, c.sigpipe()
+			c.sigpipe()
+			return 0, errno
 		case errno == abi.EFBIG && done == 0:
 			return 0, c.tooLong()
 		case errno == abi.EAGAIN && done > 0 && f.Nonblock():
@@ -89,14 +90,12 @@ func (c *call) writeAll(f *vfs.OpenFile, bufs [][]byte) (int, abi.Errno) {
 	}
 }
 
-// sigpipe is EPIPE, with the signal, but not to plain programs of preview 1: they have no
-// way to ignore it, as most that look at EPIPE would.
-func (c *call) sigpipe() abi.Errno {
-	if !c.t.Group().Program().POSIX {
-		return abi.EPIPE
+// sigpipe sends SIGPIPE, but not to plain programs of preview 1: they have no way to
+// ignore it, as most that look at EPIPE would.
+func (c *call) sigpipe() {
+	if c.t.Group().Program().POSIX {
+		_ = c.t.SendInfo(kernel.SigInfo{Signo: kernel.SIGPIPE, Code: kernel.SIKernel})
 	}
-	_ = c.t.SendInfo(kernel.SigInfo{Signo: kernel.SIGPIPE, Code: kernel.SIKernel})
-	return c.unlessEnded(abi.EPIPE)
 }
 
 func fdPread(c *call) abi.Errno {
@@ -129,7 +128,7 @@ func (c *call) tooLong() abi.Errno {
 	if c.fileSize() < math.MaxInt64 {
 		_ = c.t.SendInfo(kernel.SigInfo{Signo: kernel.SIGXFSZ, Code: kernel.SIKernel})
 	}
-	return c.unlessEnded(abi.EFBIG)
+	return abi.EFBIG
 }
 
 // mayGrow refuses to make a file as long as to bytes if that is longer than it may be

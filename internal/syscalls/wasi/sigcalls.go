@@ -49,20 +49,10 @@ func (c *call) sent() bool { return c.t.Restart().Set }
 // when it is made again.
 func (c *call) afterHandlers(errno abi.Errno) abi.Errno {
 	if errno != abi.OK || !c.t.HandlerWaits() {
-		return c.unlessEnded(errno)
+		return errno
 	}
 	c.t.Restart().Set = true
 	return errRestart
-}
-
-// unlessEnded is the result of a call that has sent a signal: it does not return if the
-// process ends by it. Code behind the call would run up to its next look at what is
-// asked, which can be some calls away where it is interpreted.
-func (c *call) unlessEnded(errno abi.Errno) abi.Errno {
-	if c.t.Group().Exiting() {
-		return errGone
-	}
-	return errno
 }
 
 // mainThread is what WASIX calls the first thread of a process.

@@ -6,9 +6,10 @@ i=0
 while [ $i -lt 20 ]; do kill -USR1 $$; i=$((i + 1)); done
 echo "counted $n"
 trap 'echo term' TERM
-(i=0; while [ $i -lt 300 ]; do i=$((i + 1)); done; kill -TERM $$) &
+(i=0; while [ $i -lt 300 ]; do i=$((i + 1)); done; kill -TERM $$; while [ ! -e go ]; do :; done; exit 6) &
 wait $!; echo "interrupted $?"
-wait; echo "waited $?"
+: >go
+wait $!; echo "waited $?"
 trap '' INT
 sh -c 'kill -INT $$; echo "survives"'
 trap - INT
