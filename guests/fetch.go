@@ -19,7 +19,7 @@ import (
 // A pkg is a package of a public registry, pinned. All are fetched by the
 // registry's own client, with whatever mirror that is set up to use.
 type pkg struct {
-	client  string // "pip", "npm", "cargo", "go" or "apt"
+	client  string // "pip", "npm", "cargo", "go", "apt" or "aptsource"
 	name    string
 	version string
 	digest  string // sha256 of the archive; for "go" the h1: sum of the module
@@ -158,43 +158,76 @@ var clients = map[string]func(ctx context.Context, p pkg, tmp, dir string) error
 		return os.CopyFS(filepath.Join(dir, "module"), os.DirFS(mod.Dir))
 	},
 	"apt": func(ctx context.Context, p pkg, tmp, dir string) error {
-		apt, err := lookTool("apt-get", "apt")
+		if err := aptGet(ctx, tmp, "deb", aptSuite, "download", p.name+"="+p.version); err != nil {
+			return err
+		}
+		found, err := one(filepath.Join(tmp, p.name+"_*.deb"), p.digest)
 		if err != nil {
 			return err
 		}
-		// With lists of its own: the release may be another than is installed, and
-		// nothing is installed.
-		list := "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian " + aptSuite + " main\n"
-		if err := os.WriteFile(filepath.Join(tmp, "sources.list"), []byte(list), 0o644); err != nil {
+		_, err = command{argv: []string{"dpkg-deb", "-x", found, dir}}.run(ctx)
+		return err
+	},
+	// What Debian builds a package from, as its authors released it: without Debian's
+	// changes. tar keeps the times of files, which make looks at.
+	"aptsource": func(ctx context.Context, p pkg, tmp, dir string) error {
+		if err := aptGet(ctx, tmp, "deb-src", sourceSuite, "source", "--download-only", p.name+"="+p.version); err != nil {
 			return err
 		}
-		for _, d := range []string{"lists/partial", "cache/archives/partial"} {
-			if err := os.MkdirAll(filepath.Join(tmp, filepath.FromSlash(d)), 0o755); err != nil {
-				return err
-			}
-		}
-		argv := []string{apt, "-qq", "-o", "APT::Sandbox::User=root", "-o", "APT::Architectures=amd64", "-o", "APT::Architecture=amd64",
-			"-o", "Dir::Etc::sourcelist=" + filepath.Join(tmp, "sources.list"), "-o", "Dir::Etc::sourceparts=-",
-			"-o", "Dir::State::lists=" + filepath.Join(tmp, "lists"), "-o", "Dir::Cache=" + filepath.Join(tmp, "cache")}
-		for _, last := range [][]string{{"update"}, {"download", p.name + "=" + p.version}} {
-			if _, err := (command{dir: tmp, argv: append(argv[:len(argv):len(argv)], last...)}).run(ctx); err != nil {
-				return &UnavailableError{err}
-			}
-		}
-		found, err := filepath.Glob(filepath.Join(tmp, p.name+"_*.deb"))
-		if err != nil || len(found) != 1 {
-			return fmt.Errorf("apt-get download: %d files: %w", len(found), err)
-		}
-		if err := checkDigest(found[0], p.digest); err != nil {
+		found, err := one(filepath.Join(tmp, p.name+"_*.orig.tar.*"), p.digest)
+		if err != nil {
 			return err
 		}
-		_, err = command{argv: []string{"dpkg-deb", "-x", found[0], dir}}.run(ctx)
+		_, err = command{argv: []string{"tar", "-C", dir, "--no-same-owner", "-xf", found}}.run(ctx)
 		return err
 	},
 }
 
-// aptSuite is the release of Debian that packages are fetched from.
-const aptSuite = "forky"
+// aptGet runs apt-get in tmp with lists of its own: the release may be another than is
+// installed, and nothing is installed.
+func aptGet(ctx context.Context, tmp, kind, suite string, args ...string) error {
+	apt, err := lookTool("apt-get", "apt")
+	if err != nil {
+		return err
+	}
+	list := kind + " [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian " + suite + " main\n"
+	if err := os.WriteFile(filepath.Join(tmp, "sources.list"), []byte(list), 0o644); err != nil {
+		return err
+	}
+	for _, d := range []string{"lists/partial", "cache/archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(tmp, filepath.FromSlash(d)), 0o755); err != nil {
+			return err
+		}
+	}
+	argv := []string{apt, "-qq", "-o", "APT::Sandbox::User=root", "-o", "APT::Architectures=amd64", "-o", "APT::Architecture=amd64",
+		"-o", "Dir::Etc::sourcelist=" + filepath.Join(tmp, "sources.list"), "-o", "Dir::Etc::sourceparts=-",
+		"-o", "Dir::State::lists=" + filepath.Join(tmp, "lists"), "-o", "Dir::Cache=" + filepath.Join(tmp, "cache")}
+	for _, last := range [][]string{{"update"}, args} {
+		if _, err := (command{dir: tmp, argv: append(argv[:len(argv):len(argv)], last...)}).run(ctx); err != nil {
+			return &UnavailableError{err}
+		}
+	}
+	return nil
+}
+
+// one returns the one file that pattern names, if its digest is right.
+func one(pattern, digest string) (string, error) {
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", unavailable("the client fetched no %s", filepath.Base(pattern))
+	}
+	return found[0], checkDigest(found[0], digest)
+}
+
+// The releases of Debian that packages and sources are fetched from. Wasix-libc is in
+// the one that is being made only.
+const (
+	aptSuite    = "forky"
+	sourceSuite = "trixie"
+)
 
 // lookTool finds a program, or says which Debian package has it.
 func lookTool(name, debian string) (string, error) {
@@ -207,20 +240,14 @@ func lookTool(name, debian string) (string, error) {
 
 // unpackOne unpacks the one archive that pattern names, if its digest is right.
 func unpackOne(pattern, digest, dir string) error {
-	found, err := filepath.Glob(pattern)
+	found, err := one(pattern, digest)
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 {
-		return unavailable("the client fetched no %s", filepath.Base(pattern))
+	if strings.HasSuffix(found, ".whl") {
+		return unzip(found, dir)
 	}
-	if err := checkDigest(found[0], digest); err != nil {
-		return err
-	}
-	if strings.HasSuffix(found[0], ".whl") {
-		return unzip(found[0], dir)
-	}
-	return untar(found[0], dir)
+	return untar(found, dir)
 }
 
 func unzip(archive, dir string) error {

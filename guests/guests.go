@@ -109,14 +109,16 @@ func IsUnavailable(err error) bool {
 
 // sources are the programs of ours, and the scripts and drivers for others'.
 //
-//go:embed src
+//go:embed src lib/stasis.h lib/wasix.h
 var sources embed.FS
 
 //go:embed testdata
 var wants embed.FS
 
-func mustSource(name string) []byte {
-	b, err := sources.ReadFile("src/" + name)
+func mustSource(name string) []byte { return mustRead("src/" + name) }
+
+func mustRead(name string) []byte {
+	b, err := sources.ReadFile(name)
 	if err != nil {
 		panic(err) // the catalog names a file that is not there
 	}
@@ -153,11 +155,11 @@ func complete(list []Guest) []Guest {
 	return list
 }
 
-var registries = map[string]string{"pip": "PyPI", "npm": "npm", "cargo": "crates.io", "go": "Go modules", "apt": "Debian"}
+var registries = map[string]string{"pip": "PyPI", "npm": "npm", "cargo": "crates.io", "go": "Go modules", "apt": "Debian", "aptsource": "Debian"}
 
 // Lookup returns the guest of that name.
 func Lookup(name string) (Guest, error) {
-	for _, g := range slices.Concat(All(), Real(), Toolchains()) {
+	for _, g := range slices.Concat(All(), Real(), Toolchains(), Programs()) {
 		if g.Name == name {
 			return g, nil
 		}

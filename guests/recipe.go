@@ -22,7 +22,7 @@ type program struct {
 	name     string
 	source   string // for people
 	license  string
-	language string // "c", "cxx", "pthreads", "go" and "gomod" need a compiler; "" is fetched as a module
+	language string // "c", "cxx", "pthreads", "wasix", "go" and "gomod" need a compiler; "" is fetched as a module
 	packages []pkg
 	part     []string // what of packages[0] is kept, by paths; nil is all
 
@@ -40,6 +40,8 @@ type program struct {
 	// "$SRC" that of our C files. For Go: the folder of the program.
 	files []string
 	flags []string
+
+	ported *port // of a program for WASIX
 }
 
 // recipeVersion is raised when what build does changes in a way that key does not see.
@@ -60,7 +62,8 @@ func (p *program) key(tools string) string {
 	add(p.files...)
 	add(p.flags...)
 	add(p.data...)
-	own := map[string]string{"c": "src/c", "cxx": "src/cxx", "pthreads": "src/pthreads", "go": "src/gojob"}[p.language]
+	add(p.ported.strings()...)
+	own := map[string]string{"c": "src/c", "cxx": "src/cxx", "pthreads": "src/pthreads", "wasix": "src/wasix", "go": "src/gojob"}[p.language]
 	if own != "" {
 		fs.WalkDir(sources, own, func(name string, d fs.DirEntry, err error) error {
 			// A C program depends on its own files and on all headers.
@@ -72,6 +75,11 @@ func (p *program) key(tools string) string {
 			add(name, string(b))
 			return err
 		})
+	}
+	if p.ported != nil {
+		for _, name := range []string{"lib/stasis.h", "lib/wasix.h"} {
+			add(name, string(mustRead(name)))
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
@@ -118,6 +126,8 @@ func (p *program) build(ctx context.Context, b *builder) error {
 		return b.buildCXX(ctx, dirs[0])
 	case "pthreads":
 		return b.buildPthreads(ctx, dirs[0])
+	case "wasix":
+		return b.buildWASIX(ctx, dirs)
 	case "go":
 		return b.buildGo(ctx)
 	case "gomod":

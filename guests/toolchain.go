@@ -34,7 +34,7 @@ func (c *Cache) tools(ctx context.Context, p *program) (*tools, string, error) {
 	switch p.language {
 	case "c":
 		return c.cc(ctx)
-	case "cxx", "pthreads":
+	case "cxx", "pthreads", "wasix":
 		return c.clang(ctx)
 	case "go", "gomod":
 		path, err := lookTool("go", "golang-go")

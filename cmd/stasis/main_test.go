@@ -42,8 +42,11 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Condition: func(cond string) (bool, error) {
-			if cond == "strict" {
+			switch cond {
+			case "strict":
 				return strictWorks(t), nil
+			case "programs":
+				return programs(t, "dash", "lua5.4"), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -90,6 +93,7 @@ func TestScript(t *testing.T) {
 			"flip":      cmdFlip,
 			"flipall":   cmdFlipAll,
 			"oneline":   cmdOneLine,
+			"program":   cmdProgram,
 		},
 	})
 }

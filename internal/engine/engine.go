@@ -307,7 +307,8 @@ type Stack interface {
 	// Copy is another stack of the same thread that begins as this one.
 	Copy() Stack
 
-	// Drop forgets the stack, which is of no use any more.
+	// Drop forgets the stack, which is of no use any more. It may be called on any
+	// goroutine: who has lent the thread may end while another runs on it.
 	Drop()
 }
 

@@ -22,9 +22,9 @@
 // give EPERM. Since the walk goes one component at a time from handle to
 // handle, and never through the host's own path resolution, neither a symbolic
 // link nor a rename in the middle of a walk can lead out. That WASI forbids
-// what a POSIX program may do here is WASI's choice, not ours: a program that
-// came with a working directory resolves its paths through an FSContext, for
-// which the root is the only fence. The walk is the same.
+// what a POSIX program may do here is WASI's choice, not ours: a program for WASIX
+// resolves its paths through an FSContext, for which the root is the only fence.
+// The walk is the same.
 //
 // # Processes
 //

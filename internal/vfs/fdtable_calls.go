@@ -109,8 +109,22 @@ func (t *FDTable) PathOpenExt(n Opener, fd FD, lookup abi.LookupFlags, p string,
 		return 0, errno
 	}
 	defer dir.DecRef()
-	base &= most
-	inheriting &= most
+	return t.open(n, dir, lookup, p, oflags, base&most, inheriting&most, flags, ext)
+}
+
+// OpenExt is PathOpenExt of a path that needs no directory, since it is absolute and n
+// an FSContext.
+func (t *FDTable) OpenExt(n Opener, lookup abi.LookupFlags, p string, oflags abi.OFlags,
+	base, inheriting abi.Rights, flags abi.FDFlags, ext abi.FDFlagsExt) (FD, abi.Errno) {
+	if ext&^abi.FDCloexec != 0 {
+		return 0, abi.EINVAL
+	}
+	return t.open(n, nil, lookup, p, oflags, base, inheriting, flags, ext)
+}
+
+// open opens a file with these rights.
+func (t *FDTable) open(n Opener, dir *OpenFile, lookup abi.LookupFlags, p string, oflags abi.OFlags,
+	base, inheriting abi.Rights, flags abi.FDFlags, ext abi.FDFlagsExt) (FD, abi.Errno) {
 	read := base&(abi.RightFDRead|abi.RightFDReaddir) != 0
 	write := base&abi.RightFDWrite != 0
 	f, errno := n.OpenAt(dir, p, lookup, oflags, read, write, flags)

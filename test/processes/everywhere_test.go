@@ -200,16 +200,26 @@ func most(t *testing.T, short, long int) int {
 	return long
 }
 
-// everywhere runs f for each program, with random numbers of its own. In the short form
-// under -race, which is ten times as slow, one in three has its turn, part of 0 to 2.
-func everywhere(t *testing.T, part int, o wazero.Options, f func(t *testing.T, p *program, s *subject, r *rand.Rand)) {
-	for i, s := range subjects(t) {
+// turn is the programs of one of the three tests below: in the short form under -race,
+// which is ten times as slow, each runs a third of them.
+func turn(t *testing.T, part int) []subject {
+	list := subjects(t)
+	if !testing.Short() || !invariants.Enabled {
+		return list
+	}
+	var out []subject
+	for i := part; i < len(list); i += 3 {
+		out = append(out, list[i])
+	}
+	return out
+}
+
+// everywhere runs f for each of some programs, with random numbers of its own.
+func everywhere(t *testing.T, list []subject, o wazero.Options, f func(t *testing.T, p *program, s *subject, r *rand.Rand)) {
+	for i, s := range list {
 		t.Run(s.name, func(t *testing.T) {
 			if testing.Short() && s.long() {
 				t.Skip("it computes for long")
-			}
-			if testing.Short() && invariants.Enabled && i%3 != part {
-				t.Skip("another test of this kind runs it under -race")
 			}
 			f(t, compile(t, s.code, o), &s, rand.New(rand.NewPCG(*seed, uint64(i))))
 		})
@@ -231,42 +241,42 @@ func (p *program) check(t *testing.T, s *subject, d *disturber, how string) (sav
 // its system calls: as each is about to be made, and in each that waits or as soon as it
 // is done; with tasks that wait as they are for long, parked, too. Of programs that make
 // very many calls, a part is taken.
-func TestSavedAtCalls(t *testing.T) {
-	everywhere(t, 0, wazero.Options{}, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
-		for _, calls := range []struct {
-			how  string
-			at   kernel.StressCalls
-			park time.Duration
-		}{{"before calls", kernel.BeforeCalls, 0}, {"in calls", kernel.InCalls, 0}, {"before calls, parked", kernel.BeforeCalls, time.Nanosecond}} {
-			p.park = calls.park
-			stress := func() kernel.Stress { return kernel.Stress{Calls: calls.at} }
-			none := newDisturber(stress, func() bool { return false })
-			p.check(t, s, none, calls.how)
-			some := newDisturber(stress, func() bool { return r.IntN(none.seen) < most(t, 25, 3000) })
-			if saved := p.check(t, s, some, calls.how); saved == 0 {
-				t.Errorf("%s: never saved", calls.how)
-			}
+func TestSavedAtCalls(t *testing.T) { everywhere(t, turn(t, 0), wazero.Options{}, savedAtCalls) }
+
+func savedAtCalls(t *testing.T, p *program, s *subject, r *rand.Rand) {
+	for _, calls := range []struct {
+		how  string
+		at   kernel.StressCalls
+		park time.Duration
+	}{{"before calls", kernel.BeforeCalls, 0}, {"in calls", kernel.InCalls, 0}, {"before calls, parked", kernel.BeforeCalls, time.Nanosecond}} {
+		p.park = calls.park
+		stress := func() kernel.Stress { return kernel.Stress{Calls: calls.at} }
+		none := newDisturber(stress, func() bool { return false })
+		p.check(t, s, none, calls.how)
+		some := newDisturber(stress, func() bool { return r.IntN(none.seen) < most(t, 25, 3000) })
+		if saved := p.check(t, s, some, calls.how); saved == 0 {
+			t.Errorf("%s: never saved", calls.how)
 		}
-	})
+	}
 }
 
 // A program prints the same if its system is saved, ended and woken at random
 // safepoints.
-func TestSavedAtRandom(t *testing.T) {
-	everywhere(t, 1, counted, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
-		all := newDisturber(func() kernel.Stress { return kernel.Stress{Every: 16} }, func() bool { return false })
-		p.check(t, s, all, "every 16th")
-		n := most(t, 8, 500)
-		mean := max(16*all.seen/n, 1)
-		d := newDisturber(func() kernel.Stress { return kernel.Stress{Every: 1 + int32(r.IntN(2*mean))} }, func() bool { return true })
-		p.check(t, s, d, fmt.Sprintf("every %d", mean))
-	})
+func TestSavedAtRandom(t *testing.T) { everywhere(t, turn(t, 1), counted, savedAtRandom) }
+
+func savedAtRandom(t *testing.T, p *program, s *subject, r *rand.Rand) {
+	all := newDisturber(func() kernel.Stress { return kernel.Stress{Every: 16} }, func() bool { return false })
+	p.check(t, s, all, "every 16th")
+	n := most(t, 8, 500)
+	mean := max(16*all.seen/n, 1)
+	d := newDisturber(func() kernel.Stress { return kernel.Stress{Every: 1 + int32(r.IntN(2*mean))} }, func() bool { return true })
+	p.check(t, s, d, fmt.Sprintf("every %d", mean))
 }
 
 // A program prints the same if its system is saved, ended and woken at each safepoint of
 // it in turn, for stretches of a program that has many.
 func TestSavedInTurn(t *testing.T) {
-	everywhere(t, 2, counted, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
+	everywhere(t, turn(t, 2), counted, func(t *testing.T, p *program, s *subject, r *rand.Rand) {
 		all := newDisturber(func() kernel.Stress { return kernel.Stress{Every: 16} }, func() bool { return false })
 		p.check(t, s, all, "every 16th")
 		const stretch = 20

@@ -110,8 +110,11 @@ var counted = wazero.Options{Pass: instrument.Options{Counted: true}, Interpret:
 // Programs do what they do on Linux: left alone, with all processes unwound at
 // every safepoint and before every call, stopped there or not, and saved and woken
 // meanwhile.
-func TestPrograms(t *testing.T) {
-	for _, s := range subjects(t) {
+func TestPrograms(t *testing.T) { everyWay(t, subjects(t), 1, 7) }
+
+// everyWay runs programs so; unwound they are at every n-th safepoint, for some n.
+func everyWay(t *testing.T, list []subject, every ...int32) {
+	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) {
 			alone := compile(t, s.code, wazero.Options{})
 			if got := alone.run(t, s.errand, kernel.Stress{}); got != s.want {
@@ -122,7 +125,7 @@ func TestPrograms(t *testing.T) {
 				return
 			}
 			everywhere := compile(t, s.code, counted)
-			for _, every := range []int32{1, 7} {
+			for _, every := range every {
 				for _, stop := range []bool{false, true} {
 					stress := kernel.Stress{Every: every}
 					if stop {

@@ -90,6 +90,8 @@ func (kept) Close() error { return nil }
 type errand struct {
 	args  []string          // without its name
 	files map[string][]byte // in the directory /work, which it is run in; nil: it has no files at all
+	bin   map[string][]byte // in the directory /bin, if there are files
+	env   []string          // NAME=value
 }
 
 // A world is what the processes of a program share: a file that they print to,
@@ -183,10 +185,10 @@ func (p *program) boot(t *testing.T, e errand, stress kernel.Stress) *world {
 		}
 	}
 	o := kernel.ProcessOptions{
-		Args: append([]string{"program"}, e.args...), Files: fds, Source: p.code, Entry: "_start", Stress: stress,
+		Args: append([]string{"program"}, e.args...), Env: e.env, Files: fds, Source: p.code, Entry: "_start", Stress: stress,
 	}
 	if e.files != nil {
-		o.CWD = w.work(e.files, fds)
+		o.CWD = w.work(e, fds)
 	}
 	w.k = kernel.New(w.options())
 	if _, err := w.k.CreateProcess(context.Background(), p.module, o); err != nil {
@@ -195,22 +197,24 @@ func (p *program) boot(t *testing.T, e errand, stress kernel.Stress) *world {
 	return w
 }
 
-// work makes the directory that a program is run in.
-func (w *world) work(files map[string][]byte, fds *vfs.FDTable) *vfs.FSContext {
+// work makes the directory that a program is run in, and the one of commands.
+func (w *world) work(e errand, fds *vfs.FDTable) *vfs.FSContext {
 	w.t.Helper()
 	root, err := w.world.Namespace.OpenRoot("/")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if errno := w.world.Namespace.MkdirAt(root, "work"); errno != abi.OK {
-		w.t.Fatal(errno)
-	}
-	for name, content := range files {
-		f := w.file(path.Join("work", name), abi.OCreat, 0)
-		if n, errno := f.Write([][]byte{content}); errno != abi.OK || n != len(content) {
-			w.t.Fatalf("%s: %d bytes written: %v", name, n, errno)
+	for dir, files := range map[string]map[string][]byte{"work": e.files, "bin": e.bin} {
+		if errno := w.world.Namespace.MkdirAt(root, dir); errno != abi.OK {
+			w.t.Fatal(errno)
 		}
-		f.DecRef()
+		for name, content := range files {
+			f := w.file(path.Join(dir, name), abi.OCreat, 0)
+			if n, errno := f.Write([][]byte{content}); errno != abi.OK || n != len(content) {
+				w.t.Fatalf("%s: %d bytes written: %v", name, n, errno)
+			}
+			f.DecRef()
+		}
 	}
 	if _, errno := fds.Preopen(root, "/"); errno != abi.OK {
 		w.t.Fatal(errno)

@@ -30,7 +30,7 @@ func main() {
 	}
 	flag.Parse()
 	if *list {
-		for _, g := range slices.Concat(guests.All(), guests.Toolchains()) {
+		for _, g := range slices.Concat(guests.All(), guests.Toolchains(), guests.Programs()) {
 			extra := ""
 			if g.Extra {
 				extra = " (extra)"
@@ -60,7 +60,7 @@ func main() {
 // get reports whether all went well, or as well as is asked.
 func get(ctx context.Context, cache *guests.Cache, names []string, asyncify, best bool) bool {
 	if len(names) == 0 {
-		for _, g := range slices.Concat(guests.All(), guests.Toolchains()) {
+		for _, g := range slices.Concat(guests.All(), guests.Toolchains(), guests.Programs()) {
 			if !g.Extra {
 				names = append(names, g.Name)
 			}

@@ -219,7 +219,7 @@ func (t *Thread) byName(n uint64) *exception {
 func (t *Thread) collectExceptions() {
 	x := &t.exceptions
 	t.markCalls(&t.calls)
-	for s := range t.detached {
+	for _, s := range t.detached.list() {
 		t.markCalls(&s.calls)
 	}
 	t.markGlobals()

@@ -1,7 +1,9 @@
 package wazero
 
 import (
+	"maps"
 	"slices"
+	"sync"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -17,6 +19,34 @@ type stack struct {
 	calls
 }
 
+// detached are the stacks that were taken off a thread.
+type detached struct {
+	mu  sync.Mutex // a leaf
+	all map[*stack]struct{}
+}
+
+func (d *detached) add(s *stack) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.all == nil {
+		d.all = make(map[*stack]struct{})
+	}
+	d.all[s] = struct{}{}
+}
+
+func (d *detached) drop(s *stack) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.all, s)
+}
+
+// list is all of them. One that is dropped meanwhile does no harm.
+func (d *detached) list() []*stack {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.all))
+}
+
 // Detach implements engine.Thread.
 func (t *Thread) Detach() engine.Stack {
 	s := t.keep(t.calls)
@@ -27,10 +57,7 @@ func (t *Thread) Detach() engine.Stack {
 // keep makes a stack of calls that are not the thread's own any more.
 func (t *Thread) keep(c calls) *stack {
 	s := &stack{t, c}
-	if t.detached == nil {
-		t.detached = make(map[*stack]struct{})
-	}
-	t.detached[s] = struct{}{}
+	t.detached.add(s)
 	return s
 }
 
@@ -82,7 +109,7 @@ func (s *stack) Copy() engine.Stack {
 }
 
 // Drop implements engine.Stack.
-func (s *stack) Drop() { delete(s.t.detached, s) }
+func (s *stack) Drop() { s.t.detached.drop(s) }
 
 // StackPointer implements engine.Thread.
 func (t *Thread) StackPointer() (uint64, bool) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/engine"
@@ -191,4 +192,30 @@ func TestStackPointer(t *testing.T) {
 	if _, ok := th.TableFunc(1 << 30); ok {
 		t.Error("a function far beyond the table")
 	}
+}
+
+// Stacks are dropped while the thread runs: by a task that has lent it and ends.
+func TestDropMeanwhile(t *testing.T) {
+	m := compile(t, wazero.Options{})
+	th, err := m.New(context.Background(), &env{}, engine.Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer th.Close()
+	own := th.Detach()
+	var copies []engine.Stack
+	for range 1000 {
+		copies = append(copies, own.Copy())
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for _, c := range copies {
+			c.Drop()
+		}
+	})
+	for range 1000 {
+		th.Attach(own)
+		own = th.Detach()
+	}
+	wg.Wait()
 }

@@ -86,13 +86,13 @@ type Thread struct {
 
 	// The stack. All of it only on the task goroutine.
 	calls
-	detached    map[*stack]struct{} // those that were taken off
-	off         recordStack         // of the unwind in progress, innermost first
-	unwinding   bool                // mode is raised
-	buf         []uint64            // parameters and results of engine calls
-	fetch       []uint64            // values of the record whose continuation is being called
-	current     uint32              // function whose frame is at the bottom of the engine's stack
-	currentSite instrument.SiteID   // and the site that it went on from
+	detached    detached          // those that were taken off
+	off         recordStack       // of the unwind in progress, innermost first
+	unwinding   bool              // mode is raised
+	buf         []uint64          // parameters and results of engine calls
+	fetch       []uint64          // values of the record whose continuation is being called
+	current     uint32            // function whose frame is at the bottom of the engine's stack
+	currentSite instrument.SiteID // and the site that it went on from
 	dropped     map[engine.Segment]bool
 	fresh       bool // segments are not applied yet
 	starts      bool // nothing has run: the module's start function is to

@@ -51,6 +51,13 @@ func fdFdstatGet(c *call) abi.Errno {
 		return errno
 	}
 	st, errno := c.files().Fdstat(c.fd(0))
+	if c.fd(0) == rootFD && c.posix() != nil {
+		// WASIX's library asks what it may open below the root.
+		if errno == abi.EBADF {
+			st, errno = abi.Fdstat{Filetype: abi.FiletypeDirectory, RightsBase: abi.RightsDir}, abi.OK
+		}
+		st.RightsInheriting = abi.RightsDirInheriting
+	}
 	if errno == abi.OK {
 		st.Put(out)
 	}
@@ -121,12 +128,25 @@ func fdFilestatSetTimes(c *call) abi.Errno {
 	})
 }
 
+// preopen returns the name of a preopened directory. To programs for WASIX that is
+// the root alone, which all mounts are below, and it is there whatever the descriptor
+// is: after exec(2) it may be another file. Their library needs only the name.
+func (c *call) preopen(fd vfs.FD) (string, abi.Errno) {
+	switch {
+	case c.posix() == nil:
+		return c.files().PreopenName(fd)
+	case fd == rootFD:
+		return "/", abi.OK
+	}
+	return "", abi.EBADF
+}
+
 func fdPrestatGet(c *call) abi.Errno {
 	out, errno := c.out(1, abi.PrestatSize)
 	if errno != abi.OK {
 		return errno
 	}
-	name, errno := c.files().PreopenName(c.fd(0))
+	name, errno := c.preopen(c.fd(0))
 	if errno == abi.OK {
 		p := abi.Prestat{NameLen: uint32(len(name))}
 		p.Put(out)
@@ -139,7 +159,7 @@ func fdPrestatDirName(c *call) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	name, errno := c.files().PreopenName(c.fd(0))
+	name, errno := c.preopen(c.fd(0))
 	switch {
 	case errno != abi.OK:
 		return errno

@@ -227,6 +227,24 @@ func newStressedWorld(t *testing.T, stress kernel.Stress, main func(*guest)) *wo
 
 // newWorldOf makes one with other options of its kernel.
 func newWorldOf(t *testing.T, opts kernel.Options, stress kernel.Stress, main func(*guest)) *world {
+	calls := Calls(Options{})
+	return newWorldWith(t, opts, stress, newFakeModule(t, calls, main))
+}
+
+// newPOSIXWorld makes one whose program is for WASIX, and has a working directory.
+func newPOSIXWorld(t *testing.T, main func(*guest)) *world {
+	calls := Calls(Options{})
+	m := newFakeModule(t, calls, main)
+	for _, c := range calls {
+		if c.Module == ModuleWASIX && c.Name == "thread_id" {
+			m.imports = append(m.imports, engine.Import{Module: c.Module, Name: c.Name, Type: wasm.FuncType{Params: c.Params, Results: c.Results}})
+		}
+	}
+	return newWorldWith(t, kernel.Options{}, kernel.Stress{}, m)
+}
+
+// newWorldWith makes one that runs a module.
+func newWorldWith(t *testing.T, opts kernel.Options, stress kernel.Stress, m *fakeModule) *world {
 	w := &world{clock: new(ktime.Manual), stdin: new(stream), stdout: new(stream)}
 	w.root = memfs.New(memfs.Options{Now: w.clock.Wall, Bytes: 4 << 20})
 	ns := vfs.NewNamespace(w.clock.Wall)
@@ -247,17 +265,22 @@ func newWorldOf(t *testing.T, opts kernel.Options, stress kernel.Stress, main fu
 	if _, errno := files.Preopen(dir, "/"); errno != abi.OK {
 		t.Fatal(errno)
 	}
-	calls := Calls(Options{})
-	opts.Calls, opts.Source = kernel.NewCallTable(calls), w.clock
+	opts.Calls, opts.Source = kernel.NewCallTable(Calls(Options{})), w.clock
 	w.k = kernel.New(opts)
 	t.Cleanup(func() {
 		if err := w.k.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	w.group, err = w.k.CreateProcess(t.Context(), newFakeModule(t, calls, main), kernel.ProcessOptions{
+	process := kernel.ProcessOptions{
 		Args: []string{"prog", "", "-x"}, Env: []string{"A=1", "LONG=täxt"}, Files: files, Entry: "_start", Stress: stress,
-	})
+	}
+	if len(m.imports) > 0 && m.imports[len(m.imports)-1].Module == ModuleWASIX {
+		if process.CWD, err = vfs.NewFSContext(ns, "/"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.group, err = w.k.CreateProcess(t.Context(), m, process)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,23 +1,50 @@
 package wasi
 
 import (
+	"strings"
+
 	"github.com/stasis-run/stasis/internal/abi"
 	"github.com/stasis-run/stasis/internal/vfs"
 )
 
-// A place is a directory and a path below it.
+// A place is a directory and a path below it, or an absolute path.
 type place struct {
 	ns   *vfs.Resolver
-	dir  *vfs.OpenFile // counted
+	dir  *vfs.OpenFile // counted; nil if the path is absolute
 	path string
 }
 
+// close gives the directory back.
+func (p place) close() {
+	if p.dir != nil {
+		p.dir.DecRef()
+	}
+}
+
+// rootFD is the descriptor under which WASIX's library knows the root. It gives it
+// with every absolute path, also after the program has closed it or put something
+// else there, as shells do whose scripts begin to count at 3.
+const rootFD = 3
+
+// posix returns where the process is, if its program is for WASIX: its paths are
+// those of POSIX then. Nil: they stay below the directories that come with them.
+func (c *call) posix() *vfs.FSContext {
+	if g := c.t.Group(); g.Program().POSIX {
+		return g.CWD()
+	}
+	return nil
+}
+
 // place returns the directory at the fd in argument fd and the path in
-// arguments path and path+1. The caller gives dir back.
+// arguments path and path+1. The caller closes it.
 func (c *call) place(fd, path int, need abi.Rights) (place, abi.Errno) {
 	p, errno := c.str(path)
 	if errno != abi.OK {
 		return place{}, errno
+	}
+	posix := c.posix()
+	if posix != nil && strings.HasPrefix(p, "/") {
+		return place{&posix.Resolver, nil, p}, abi.OK // openat(2): the directory is ignored
 	}
 	dir, errno := c.file(fd, need)
 	if errno != abi.OK {
@@ -27,6 +54,9 @@ func (c *call) place(fd, path int, need abi.Rights) (place, abi.Errno) {
 	if ns == nil {
 		dir.DecRef()
 		return place{}, abi.ENOTDIR
+	}
+	if posix != nil {
+		return place{&posix.Resolver, dir, p}, abi.OK
 	}
 	if cwd := c.t.Group().CWD(); cwd != nil { // files of /proc show each process its own
 		return place{cwd.Confined(), dir, p}, abi.OK
@@ -40,7 +70,7 @@ func (c *call) at(fd, path int, need abi.Rights, do func(place) abi.Errno) abi.E
 	if errno != abi.OK {
 		return errno
 	}
-	defer p.dir.DecRef()
+	defer p.close()
 	return do(p)
 }
 
@@ -110,8 +140,14 @@ func (c *call) pathOpen(ext abi.FDFlagsExt, ret int) abi.Errno {
 		return errno
 	}
 	return c.at(0, 2, 0, func(p place) abi.Errno {
-		fd, errno := c.files().PathOpenExt(p.ns, c.fd(0), c.lookup(1), p.path, abi.OFlags(oflags),
-			abi.Rights(c.u64(5)), abi.Rights(c.u64(6)), abi.FDFlags(flags), ext)
+		base, inheriting := abi.Rights(c.u64(5)), abi.Rights(c.u64(6))
+		var fd vfs.FD
+		var errno abi.Errno
+		if p.dir == nil {
+			fd, errno = c.files().OpenExt(p.ns, c.lookup(1), p.path, abi.OFlags(oflags), base, inheriting, abi.FDFlags(flags), ext)
+		} else {
+			fd, errno = c.files().PathOpenExt(p.ns, c.fd(0), c.lookup(1), p.path, abi.OFlags(oflags), base, inheriting, abi.FDFlags(flags), ext)
+		}
 		if errno == abi.OK {
 			le.PutUint32(out, uint32(fd))
 		}

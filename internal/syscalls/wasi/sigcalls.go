@@ -169,20 +169,42 @@ func putTimeval(b []byte, ns int64) {
 	le.PutUint64(b[8:], us%1e6)
 }
 
+// A disposition is what proc_signals_get tells of a signal.
+type disposition struct {
+	sig     int32
+	ignored bool
+}
+
+// told lists dispositions: of the signals that the process ignores, or of one that it
+// does not. WASIX's library sets its defaults up when it is told of a signal; otherwise
+// it calls a function that is not there.
+func (c *call) told() (list []disposition) {
+	for _, sig := range c.t.Group().Dispositions() {
+		list = append(list, disposition{sig, true})
+	}
+	if list == nil {
+		list = append(list, disposition{kernel.SIGTERM, false})
+	}
+	return list
+}
+
 // procSignalsGet tells the signals that the process was begun with ignored.
 func procSignalsGet(c *call) abi.Errno {
-	ignored := c.t.Group().Dispositions()
-	out, errno := c.out(0, uint64(len(ignored))*2)
+	list := c.told()
+	out, errno := c.out(0, uint64(len(list))*2)
 	if errno != abi.OK {
 		return errno
 	}
 	c.t.Group().ToldDispositions()
-	for i, sig := range ignored {
-		out[2*i], out[2*i+1] = uint8(sig), 1
+	for i, d := range list {
+		out[2*i], out[2*i+1] = uint8(d.sig), 0
+		if d.ignored {
+			out[2*i+1] = 1
+		}
 	}
 	return abi.OK
 }
 
 func procSignalsSizesGet(c *call) abi.Errno {
-	return c.put32(0, uint32(len(c.t.Group().Dispositions())))
+	return c.put32(0, uint32(len(c.told())))
 }
