@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/stasis-run/stasis/internal/memory"
 )
 
 // family is where a process stands in the tree of processes. Protected by
@@ -79,6 +81,9 @@ func (s *TaskSet) worldLocked(g, first *ThreadGroup) (tell []func()) {
 	s.running--
 	if g == first {
 		s.ending = true
+		if s.k.opts.Leaves {
+			memory.Leave()
+		}
 		for _, o := range s.groups {
 			if !o.family.zombie {
 				tell = append(tell, o.Terminate)
@@ -114,12 +119,14 @@ func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 		}
 		c.family.parent = first
 		first.family.childLocked(c)
+		s.countLocked(c)
 		tell = append(tell, s.updateOrphansLocked(c.jobs.group)...)
 		if c.family.zombie {
 			s.tellParentLocked(c, c.endInfo())
 		}
 	}
 	g.family.zombie = true
+	s.countLocked(g)
 	for _, t := range g.tasks {
 		if t != g.leader && g != first { // that one's stay readable
 			delete(s.tasks, t.id)

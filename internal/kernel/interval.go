@@ -156,6 +156,9 @@ func (x *intervals) thawed() {
 func (x *intervals) ended(g *ThreadGroup) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.of[g] == nil {
+		return
+	}
 	delete(x.of, g)
 	x.armLocked()
 }

@@ -387,8 +387,9 @@ func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup, find func(s
 		s.enterGroupLocked(g, to)
 	}
 	for _, p := range s.jobs {
+		p.orphaned = p.held == 0
 		for g := range p.members {
-			g.jobs.orphaned.Store(s.orphanedLocked(p))
+			g.jobs.orphaned.Store(p.orphaned)
 		}
 	}
 	return s.restoreTerminals(st.Terminals, sessions, find)
