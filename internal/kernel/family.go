@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 // TaskSet.mu.
 type family struct {
 	parent   *ThreadGroup // nil: the first process has none
-	children map[TaskID]*ThreadGroup
+	children brood
 	zombie   bool // it has ended, and its parent has not waited for it
 	changes  bell // a child has ended, stopped or gone on
 
@@ -64,7 +65,7 @@ func (s *TaskSet) joinLocked(g, parent *ThreadGroup) {
 	s.groups[g.id] = g
 	g.family.parent = parent
 	if parent != nil {
-		parent.family.childLocked(g)
+		parent.family.children.add(g)
 	}
 	if parent == nil || g.entered {
 		s.newSessionLocked(g)
@@ -98,11 +99,38 @@ func (s *TaskSet) worldLocked(g, first *ThreadGroup) (tell []func()) {
 	return tell
 }
 
-func (f *family) childLocked(g *ThreadGroup) {
-	if f.children == nil {
-		f.children = make(map[TaskID]*ThreadGroup)
+// A brood is the children of a process, by pid: there may be thousands, of which one
+// is waited for at a time.
+type brood []*ThreadGroup
+
+func (c brood) find(pid TaskID) (at int, ok bool) {
+	return slices.BinarySearchFunc(c, pid, func(g *ThreadGroup, pid TaskID) int { return cmp.Compare(g.id, pid) })
+}
+
+// get is the child of a pid, or nil.
+func (c brood) get(pid TaskID) *ThreadGroup {
+	if at, ok := c.find(pid); ok {
+		return c[at]
 	}
-	f.children[g.id] = g
+	return nil
+}
+
+func (c *brood) add(g *ThreadGroup) {
+	at, _ := c.find(g.id)
+	*c = slices.Insert(*c, at, g)
+}
+
+func (c *brood) remove(g *ThreadGroup) {
+	if at, ok := c.find(g.id); ok {
+		*c = slices.Delete(*c, at, at+1)
+	}
+}
+
+// takeAll removes all.
+func (c *brood) takeAll() brood {
+	all := *c
+	*c = nil
+	return all
 }
 
 // endLocked is the end of a process, whose last task is gone. Its children are the
@@ -111,14 +139,12 @@ func (f *family) childLocked(g *ThreadGroup) {
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 	first := s.k.Init()
-	for _, pid := range slices.Sorted(maps.Keys(g.family.children)) {
-		c := g.family.children[pid]
-		delete(g.family.children, pid)
+	for _, c := range g.family.children.takeAll() {
 		if first == nil || g == first {
 			continue // the world ends
 		}
 		c.family.parent = first
-		first.family.childLocked(c)
+		first.family.children.add(c)
 		s.countLocked(c)
 		tell = append(tell, s.updateOrphansLocked(c.jobs.group)...)
 		if c.family.zombie {
@@ -185,7 +211,7 @@ func (g *ThreadGroup) childAction() SigAction {
 func (s *TaskSet) reapLocked(g *ThreadGroup) {
 	if p := g.family.parent; p != nil {
 		p.family.reapedCPU += g.cpuLocked(0) + g.family.reapedCPU
-		delete(p.family.children, g.id)
+		p.family.children.remove(g)
 	}
 	g.family.zombie = false
 	delete(s.groups, g.id)

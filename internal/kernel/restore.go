@@ -374,7 +374,7 @@ func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup, find func(s
 		}
 		if parent := by[p.Parent]; parent != nil {
 			g.family.parent = parent
-			parent.family.childLocked(g)
+			parent.family.children.add(g)
 		}
 		group, session := orOwn(p.Group, g.id), orOwn(p.Session, g.id)
 		if sessions[session] == nil {

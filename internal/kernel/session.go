@@ -188,7 +188,7 @@ func (g *ThreadGroup) SetProcessGroup(pid, pgid TaskID) (err error) {
 	s.update(func() (tell []func()) {
 		of := g
 		if pid != 0 && pid != g.id {
-			if of = g.family.children[pid]; of == nil || of.family.zombie {
+			if of = g.family.children.get(pid); of == nil || of.family.zombie {
 				err = ErrNoSuchProcess
 				return nil
 			}
