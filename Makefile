@@ -98,6 +98,7 @@ bench-processes: build ## What processes cost, by turns with the same program on
 	@mkdir -p bin
 	cc -std=gnu11 -O2 -w -pthread -Iguests/lib -o bin/bench-native test/processes/testdata/bench.c guests/lib/posix.c
 	for i in 1 2 3; do echo Linux; bin/bench-native; echo Stasis; bin/stasis run --dir test/processes/testdata:/t test/processes/testdata/bench.wasm; done
+	$(GO) test -v -count 1 -run TestBeside ./test/bombs -rounds 3 -pings 1000
 
 .PHONY: syscalls-traced
 syscalls-traced: build ## What the tests call, under strace: what the jail's list of system calls is held to (ten minutes)

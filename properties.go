@@ -94,6 +94,9 @@ func (s *System) restingState(p *Properties) {
 	case errors.Is(err, fs.ErrNotExist) && p.Started == nil:
 		p.State = StateCreated
 		return
+	case errors.Is(err, fs.ErrNotExist) && s.entry.Running(): // it answers no more, and has not written how it ended
+		p.State = StateRunning
+		return
 	case err != nil:
 		p.State = StateUnexpected
 		return

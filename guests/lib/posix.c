@@ -424,7 +424,7 @@ static struct task {
 } tasks[MAX_TASKS];
 static int task_count;
 
-void thread_main(int tid, struct task *t) {
+__attribute__((weak)) void thread_main(int tid, struct task *t) { // programs may have their own
   (void)tid;
   t->f(t->id);
 }

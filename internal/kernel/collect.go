@@ -125,7 +125,7 @@ func (k *Kernel) collectIfWorth(idle bool) {
 	if idle {
 		at = min(at, idleAt.Load())
 	}
-	if !ownCollector.Load() || heapSize() < at {
+	if !ownCollector.Load() || heapSize() < at || k.tasks.isEnding() { // what is garbage then goes with the end
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

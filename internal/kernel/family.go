@@ -1,16 +1,19 @@
 package kernel
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/stasis-run/stasis/internal/memory"
 )
 
 // family is where a process stands in the tree of processes. Protected by
 // TaskSet.mu.
 type family struct {
 	parent   *ThreadGroup // nil: the first process has none
-	children map[TaskID]*ThreadGroup
+	children brood
 	zombie   bool // it has ended, and its parent has not waited for it
 	changes  bell // a child has ended, stopped or gone on
 
@@ -62,7 +65,7 @@ func (s *TaskSet) joinLocked(g, parent *ThreadGroup) {
 	s.groups[g.id] = g
 	g.family.parent = parent
 	if parent != nil {
-		parent.family.childLocked(g)
+		parent.family.children.add(g)
 	}
 	if parent == nil || g.entered {
 		s.newSessionLocked(g)
@@ -79,6 +82,9 @@ func (s *TaskSet) worldLocked(g, first *ThreadGroup) (tell []func()) {
 	s.running--
 	if g == first {
 		s.ending = true
+		if s.k.opts.Leaves {
+			memory.Leave()
+		}
 		for _, o := range s.groups {
 			if !o.family.zombie {
 				tell = append(tell, o.Terminate)
@@ -93,11 +99,38 @@ func (s *TaskSet) worldLocked(g, first *ThreadGroup) (tell []func()) {
 	return tell
 }
 
-func (f *family) childLocked(g *ThreadGroup) {
-	if f.children == nil {
-		f.children = make(map[TaskID]*ThreadGroup)
+// A brood is the children of a process, by pid: there may be thousands, of which one
+// is waited for at a time.
+type brood []*ThreadGroup
+
+func (c brood) find(pid TaskID) (at int, ok bool) {
+	return slices.BinarySearchFunc(c, pid, func(g *ThreadGroup, pid TaskID) int { return cmp.Compare(g.id, pid) })
+}
+
+// get is the child of a pid, or nil.
+func (c brood) get(pid TaskID) *ThreadGroup {
+	if at, ok := c.find(pid); ok {
+		return c[at]
 	}
-	f.children[g.id] = g
+	return nil
+}
+
+func (c *brood) add(g *ThreadGroup) {
+	at, _ := c.find(g.id)
+	*c = slices.Insert(*c, at, g)
+}
+
+func (c *brood) remove(g *ThreadGroup) {
+	if at, ok := c.find(g.id); ok {
+		*c = slices.Delete(*c, at, at+1)
+	}
+}
+
+// takeAll removes all.
+func (c *brood) takeAll() brood {
+	all := *c
+	*c = nil
+	return all
 }
 
 // endLocked is the end of a process, whose last task is gone. Its children are the
@@ -106,20 +139,20 @@ func (f *family) childLocked(g *ThreadGroup) {
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) endLocked(g *ThreadGroup) (tell []func()) {
 	first := s.k.Init()
-	for _, pid := range slices.Sorted(maps.Keys(g.family.children)) {
-		c := g.family.children[pid]
-		delete(g.family.children, pid)
+	for _, c := range g.family.children.takeAll() {
 		if first == nil || g == first {
 			continue // the world ends
 		}
 		c.family.parent = first
-		first.family.childLocked(c)
+		first.family.children.add(c)
+		s.countLocked(c)
 		tell = append(tell, s.updateOrphansLocked(c.jobs.group)...)
 		if c.family.zombie {
 			s.tellParentLocked(c, c.endInfo())
 		}
 	}
 	g.family.zombie = true
+	s.countLocked(g)
 	for _, t := range g.tasks {
 		if t != g.leader && g != first { // that one's stay readable
 			delete(s.tasks, t.id)
@@ -178,7 +211,7 @@ func (g *ThreadGroup) childAction() SigAction {
 func (s *TaskSet) reapLocked(g *ThreadGroup) {
 	if p := g.family.parent; p != nil {
 		p.family.reapedCPU += g.cpuLocked(0) + g.family.reapedCPU
-		delete(p.family.children, g.id)
+		p.family.children.remove(g)
 	}
 	g.family.zombie = false
 	delete(s.groups, g.id)

@@ -257,7 +257,7 @@ func TestSlotsRotate(t *testing.T) {
 		}
 		stop.End()
 		w.pass(100 * time.Millisecond)
-		if n := len(w.k.tasks.queue); n != 3 {
+		if n := w.k.tasks.queue.Len(); n != 3 {
 			t.Errorf("%d queue, want 3", n)
 		}
 	})

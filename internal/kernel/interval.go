@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"container/heap"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,35 @@ import (
 type interval struct {
 	next  int64 // ns of the monotonic clock
 	every int64 // ns from then on; 0: once
+
+	g   *ThreadGroup
+	sig int32
+	at  int // in intervals.line
+}
+
+// A timeline is intervals, a heap by when they are next.
+type timeline []*interval
+
+func (l timeline) Len() int           { return len(l) }
+func (l timeline) Less(i, j int) bool { return l[i].next < l[j].next }
+func (l timeline) Swap(i, j int) {
+	l[i], l[j] = l[j], l[i]
+	l[i].at, l[j].at = i, j
+}
+
+// Push and Pop are for package container/heap.
+func (l *timeline) Push(x any) {
+	i := x.(*interval)
+	i.at = len(*l)
+	*l = append(*l, i)
+}
+
+func (l *timeline) Pop() any {
+	last := len(*l) - 1
+	i := (*l)[last]
+	(*l)[last] = nil
+	*l = (*l)[:last]
+	return i
 }
 
 // intervalGap is how long there is nothing between the firings of intervals, in ns: a
@@ -28,6 +58,7 @@ type intervals struct {
 
 	mu     invariants.Mutex[intervalsLock]
 	of     map[*ThreadGroup]map[int32]*interval // by signal; protected by mu
+	line   timeline                             // the same; protected by mu
 	stop   func() bool                          // of the timer that is armed, or nil; protected by mu
 	again  int64                                // no timer is set for before, in ns of the monotonic clock; protected by mu
 	closed bool                                 // protected by mu
@@ -50,7 +81,7 @@ func (g *ThreadGroup) SetInterval(sig int32, first, every int64) (left, was int6
 	if first == 0 {
 		x.removeLocked(g, sig)
 	} else {
-		x.setLocked(g, sig, &interval{next: min(now, maxTime) + min(first, maxTime), every: min(every, maxTime)})
+		x.setLocked(&interval{next: min(now, maxTime) + min(first, maxTime), every: min(every, maxTime), g: g, sig: sig})
 	}
 	x.armLocked()
 	return left, was, nil
@@ -70,17 +101,25 @@ func (g *ThreadGroup) Interval(sig int32) (left, every int64) {
 }
 
 // Preconditions: x.mu is locked, as for all below.
-func (x *intervals) setLocked(g *ThreadGroup, sig int32, i *interval) {
+func (x *intervals) setLocked(i *interval) {
+	g := i.g
+	x.removeLocked(g, i.sig)
 	if x.of == nil {
 		x.of = make(map[*ThreadGroup]map[int32]*interval)
 	}
 	if x.of[g] == nil {
 		x.of[g] = make(map[int32]*interval)
 	}
-	x.of[g][sig] = i
+	x.of[g][i.sig] = i
+	heap.Push(&x.line, i)
 }
 
 func (x *intervals) removeLocked(g *ThreadGroup, sig int32) {
+	i := x.of[g][sig]
+	if i == nil {
+		return
+	}
+	heap.Remove(&x.line, i.at)
 	if delete(x.of[g], sig); len(x.of[g]) == 0 {
 		delete(x.of, g)
 	}
@@ -92,23 +131,11 @@ func (x *intervals) armLocked() {
 		x.stop()
 		x.stop = nil
 	}
-	earliest, ok := x.earliestLocked()
-	if !ok || x.closed || x.k.clocks.Frozen() {
+	if len(x.line) == 0 || x.closed || x.k.clocks.Frozen() {
 		return
 	}
-	left := time.Duration(max(max(earliest, x.again)-x.k.clocks.Monotonic(), 0))
+	left := time.Duration(max(max(x.line[0].next, x.again)-x.k.clocks.Monotonic(), 0))
 	x.stop = x.k.clocks.Source().AfterFunc(left, x.fire)
-}
-
-func (x *intervals) earliestLocked() (at int64, ok bool) {
-	for _, all := range x.of {
-		for _, i := range all {
-			if !ok || i.next < at {
-				at, ok = i.next, true
-			}
-		}
-	}
-	return at, ok
 }
 
 // fire sends the signals that are due. Of intervals that have passed several times,
@@ -121,18 +148,15 @@ func (x *intervals) fire() {
 	var all []due
 	x.mu.Lock()
 	now := x.k.clocks.Monotonic()
-	for g, of := range x.of {
-		for sig, i := range of {
-			if i.next > now {
-				continue
-			}
-			all = append(all, due{g, sig})
-			if i.every == 0 {
-				x.removeLocked(g, sig)
-				continue
-			}
-			i.next += (1 + (now-i.next)/i.every) * i.every
+	for len(x.line) > 0 && x.line[0].next <= now {
+		i := x.line[0]
+		all = append(all, due{i.g, i.sig})
+		if i.every == 0 {
+			x.removeLocked(i.g, i.sig)
+			continue
 		}
+		i.next += (1 + (now-i.next)/i.every) * i.every
+		heap.Fix(&x.line, 0)
 	}
 	if len(all) > 0 {
 		x.again = now + intervalGap
@@ -156,7 +180,12 @@ func (x *intervals) thawed() {
 func (x *intervals) ended(g *ThreadGroup) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.of, g)
+	if x.of[g] == nil {
+		return
+	}
+	for sig := range x.of[g] {
+		x.removeLocked(g, sig)
+	}
 	x.armLocked()
 }
 
@@ -191,7 +220,7 @@ func (x *intervals) restore(g *ThreadGroup, st []IntervalState) error {
 		if s.Signo < 1 || s.Signo > maxSignal || s.Next < 0 || s.Next > 2*maxTime || s.Every < 0 || s.Every > maxTime {
 			return fmt.Errorf("an interval of %d ns at %d for signal %d", s.Every, s.Next, s.Signo)
 		}
-		x.setLocked(g, s.Signo, &interval{s.Next, s.Every})
+		x.setLocked(&interval{next: s.Next, every: s.Every, g: g, sig: s.Signo})
 	}
 	return nil
 }

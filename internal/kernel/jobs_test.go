@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -409,4 +410,66 @@ func TestNumbersGoRound(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whether groups are orphaned is known after whatever happens to their processes, and
+// it is what a look at all of them tells.
+func TestOrphansAreCounted(t *testing.T) {
+	k := New(Options{Calls: NewCallTable(nil)})
+	s := k.tasks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*ThreadGroup
+	join := func(parent *ThreadGroup) {
+		g := newThreadGroup(k, nil, ProcessOptions{})
+		g.id = s.nextIDLocked()
+		s.joinLocked(g, parent)
+		s.running++
+		all = append(all, g)
+	}
+	join(nil)
+	k.first.Store(all[0])
+	r := rand.New(rand.NewPCG(1, 2))
+	orphaned := 0
+	for i := range 20_000 {
+		g := all[r.IntN(len(all))]
+		_, living := s.groups[g.id]
+		living = living && !g.family.zombie
+		switch n := r.IntN(10); {
+		case n < 4 && living && len(all) < 40:
+			join(g)
+		case n < 5 && living && s.jobs[g.id] == nil:
+			was := g.jobs.group
+			s.newSessionLocked(g)
+			s.updateOrphansLocked(was)
+		case n < 8 && living:
+			was, to := g.jobs.group, all[r.IntN(len(all))].id
+			if s.regroupLocked(g, was.session, to) == nil {
+				s.updateOrphansLocked(was)
+				s.updateOrphansLocked(g.jobs.group)
+			}
+		case n < 9 && living && g != all[0]:
+			s.endLocked(g)
+		case g.family.zombie && s.groups[g.id] == g:
+			s.reapLocked(g)
+			all = slices.DeleteFunc(all, func(o *ThreadGroup) bool { return o == g })
+		}
+		for _, p := range s.jobs {
+			want := true
+			for m := range p.members {
+				want = want && !m.holdsLocked()
+			}
+			for m := range p.members {
+				if m.jobs.orphaned.Load() != want {
+					t.Fatalf("step %d: process %d of group %d: orphaned %v, want %v", i, m.id, p.id, !want, want)
+				}
+			}
+			if want {
+				orphaned++
+			}
+		}
+	}
+	if orphaned == 0 {
+		t.Error("no group was orphaned")
+	}
 }

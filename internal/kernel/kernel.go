@@ -59,6 +59,10 @@ type Options struct {
 	// goroutine nor an instance of its own; 0 is 50 ms, negative never.
 	ParkAfter time.Duration
 
+	// Leaves says that the host's process ends when the first one has: memories are
+	// left to that end (memory.Leave).
+	Leaves bool
+
 	// Rlimits are what each process is limited to, as setrlimit(2) has it.
 	Rlimits Rlimits
 

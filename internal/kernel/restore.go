@@ -374,7 +374,7 @@ func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup, find func(s
 		}
 		if parent := by[p.Parent]; parent != nil {
 			g.family.parent = parent
-			parent.family.childLocked(g)
+			parent.family.children.add(g)
 		}
 		group, session := orOwn(p.Group, g.id), orOwn(p.Session, g.id)
 		if sessions[session] == nil {
@@ -387,8 +387,9 @@ func (s *TaskSet) restoreTree(st *State, by map[TaskID]*ThreadGroup, find func(s
 		s.enterGroupLocked(g, to)
 	}
 	for _, p := range s.jobs {
+		p.orphaned = p.held == 0
 		for g := range p.members {
-			g.jobs.orphaned.Store(s.orphanedLocked(p))
+			g.jobs.orphaned.Store(p.orphaned)
 		}
 	}
 	return s.restoreTerminals(st.Terminals, sessions, find)

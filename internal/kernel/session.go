@@ -17,11 +17,15 @@ type ProcessGroup struct {
 	id      TaskID   // immutable
 	session *Session // immutable
 	members map[*ThreadGroup]struct{}
+
+	held     int  // members that keep it from being orphaned: jobs.holds
+	orphaned bool // as its members know it: jobs.orphaned
 }
 
 // jobs is where a process stands in job control.
 type jobs struct {
 	group    *ProcessGroup // protected by TaskSet.mu
+	holds    bool          // the process is counted in group.held; protected by TaskSet.mu
 	orphaned atomic.Bool   // the group is; changed under TaskSet.mu
 }
 
@@ -47,7 +51,15 @@ func (s *TaskSet) enterGroupLocked(g *ThreadGroup, to *ProcessGroup) {
 	to.members[g] = struct{}{}
 	s.jobs[to.id] = to
 	g.jobs.group = to
-	g.jobs.orphaned.Store(s.orphanedLocked(to))
+	s.countLocked(g)
+	for _, c := range g.family.children {
+		s.countLocked(c)
+		c.jobs.group.tellOrphanedLocked()
+	}
+	if len(to.members) == 1 {
+		to.orphaned = to.held == 0
+	}
+	g.jobs.orphaned.Store(to.held == 0)
 }
 
 // Preconditions: TaskSet.mu is locked.
@@ -56,29 +68,66 @@ func (s *TaskSet) leaveGroupLocked(g *ThreadGroup) {
 	if from == nil {
 		return
 	}
+	if g.jobs.holds {
+		g.jobs.holds = false
+		from.held--
+	}
 	g.jobs.group = nil
 	if delete(from.members, g); len(from.members) == 0 {
 		delete(s.jobs, from.id)
 	}
 }
 
-// orphanedLocked reports whether nobody in the session but outside of the group is
-// a parent of one of its processes. Whoever runs the system counts as the parent of
-// the first process.
+// A group is orphaned if nobody in the session but outside of the group is a parent
+// of one of its processes. There may be many of them, and one ends, or gets another
+// parent, at a time: so those are counted of which somebody is.
+
+// holdsLocked reports whether a process keeps its group from being orphaned. Whoever
+// runs the system counts as the parent of the first process.
 //
 // Preconditions: TaskSet.mu is locked.
-func (s *TaskSet) orphanedLocked(p *ProcessGroup) bool {
+func (g *ThreadGroup) holdsLocked() bool {
+	p, parent := g.jobs.group, g.family.parent
+	if parent == nil {
+		return true
+	}
+	if g.family.zombie || parent.jobs.group == nil {
+		return false
+	}
+	return parent.jobs.group != p && parent.jobs.group.session == p.session
+}
+
+// countLocked is called when what holdsLocked tells of a process may have changed:
+// its group, its parent, that one's group, or that it has ended.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) countLocked(g *ThreadGroup) {
+	p := g.jobs.group
+	if p == nil {
+		return
+	}
+	switch holds := g.holdsLocked(); {
+	case holds && !g.jobs.holds:
+		p.held++
+	case !holds && g.jobs.holds:
+		p.held--
+	default:
+		return
+	}
+	g.jobs.holds = !g.jobs.holds
+}
+
+// tellOrphanedLocked has the members of a group know whether it is orphaned. It
+// reports whether that has changed.
+//
+// Preconditions: TaskSet.mu is locked.
+func (p *ProcessGroup) tellOrphanedLocked() (changed bool) {
+	if p == nil || p.orphaned == (p.held == 0) {
+		return false
+	}
+	p.orphaned = p.held == 0
 	for g := range p.members {
-		parent := g.family.parent
-		if parent == nil {
-			return false
-		}
-		if g.family.zombie || parent.jobs.group == nil {
-			continue
-		}
-		if parent.jobs.group != p && parent.jobs.group.session == p.session {
-			return false
-		}
+		g.jobs.orphaned.Store(p.orphaned)
 	}
 	return true
 }
@@ -88,17 +137,14 @@ func (s *TaskSet) orphanedLocked(p *ProcessGroup) bool {
 //
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) updateOrphansLocked(p *ProcessGroup) (tell []func()) {
-	if p == nil {
+	if !p.tellOrphanedLocked() || !p.orphaned {
 		return nil
 	}
-	orphaned, stopped, became := s.orphanedLocked(p), false, false
+	stopped := false
 	for g := range p.members {
-		if g.jobs.orphaned.Swap(orphaned) != orphaned {
-			became = orphaned
-		}
 		stopped = stopped || g.signals.stopSig.Load() != 0 && !g.family.zombie
 	}
-	if !became || !stopped {
+	if !stopped {
 		return nil
 	}
 	for g := range p.members {
@@ -142,7 +188,7 @@ func (g *ThreadGroup) SetProcessGroup(pid, pgid TaskID) (err error) {
 	s.update(func() (tell []func()) {
 		of := g
 		if pid != 0 && pid != g.id {
-			if of = g.family.children[pid]; of == nil || of.family.zombie {
+			if of = g.family.children.get(pid); of == nil || of.family.zombie {
 				err = ErrNoSuchProcess
 				return nil
 			}

@@ -1,8 +1,8 @@
 package kernel
 
 import (
+	"container/list"
 	"runtime"
-	"slices"
 	"time"
 )
 
@@ -35,8 +35,9 @@ func (k *Kernel) slots() int {
 type slot struct {
 	held    bool
 	queued  bool
-	expired bool  // others want it: to be given up at the next safepoint
-	since   int64 // host time when it was taken
+	at      *list.Element // in TaskSet.queue, while queued
+	expired bool          // others want it: to be given up at the next safepoint
+	since   int64         // host time when it was taken
 }
 
 // takeSlotLocked reports whether the task has a slot or gets one now. If not,
@@ -45,7 +46,7 @@ type slot struct {
 // Preconditions: TaskSet.mu is locked.
 func (t *Task) takeSlotLocked() bool {
 	s := t.k.tasks
-	if t.slot.held && t.slot.expired && len(s.queue) > 0 {
+	if t.slot.held && t.slot.expired && s.queue.Len() > 0 {
 		t.giveSlotLocked()
 	}
 	if t.slot.held {
@@ -53,8 +54,7 @@ func (t *Task) takeSlotLocked() bool {
 		return true
 	}
 	if !t.slot.queued {
-		t.slot.queued = true
-		s.queue = append(s.queue, t)
+		t.slot.queued, t.slot.at = true, s.queue.PushBack(t)
 		s.grantLocked()
 	}
 	return t.slot.held
@@ -71,8 +71,8 @@ func (t *Task) giveSlotLocked() {
 		s.free++
 		s.grantLocked()
 	case t.slot.queued:
+		s.queue.Remove(t.slot.at)
 		t.slot = slot{}
-		s.queue = slices.DeleteFunc(s.queue, func(o *Task) bool { return o == t })
 	}
 }
 
@@ -80,9 +80,8 @@ func (t *Task) giveSlotLocked() {
 //
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) grantLocked() {
-	for s.free > 0 && len(s.queue) > 0 {
-		t := s.queue[0]
-		s.queue = s.queue[1:]
+	for s.free > 0 && s.queue.Len() > 0 {
+		t := s.queue.Remove(s.queue.Front()).(*Task)
 		s.free--
 		t.slot = slot{held: true, since: s.k.clocks.Source().Mono()}
 		t.resume.Signal()
@@ -113,7 +112,7 @@ func (t *Task) regainSlot() bool {
 func (t *Task) YieldSlot() {
 	s := t.k.tasks
 	s.mu.Lock()
-	others := len(s.queue) > 0
+	others := s.queue.Len() > 0
 	if others {
 		t.slot.expired = true
 		t.nudge()
@@ -129,8 +128,7 @@ func (t *Task) YieldSlot() {
 func (s *TaskSet) rotateSlots(now int64) (queued bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wanted := len(s.queue)
-	if wanted == 0 {
+	if s.queue.Len() == 0 {
 		return false
 	}
 	for _, t := range s.tasks {

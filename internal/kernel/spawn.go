@@ -160,18 +160,23 @@ func (k *Kernel) maxTasks() int {
 }
 
 // retire takes a task out of the world that ends while its process goes on. Those
-// that end with their process, and its first one, stay readable.
-func (t *Task) retire() error {
+// that end with their process, and its first one, stay readable: the last task gets
+// them, to be freed.
+func (t *Task) retire() (left []*Task, err error) {
 	s, g := t.k.tasks, t.group
 	s.mu.Lock()
-	if t == g.leader || g.Exiting() {
+	defer s.mu.Unlock()
+	if t != g.leader && !g.Exiting() {
+		delete(s.tasks, t.id)
+		g.removeLocked(t)
 		s.mu.Unlock()
-		return nil
+		err = t.closeThread()
+		s.mu.Lock()
 	}
-	delete(s.tasks, t.id)
-	g.removeLocked(t)
-	s.mu.Unlock()
-	return t.closeThread()
+	if g.alive--; g.alive == 0 {
+		left = slices.Clone(g.tasks)
+	}
+	return left, err
 }
 
 // checkThreads says why a module cannot have threads that begin at an export,

@@ -140,12 +140,13 @@ func (t *Task) leave() {
 	t.marks.drop()
 	t.fibers.drop()
 	t.giveBack(false)
-	if err := t.retire(); err != nil {
+	left, err := t.retire()
+	if err != nil {
 		t.k.log.Warn("a task's thread is not closed", "task", t.id, "err", err)
 	}
-	last := t.group.countDown() == 0
+	last := len(left) > 0
 	if last {
-		t.group.free()
+		t.group.free(left)
 	}
 	s := t.k.tasks
 	s.update(func() (tell []func()) {
@@ -164,13 +165,13 @@ func (t *Task) leave() {
 
 // free gives back what a process has that has no task any more. The last task does
 // it, without a lock.
-func (g *ThreadGroup) free() {
+func (g *ThreadGroup) free(left []*Task) {
 	g.k.intervals.ended(g)
 	g.closeFiles()
 	if g == g.k.Init() {
 		return
 	}
-	for _, t := range g.members() {
+	for _, t := range left {
 		if err := t.closeThread(); err != nil {
 			g.k.log.Warn("a task's thread is not closed", "task", t.id, "err", err)
 		}

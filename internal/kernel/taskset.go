@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,8 @@ type TaskSet struct {
 	moving    int                      // tasks that are not at rest; protected by mu
 	closed    bool                     // no task can be added or started any more; protected by mu
 
-	free  int     // slots that no task has; protected by mu
-	queue []*Task // that want a slot, the first first; protected by mu
+	free  int       // slots that no task has; protected by mu
+	queue list.List // of *Task that want a slot, the first first; protected by mu
 
 	uncharged int64 // CPU time of tasks that are gone, which the quota does not know of, in ns; protected by mu
 	throttled bool  // the quota of CPU time is used up; protected by mu
@@ -120,6 +121,13 @@ func (s *TaskSet) LastID() TaskID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lastID
+}
+
+// isEnding reports whether the first process has ended, and the others are to.
+func (s *TaskSet) isEnding() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
 }
 
 // startAll gives each task its goroutine.

@@ -1,10 +1,6 @@
 package kernel
 
-import (
-	"errors"
-	"maps"
-	"slices"
-)
+import "errors"
 
 // A WaitFor says what waitpid(2) waits for. The zero value is the end of any
 // child.
@@ -35,9 +31,16 @@ func (g *ThreadGroup) WaitChild(f WaitFor) (c Change, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	some := false
-	for _, pid := range slices.Sorted(maps.Keys(g.family.children)) {
-		child := g.family.children[pid]
-		if child.entered || f.PID != 0 && pid != f.PID || f.Group != 0 && child.jobs.group.id != f.Group {
+	among := g.family.children
+	if f.PID != 0 {
+		at, ok := among.find(f.PID)
+		if !ok {
+			return c, false, ErrNoChild
+		}
+		among = among[at : at+1]
+	}
+	for _, child := range among {
+		if child.entered || f.Group != 0 && child.jobs.group.id != f.Group {
 			continue
 		}
 		some = true

@@ -130,7 +130,7 @@ func newHost(setup *Setup, conn *control.Conn, files []*os.File) (h *host, err e
 	o := Options{
 		Name: setup.Name, Spec: setup.Spec, Granted: granted, Module: h.files[RoleModule],
 		Cache: setup.Cache, Attempts: setup.Attempts, Stress: h.stress, engine: engine,
-		Log: newNotices(setup.Name, h.console.notice),
+		Log: newNotices(setup.Name, h.console.notice), Alone: true,
 	}
 	if setup.Spec.Image != "" {
 		if h.image, err = image.OpenFiles(h.imageFile); err != nil {

@@ -43,6 +43,7 @@ type Options struct {
 	Attempts uint64       // number of the latest checkpoint
 	Stress   memoryFiles  // for Spec.StressCheckpoint
 	Embedded bool         // in a process whose garbage collector is not ours
+	Alone    bool         // in a process that ends with it
 	Log      *slog.Logger // is told what guests cannot be; nil discards
 
 	engine <-chan openedEngine // nil: Boot makes one
@@ -227,6 +228,7 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		CPUTime:  s.opts.Spec.CPUTime,
 		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
 		MaxTasks: int(s.opts.Spec.MaxTasks()),
+		Leaves:   s.opts.Alone && s.opts.Spec.StressCheckpoint == 0, // else its kernel is replaced again and again
 		Rlimits:  s.rlimits(),
 		Seed:     s.opts.Spec.Seed,
 		Wall:     wall,

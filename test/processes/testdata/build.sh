@@ -14,7 +14,7 @@ clang-22 --target=wasm32 -matomics -mbulk-memory -c -o "$tmp/lib-threads.o" $lib
 $cc -DPOSIX_THREADS -matomics -c -o "$tmp/lib-posix-threads.o" $lib/posix.c
 for c in *.c; do
 	n=${c%.c}
-	if [ "$n" = threads ]; then
+	if [ "$n" = threads ] || [ "$n" = threadbomb ]; then
 		$cc -DPOSIX_THREADS -matomics -c -o "$tmp/$n.o" "$c"
 		$link --shared-memory --import-memory -o "$n.wasm" "$tmp/$n.o" "$tmp/lib-posix-threads.o" "$tmp/lib-threads.o"
 	else
