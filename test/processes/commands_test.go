@@ -93,11 +93,20 @@ func TestCommands(t *testing.T) { everyWay(t, commands(t), 13, 101) }
 
 // So they do saved at calls, with tasks parked, too.
 func TestCommandsSavedAtCalls(t *testing.T) {
-	everywhere(t, commands(t), wazero.Options{}, savedAtCalls)
+	everywhere(t, long(t), wazero.Options{}, savedAtCalls)
 }
 
 // And at random safepoints.
-func TestCommandsSavedAtRandom(t *testing.T) { everywhere(t, commands(t), counted, savedAtRandom) }
+func TestCommandsSavedAtRandom(t *testing.T) { everywhere(t, long(t), counted, savedAtRandom) }
+
+// long are the commands, but not with -short: they take minutes.
+func long(t *testing.T) []subject {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("hundreds of images: run without -short")
+	}
+	return commands(t)
+}
 
 // What scripts must print is what they print on Linux, where there are the commands.
 func TestCommandsNatively(t *testing.T) {

@@ -66,14 +66,13 @@ int sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
   return act ? result(signal_action(sig, &a, NULL)) : 0;
 }
 
-// Signals that nobody says anything about have the kernel's defaults; which are
-// ignored the program has from whoever executed it.
-__attribute__((constructor)) static void tell_defaults(void) {
-  const struct stasis_sigaction dfl = {STASIS_SIG_DFL, 0, 0};
-  struct stasis_sigaction old;
+// Signals that nobody says anything about have the kernel's defaults, or are ignored as
+// the program was begun.
+__attribute__((constructor)) static void tell_dispositions(void) {
+  struct stasis_sigaction a;
   for (int sig = 1; sig < 32; sig++)
-    if (sig != SIGKILL && sig != SIGSTOP && signal_action(sig, NULL, &old) == 0 && old.disposition == STASIS_SIG_DFL)
-      signal_action(sig, &dfl, NULL);
+    if (sig != SIGKILL && sig != SIGSTOP && signal_action(sig, NULL, &a) == 0 && a.disposition != STASIS_SIG_CATCH)
+      signal_action(sig, &a, NULL);
 }
 
 // signal is linked with --wrap=signal, since the library has it in one object with SIG_IGN.
