@@ -71,7 +71,7 @@ func subjects(t *testing.T) (out []subject) {
 }
 
 // run runs a program to its end.
-func (p *program) run(t *testing.T, e errand, stress kernel.Stress) string {
+func (p *program) run(t testing.TB, e errand, stress kernel.Stress) string {
 	t.Helper()
 	w := p.boot(t, e, stress)
 	defer w.close()
