@@ -97,7 +97,14 @@ bench: build ## Measure the cost: doc/benchmarks.md's figures
 bench-processes: build ## What processes cost, by turns with the same program on Linux: doc/benchmarks.md, "Processes"
 	@mkdir -p bin
 	cc -std=gnu11 -O2 -w -pthread -Iguests/lib -o bin/bench-native test/processes/testdata/bench.c guests/lib/posix.c
-	for i in 1 2 3; do echo Linux; bin/bench-native; echo Stasis; bin/stasis run --dir test/processes/testdata:/t test/processes/testdata/bench.wasm; done
+	cc -std=gnu11 -O2 -w -pthread -Iguests/lib -o bin/table-native test/processes/testdata/table.c guests/lib/posix.c
+	for i in 1 2 3; do \
+		echo Linux; bin/bench-native; bin/table-native; \
+		echo Stasis; for p in bench table; do bin/stasis run --rm --dir test/processes/testdata:/t test/processes/testdata/$$p.wasm; done; \
+		echo Wasmer; test/processes/wasmer.sh; \
+	done
+	$(GO) test -run '^$$' -bench ForkOfMemory -benchtime 7x ./test/processes
+	$(GO) test -run '^$$' -bench Many ./internal/kernel
 	$(GO) test -v -count 1 -run TestBeside ./test/bombs -rounds 3 -pings 1000
 
 .PHONY: syscalls-traced

@@ -56,7 +56,7 @@ func ends(t *testing.T, argv ...string) string {
 	return string(out) + fmt.Sprintf("rc %d\n", cmd.ProcessState.ExitCode())
 }
 
-func read(t *testing.T, path string) string {
+func read(t testing.TB, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {

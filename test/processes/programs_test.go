@@ -42,7 +42,7 @@ type subject struct {
 }
 
 // long reports whether a program has much to compute.
-func (s *subject) long() bool { return s.name == "forktree" || s.name == "pipeline" }
+func (s *subject) long() bool { return s.name == "forktree" || s.name == "pipeline" || s.name == "storm" }
 
 // subjects are the programs, and the shell with each of its scripts.
 func subjects(t *testing.T) (out []subject) {
@@ -71,7 +71,7 @@ func subjects(t *testing.T) (out []subject) {
 }
 
 // run runs a program to its end.
-func (p *program) run(t *testing.T, e errand, stress kernel.Stress) string {
+func (p *program) run(t testing.TB, e errand, stress kernel.Stress) string {
 	t.Helper()
 	w := p.boot(t, e, stress)
 	defer w.close()

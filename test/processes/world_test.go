@@ -42,7 +42,7 @@ type program struct {
 	others map[[32]byte]engine.Module // by digest; protected by mu
 }
 
-func compile(t *testing.T, code []byte, o wazero.Options) *program {
+func compile(t testing.TB, code []byte, o wazero.Options) *program {
 	t.Helper()
 	e, err := wazero.New(context.Background(), o)
 	if err != nil {
@@ -97,7 +97,7 @@ type errand struct {
 // A world is what the processes of a program share: a file that they print to,
 // and what makes pipes and such.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	k       *kernel.Kernel
 	program *program
 	world   checkpoint.World
@@ -106,7 +106,7 @@ type world struct {
 	ptys    *ttyfs.Ptys
 }
 
-func newWorld(t *testing.T, p *program) *world {
+func newWorld(t testing.TB, p *program) *world {
 	w := &world{t: t, program: p, pipes: pipefs.NewSystem(ktime.Host.Wall, nil), epolls: epoll.NewSystem(nil)}
 	w.ptys = ttyfs.NewPtys(ttyfs.PtyOptions{Signal: func(t *ttyfs.Terminal, sig int32) { w.k.SignalTerminal(t, sig) }})
 	w.world.Namespace = vfs.NewNamespace(ktime.Host.Wall)
@@ -165,7 +165,7 @@ func (w *world) file(name string, oflags abi.OFlags, flags abi.FDFlags) *vfs.Ope
 
 // boot makes a program's first process, which has an fd 1 and an empty 0; with files
 // also an fd 2, and the root directory at fd 3. The caller starts and closes it.
-func (p *program) boot(t *testing.T, e errand, stress kernel.Stress) *world {
+func (p *program) boot(t testing.TB, e errand, stress kernel.Stress) *world {
 	t.Helper()
 	w := newWorld(t, p)
 	w.mount(vfs.Mount{Guest: "/", FS: memfs.New(memfs.Options{Now: ktime.Host.Wall})})

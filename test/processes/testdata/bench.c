@@ -1,5 +1,6 @@
 // What processes cost: it prints a name, and nanoseconds or bytes a second. With an
-// argument it is what is executed: it ends at once.
+// argument it is what is executed: it ends at once; with "only" and the name of a part
+// it measures that alone, with "memory" and a number forks with so many MiB.
 //
 //   stasis run --dir test/processes/testdata:/t test/processes/testdata/bench.wasm
 #include "posix.h"
@@ -146,8 +147,36 @@ static void signals(void) {
   say("kill to after the handler in a loop: median %u ns, p99 %u ns\n", (unsigned)took[N / 2], (unsigned)took[N * 99 / 100]);
 }
 
+// memory forks with so many MiB that were all written to.
+static int memory(int mib) {
+  enum { N = 20 };
+  size_t n = (size_t)mib << 20;
+  char *p = malloc(n);
+  for (size_t i = 0; i < n; i += 512)
+    p[i] = (char)(i >> 9 | 1);
+  uint64_t begin = now();
+  for (int i = 0; i < N; i++) {
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+      _exit(p[n / 2] != (char)(n / 2 >> 9 | 1));
+    if (waitpid(pid, &status, 0) != pid || status)
+      return 1;
+  }
+  say("%u\n", (unsigned)((now() - begin) / N));
+  return 0;
+}
+
 int main(int argc, char **argv) {
-  (void)argv;
+  if (argc > 2 && strcmp(argv[1], "memory") == 0)
+    return memory(atoi(argv[2]));
+  if (argc > 2 && strcmp(argv[1], "only") == 0) {
+    static const struct { const char *name; void (*f)(void); } parts[] = {{"forks", forks}, {"execs", execs}, {"pipes", pipes}, {"pingpong", pingpong}, {"signals", signals}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+      if (strcmp(argv[2], parts[i].name) == 0)
+        parts[i].f();
+    return 0;
+  }
   if (argc > 1)
     return 0;
   forks();
