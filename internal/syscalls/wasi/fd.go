@@ -128,17 +128,15 @@ func fdFilestatSetTimes(c *call) abi.Errno {
 	})
 }
 
-// preopen returns the name of a preopened directory. To programs for WASIX that is
-// the root alone, which all mounts are below, and it is there whatever the descriptor
-// is: after exec(2) it may be another file. Their library needs only the name.
+// preopen returns the name of a preopened directory. To programs for WASIX the root is
+// one, whatever its descriptor is: after exec(2) it may be another file. Their library
+// needs only the name.
 func (c *call) preopen(fd vfs.FD) (string, abi.Errno) {
-	switch {
-	case c.posix() == nil:
-		return c.files().PreopenName(fd)
-	case fd == rootFD:
+	name, errno := c.files().PreopenName(fd)
+	if errno != abi.OK && fd == rootFD && c.posix() != nil {
 		return "/", abi.OK
 	}
-	return "", abi.EBADF
+	return name, errno
 }
 
 func fdPrestatGet(c *call) abi.Errno {
