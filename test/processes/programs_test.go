@@ -42,7 +42,9 @@ type subject struct {
 }
 
 // long reports whether a program has much to compute.
-func (s *subject) long() bool { return s.name == "forktree" || s.name == "pipeline" || s.name == "storm" }
+func (s *subject) long() bool {
+	return s.name == "forktree" || s.name == "pipeline" || s.name == "storm"
+}
 
 // subjects are the programs, and the shell with each of its scripts.
 func subjects(t *testing.T) (out []subject) {
