@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/stasis-run/stasis/internal/memory"
 )
 
 // family is where a process stands in the tree of processes. Protected by
@@ -81,10 +79,10 @@ func (s *TaskSet) joinLocked(g, parent *ThreadGroup) {
 func (s *TaskSet) worldLocked(g, first *ThreadGroup) (tell []func()) {
 	s.running--
 	if g == first {
-		s.ending = true
-		if s.k.opts.Leaves {
-			memory.Leave()
+		if s.left { // see beginLeaving
+			return nil
 		}
+		s.ending = true
 		for _, o := range s.groups {
 			if !o.family.zombie {
 				tell = append(tell, o.Terminate)
@@ -93,7 +91,7 @@ func (s *TaskSet) worldLocked(g, first *ThreadGroup) (tell []func()) {
 	} else {
 		tell = append(tell, func() { close(g.gone) })
 	}
-	if s.ending && s.running == 0 {
+	if s.ending && !s.left && s.running == 0 {
 		tell = append(tell, func() { close(first.gone) })
 	}
 	return tell

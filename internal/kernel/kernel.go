@@ -59,8 +59,8 @@ type Options struct {
 	// goroutine nor an instance of its own; 0 is 50 ms, negative never.
 	ParkAfter time.Duration
 
-	// Leaves says that the host's process ends when the first one has: memories are
-	// left to that end (memory.Leave).
+	// Leaves says that the host's process ends when the first one has: the others are
+	// stopped for good then, and Close leaves them as they are.
 	Leaves bool
 
 	// Rlimits are what each process is limited to, as setrlimit(2) has it.
@@ -240,14 +240,19 @@ func (k *Kernel) Start() error {
 }
 
 // Close ends what runs and frees all. It returns when no goroutine of the
-// kernel is left. It may be called twice.
+// kernel is left, but for those of Options.Leaves, which stand. It may be called twice.
 func (k *Kernel) Close() error {
-	for _, g := range k.tasks.Processes() {
-		g.Terminate()
+	if !k.tasks.hasLeft() {
+		for _, g := range k.tasks.Processes() {
+			g.Terminate()
+		}
 	}
 	k.tasks.wait()
 	k.ticker.close()
 	k.intervals.close()
 	started.remove(k)
+	if k.tasks.hasLeft() {
+		return nil
+	}
 	return errors.Join(k.tasks.closeAll(), k.programs.close())
 }

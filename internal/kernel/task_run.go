@@ -92,7 +92,7 @@ func (t *Task) lookAround() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		if t.takeRequests() {
+		if t.takeRequests() && !t.staysLocked() {
 			t.giveSlotLocked()
 			t.enterLocked(Exiting)
 			return false
@@ -132,6 +132,9 @@ func (t *Task) takeRequests() (exit bool) {
 // leave ends the task. The state of the first process's first one stays readable
 // until the kernel is closed.
 func (t *Task) leave() {
+	if finish := t.beginLeaving(); finish != nil {
+		defer finish()
+	}
 	if t.waits != nil {
 		t.waits.give()
 		t.waits = nil

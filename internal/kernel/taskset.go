@@ -33,6 +33,7 @@ type TaskSet struct {
 	running   int                      // processes that have not ended; protected by mu
 	ending    bool                     // the first process has ended, and none is made any more; protected by mu
 	moving    int                      // tasks that are not at rest; protected by mu
+	left      bool                     // those that there are stand for good (Options.Leaves); protected by mu
 	closed    bool                     // no task can be added or started any more; protected by mu
 
 	free  int       // slots that no task has; protected by mu
@@ -159,10 +160,13 @@ func (s *TaskSet) wait() {
 func (s *TaskSet) drain() (unborn []*Task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.live > 0 {
+	for s.live > 0 && (!s.left || s.moving > 0) {
 		s.changed.Wait()
 	}
 	s.closed = true
+	if s.left {
+		return nil
+	}
 	for _, t := range s.tasks {
 		if t.state == Created {
 			t.enterLocked(Dead)
@@ -196,6 +200,14 @@ type ExternalStop struct {
 func (s *TaskSet) BeginExternalStop() *ExternalStop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stopAllLocked()
+	return &ExternalStop{set: s}
+}
+
+// stopAllLocked begins a stop of all tasks.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) stopAllLocked() {
 	s.stops++
 	s.k.clocks.Freeze()
 	for _, t := range s.tasks {
@@ -205,7 +217,6 @@ func (s *TaskSet) BeginExternalStop() *ExternalStop {
 		t.interrupt()
 		t.resume.Signal() // it may want a slot
 	}
-	return &ExternalStop{set: s}
 }
 
 // End ends the stop. Ending twice is once.

@@ -95,19 +95,11 @@ func (l *Linear) Close() error {
 	if n := l.size.Swap(0); l.budget != nil {
 		l.budget.Give(int(n))
 	}
-	if b == nil || leaving.Load() {
+	if b == nil {
 		return nil
 	}
 	return unix.Munmap(b)
 }
-
-// leaving is set by Leave.
-var leaving atomic.Bool
-
-// Leave says that this process is about to end: memories that are closed from now on
-// stay mapped until then. To unmap thousands, one after the other, takes longer than
-// the end of a process with all of them.
-func Leave() { leaving.Store(true) }
 
 // IsZero reports whether all bytes of b are zero.
 func IsZero(b []byte) bool {

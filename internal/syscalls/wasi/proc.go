@@ -41,7 +41,7 @@ func (c *call) kernelErrno(what string, err error) abi.Errno {
 	case errors.Is(err, kernel.ErrSignalFirst):
 		return errRestart
 	case errors.Is(err, kernel.ErrTooManyTasks), errors.Is(err, kernel.ErrExiting), errors.Is(err, kernel.ErrTooManySignals):
-		errno = abi.EAGAIN
+		return abi.EAGAIN // the limits are known, and a guest could fill the log with them
 	case errors.Is(err, kernel.ErrTaskMemory), errors.Is(err, engine.ErrNoMemory), errors.Is(err, kernel.ErrTooManyMarks), errors.Is(err, kernel.ErrTooManyFibers), errors.As(err, &memory):
 		errno = abi.ENOMEM
 	case errors.Is(err, kernel.ErrNoSuchProcess):
