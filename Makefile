@@ -8,7 +8,7 @@ SHELL := /bin/bash
 GO ?= go
 # Each go test has a deadline. Go's collector must not start while a guest
 # loops; a test that lets it would hang for ever.
-TIMEOUT ?= 9m
+TIMEOUT ?= 12m
 FUZZTIME ?= 5s
 ROUNDS ?= 10
 MODULES ?= 100000

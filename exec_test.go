@@ -157,6 +157,12 @@ func TestProcesses(t *testing.T) {
 		}
 		p.must(s.Resume(p.ctx))
 		p.wantState(s, stasis.StateBlocked)
+		for len(ps.List) != 2 { // until its parent has waited for it
+			var err error
+			if ps, err = s.Processes(p.ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
 		p.wantKind(s.SignalProcess(p.ctx, 2, 15), stasis.NotFound)
 		p.wantKind(s.SignalProcess(p.ctx, 0, 15), stasis.Invalid)
 		p.wantKind(s.SignalProcess(p.ctx, 3, 65), stasis.Invalid)

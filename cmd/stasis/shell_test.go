@@ -64,8 +64,9 @@ func TestShellOnATerminal(t *testing.T) {
 	// say has the shell print what its command line does not have in it, echoed as it is.
 	say := func(x *terminal) { x.keys("echo $((6 * 7))\r"); x.expect("\n42"); x.expect("ready> ") }
 	say(x)
-	x.keys("while :; do :; done | while read l; do :; done\r")
-	x.expect("done\r\n")
+	// The last of the pipeline tells that all are in the foreground: what is typed before is the shell's.
+	x.keys("while :; do :; done | { echo begun $((1 + 1)) >&2; while read l; do :; done; }\r")
+	x.expect("begun 2")
 	x.keys("\x1a")
 	x.expect("Stopped")
 	x.expect("ready> ")
