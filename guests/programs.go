@@ -3,7 +3,7 @@ package guests
 // Programs returns commands that others wrote for Unix, built with wasix-libc: they
 // fork, execute each other, and handle signals. What that library lacks or only
 // pretends to do they have from src/wasix. They are no jobs with a known output, but
-// what scripts are run with: see test/programs.
+// what scripts are run with: see test/processes.
 func Programs() []Guest {
 	const licenses = "; libc MIT and Apache-2.0 WITH LLVM-exception"
 	add := func(list []Guest, about string, p *program) []Guest {

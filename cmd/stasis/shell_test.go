@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,12 +14,17 @@ import (
 // building is how long building a program may take.
 const building = 20 * time.Minute
 
+// program is where a command of others is (package guests), built if it is not there.
+func program(ctx context.Context, name string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, building)
+	defer cancel()
+	return guests.Path(ctx, name)
+}
+
 // programs reports whether commands of others can be had here.
 func programs(t *testing.T, names ...string) bool {
-	ctx, cancel := context.WithTimeout(t.Context(), building)
-	defer cancel()
 	for _, name := range names {
-		if _, err := guests.Path(ctx, name); guests.IsUnavailable(err) {
+		if _, err := program(t.Context(), name); guests.IsUnavailable(err) {
 			t.Log(err)
 			return false
 		} else if err != nil {
@@ -32,14 +35,12 @@ func programs(t *testing.T, names ...string) bool {
 	return true
 }
 
-// program NAME FILE puts a command of others there (package guests).
+// program NAME FILE puts a command of others there.
 func cmdProgram(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: program NAME FILE")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), building)
-	defer cancel()
-	path, err := guests.Path(ctx, args[0])
+	path, err := program(context.Background(), args[0])
 	ts.Check(err)
 	b, err := os.ReadFile(path)
 	ts.Check(err)
@@ -49,10 +50,10 @@ func cmdProgram(ts *testscript.TestScript, neg bool, args []string) {
 // A shell on a terminal has job control: ^Z stops what is in the foreground, bg and fg
 // have it go on, ^C ends it; the shell itself stays. Saved and woken, it has its jobs.
 func TestShellOnATerminal(t *testing.T) {
-	if !programs(t, "dash") {
-		t.Skip("dash cannot be built here")
+	dash, err := program(t.Context(), "dash")
+	if guests.IsUnavailable(err) {
+		t.Skip(err)
 	}
-	dash, err := guests.Path(t.Context(), "dash")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,15 +78,7 @@ func TestShellOnATerminal(t *testing.T) {
 	x.expect("Running")
 	x.expect("ready> ")
 
-	dir := filepath.Join(t.TempDir(), "s.img")
-	if out, err := exec.Command("stasis", "checkpoint", "--image-path", dir, "s").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	x.expect("saved to")
-	x.exits(0)
-	y := openTerminal(t)
-	y.start("restore", "--rm", dir)
-	y.raw()
+	y := x.elsewhere("s")
 	say(y)
 	y.keys("fg\r")
 	y.expect("while")

@@ -279,6 +279,21 @@ func TestDetachAndAttach(t *testing.T) {
 	waitState(t, h, "d", stasis.StateExited)
 }
 
+// elsewhere saves a system that is shown here, and wakes it on another terminal.
+func (x *terminal) elsewhere(name string) *terminal {
+	x.t.Helper()
+	dir := filepath.Join(x.t.TempDir(), name+".img")
+	if out, err := exec.Command("stasis", "checkpoint", "--image-path", dir, name).CombinedOutput(); err != nil {
+		x.t.Fatalf("%v: %s", err, out)
+	}
+	x.expect("saved to")
+	x.exits(0)
+	y := openTerminal(x.t)
+	y.start("restore", "--rm", dir)
+	y.raw()
+	return y
+}
+
 // A system with a terminal is saved from elsewhere and woken on another terminal.
 func TestTerminalIsSaved(t *testing.T) {
 	ownHost(t)
@@ -287,15 +302,7 @@ func TestTerminalIsSaved(t *testing.T) {
 	x.raw()
 	x.keys("one\r")
 	x.expect("one\r\none\r\n")
-	dir := filepath.Join(t.TempDir(), "s.img")
-	if out, err := exec.Command("stasis", "checkpoint", "--image-path", dir, "s").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	x.expect("saved to")
-	x.exits(0)
-	y := openTerminal(t)
-	y.start("restore", "--rm", dir)
-	y.raw()
+	y := x.elsewhere("s")
 	y.keys("two\r")
 	y.expect("two\r\ntwo\r\n")
 	y.keys("\x04")

@@ -227,6 +227,7 @@ func (s *saving) writeStopped(ctx context.Context, stop *kernel.ExternalStop) (i
 	if err != nil {
 		return image.Config{}, err
 	}
+	defer ks.Release()
 	s.state = st
 	config := s.o.Config
 	config.Lost = append(config.Lost, st.dropEnv(s.o.DropEnv)...)
@@ -345,21 +346,13 @@ func (st *State) dropEnv(names []string) (dropped []string) {
 	return dropped
 }
 
-// exitPoll is how often a system is looked at of which a task is on its way out.
-const exitPoll = time.Millisecond
-
-// capture describes the stopped system. A task that was told to exit before the stop
-// goes in spite of it: it is waited for, unless the whole system ends.
+// capture describes the stopped system. A task that is told to exit goes in spite of the
+// stop: it is waited for, unless the whole system ends.
 func (s *saving) capture(ctx context.Context, stop *kernel.ExternalStop) (*kernel.Saved, *State, error) {
 	for {
 		ks, st, err := capture(s.k, s.world)
 		if !errors.Is(err, kernel.ErrExiting) || s.k.Init() == nil || s.k.Init().Exiting() {
 			return ks, st, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil, err
-		case <-time.After(exitPoll):
 		}
 		if err := stop.Wait(ctx); err != nil {
 			return nil, nil, err
@@ -381,6 +374,7 @@ func capture(k *kernel.Kernel, w World) (*kernel.Saved, *State, error) {
 			continue
 		}
 		if err := st.captureFiles(k, p, saver); err != nil {
+			ks.Release()
 			return nil, nil, err
 		}
 	}

@@ -287,6 +287,10 @@ type Memory interface {
 	// Bytes is the whole memory as it is now, also for another goroutine while
 	// guest code runs; what is in it is the guest's then.
 	Bytes() []byte
+
+	// Hold keeps Bytes readable until release is called, though the last thread that
+	// has the memory be closed before.
+	Hold() (release func())
 }
 
 // A Stack is what a thread had under way when it was taken off it: see

@@ -123,6 +123,39 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// Who waits for a stop waits for those that go in spite of it, too, also before their
+// goroutine has come to run: what is saved then does not change.
+func TestStopWaitsForExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begun(t, enginetest.Loop{})
+		stop := w.stop()
+		defer stop.End()
+		u := w.born()
+		u.exit()
+		waited := make(chan error, 1)
+		go func() { waited <- stop.Wait(t.Context()) }()
+		settle()
+		if len(waited) > 0 {
+			t.Fatal("the stop does not wait for a task that is to go")
+		}
+		if _, err := w.k.Save(); !errors.Is(err, ErrExiting) {
+			t.Errorf("saved with a task that is to go: %v", err)
+		}
+		go u.run()
+		if err := <-waited; err != nil {
+			t.Fatal(err)
+		}
+		st, err := w.k.Save()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Release()
+		if n := len(st.Processes[0].Tasks); n != 1 {
+			t.Errorf("%d tasks are saved", n)
+		}
+	})
+}
+
 func TestClose(t *testing.T) {
 	bubble(t, "running, twice and at once", func(t *testing.T) {
 		w := begun(t, enginetest.Loop{})

@@ -142,6 +142,8 @@ type grown []byte
 
 func (g *grown) Bytes() []byte { return *g }
 
+func (g *grown) Hold() (release func()) { return func() {} }
+
 // Marks: to go back again and again, out of handlers, and in a restored system; what
 // has returned or is another fiber's is not gone back to.
 func TestMarks(t *testing.T) {

@@ -10,19 +10,34 @@ import (
 // A Saved kernel is its state, and what belongs to it and is not in it.
 type Saved struct {
 	State
-	Memories [][]byte   // by the numbers in ProcessState.Memories; to be read until the stop ends
+	Memories [][]byte   // by the numbers in ProcessState.Memories; to be read until Release, or the stop ends
 	Programs []*Program // those that the processes run, each once
+
+	holds []func()
+}
+
+// Release lets go of the memories: a process that is told to exit meanwhile does, in
+// spite of the stop, but for these.
+func (s *Saved) Release() {
+	for _, release := range s.holds {
+		release()
+	}
+	s.holds, s.Memories = nil, nil
 }
 
 // Save describes the kernel. All tasks must be at rest, by an external stop
-// that has been waited for.
+// that has been waited for; ErrExiting says that some have been told to exit since. The
+// caller has to Release what it gets.
 func (k *Kernel) Save() (*Saved, error) {
 	first := k.Init()
 	s := k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.anyMovingLocked() {
-		return nil, errors.New("save: tasks are running")
+		if s.stops == 0 {
+			return nil, errors.New("save: tasks are running")
+		}
+		return nil, ErrExiting
 	}
 	if first == nil || first.alive == 0 {
 		return nil, ErrExiting
@@ -38,6 +53,7 @@ func (k *Kernel) Save() (*Saved, error) {
 		}
 		p, err := out.process(g)
 		if err != nil {
+			out.Release()
 			return nil, fmt.Errorf("process %d: %w", g.id, err)
 		}
 		out.Processes = append(out.Processes, *p)
@@ -91,7 +107,7 @@ func (v *saver) memory(m engine.Memory) uint32 {
 	if !ok {
 		n = uint32(len(v.memories))
 		v.memories[m] = n
-		v.Memories = append(v.Memories, m.Bytes())
+		v.Memories, v.holds = append(v.Memories, m.Bytes()), append(v.holds, m.Hold())
 	}
 	return n
 }

@@ -235,8 +235,9 @@ func (e *ExternalStop) End() {
 	})
 }
 
-// Wait waits until all tasks stand at safepoints, or ctx is done. The caller
-// still has to End the stop.
+// Wait waits until all tasks stand at safepoints, or ctx is done. One that was told to
+// exit goes in spite of the stop, and is waited for, unless the first process ends. The
+// caller still has to End the stop.
 func (e *ExternalStop) Wait(ctx context.Context) error {
 	s := e.set
 	wake := context.AfterFunc(ctx, func() {
@@ -247,15 +248,29 @@ func (e *ExternalStop) Wait(ctx context.Context) error {
 	defer wake()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for {
-		if s.moving == 0 {
-			return nil
-		}
+	for s.moving > 0 || s.anyLeavesLocked() {
 		if ctx.Err() != nil {
 			return fmt.Errorf("wait for tasks to stop: %d still run: %w", s.moving, ctx.Err())
 		}
 		s.changed.Wait()
 	}
+	return nil
+}
+
+// anyLeavesLocked reports whether a task that is at rest is about to go on, to its end,
+// while the system stays.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *TaskSet) anyLeavesLocked() bool {
+	if first := s.k.Init(); first == nil || first.Exiting() {
+		return false
+	}
+	for _, t := range s.tasks {
+		if t.state.atRest() && t.state != Dead && t.isExiting() {
+			return true
+		}
+	}
+	return false
 }
 
 // anyMovingLocked reports whether a task is not at rest.

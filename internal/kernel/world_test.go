@@ -309,6 +309,14 @@ func (w *world) stop() *ExternalStop {
 // spawn adds another task to the process and runs it, as a clone will.
 func (w *world) spawn() *Task {
 	w.t.Helper()
+	t := w.born()
+	go t.run()
+	return t
+}
+
+// born adds another task, whose goroutine has not come to run yet.
+func (w *world) born() *Task {
+	w.t.Helper()
 	t := newTask(w.k, w.g, w.g.leader.calls)
 	var err error
 	if t.thread, err = w.mod.New(w.t.Context(), t, engine.Limits{}, nil); err != nil {
@@ -321,7 +329,6 @@ func (w *world) spawn() *Task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.live++
-	go t.run()
 	return t
 }
 

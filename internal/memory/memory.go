@@ -8,18 +8,23 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
 // A Linear is one linear memory. Its methods must not run at the same time,
-// except Bytes beside Bytes and Resize.
+// except Bytes beside Bytes and Resize, and Hold's release beside all.
 type Linear struct {
 	reserved []byte
 	size     atomic.Int64
 	limit    uint64
 	budget   Budget // size is taken of; or nil
+
+	mu     sync.Mutex
+	held   int    // by Hold; protected by mu
+	unused []byte // closed, to be unmapped with the last release; protected by mu
 }
 
 // A Budget is what several memories have together, in bytes.
@@ -88,7 +93,32 @@ func (l *Linear) Room() []byte {
 	return l.reserved[:l.size.Load():l.limit]
 }
 
-// Close unmaps the memory. Nothing may use its bytes any more.
+// Hold keeps the bytes that there are mapped until release is called, whatever Close does
+// before.
+func (l *Linear) Hold() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held++
+	return sync.OnceFunc(func() {
+		if b := l.releaseHold(); b != nil {
+			_ = unix.Munmap(b) // as Close reports: it fails for what is no mapping only
+		}
+	})
+}
+
+// releaseHold returns what nobody uses any more.
+func (l *Linear) releaseHold() (unused []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held--; l.held > 0 {
+		return nil
+	}
+	unused, l.unused = l.unused, nil
+	return unused
+}
+
+// Close unmaps the memory, as soon as nobody holds it. Nothing else may use its bytes any
+// more.
 func (l *Linear) Close() error {
 	b := l.reserved
 	l.reserved, l.limit = nil, 0
@@ -96,6 +126,12 @@ func (l *Linear) Close() error {
 		l.budget.Give(int(n))
 	}
 	if b == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held > 0 {
+		l.unused = b
 		return nil
 	}
 	return unix.Munmap(b)

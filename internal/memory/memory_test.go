@@ -6,6 +6,8 @@ import (
 	"math"
 	"testing"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 const page = 64 << 10
@@ -106,6 +108,44 @@ func TestClose(t *testing.T) {
 	if _, err := l.Resize(page); err == nil {
 		t.Error("a closed memory has grown")
 	}
+}
+
+// What is held stays until the last release, and not beyond it.
+func TestHold(t *testing.T) {
+	l, err := New(2 * page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.Resize(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[page-1] = 7
+	first, second := l.Hold(), l.Hold()
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	first()
+	first()
+	if b[page-1] != 7 {
+		t.Errorf("the byte is %d", b[page-1])
+	}
+	if !mapped(b) {
+		t.Error("it is not mapped while it is held")
+	}
+	second()
+	if mapped(b) {
+		t.Error("it is mapped though nobody holds it")
+	}
+}
+
+// mapped reports whether there is anything at a page (mincore(2): ENOMEM if not).
+func mapped(b []byte) bool {
+	var in [page / 4096]byte
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), uintptr(unsafe.Pointer(&in[0])))
+	return errno == 0
 }
 
 func TestIsZero(t *testing.T) {

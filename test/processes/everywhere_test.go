@@ -102,8 +102,9 @@ func (i memoryInfo) Sys() any           { return nil }
 
 // A disturber says where a system is saved: at those of its stops that are wanted.
 type disturber struct {
-	stress func() kernel.Stress // of the next system; Stopped is not its
-	want   func() bool          // called with mu
+	stress   func() kernel.Stress        // of the next system; Stopped is not its
+	want     func() bool                 // called with mu
+	creating func(w *world, file string) // called for each file of an image; or nil
 
 	mu    sync.Mutex
 	seen  int // stops, and those where the system was saved; protected by mu
@@ -166,13 +167,19 @@ func (w *world) stop(d *disturber) *kernel.ExternalStop {
 func (p *program) disturbed(t *testing.T, e errand, d *disturber) (end string, saved int) {
 	t.Helper()
 	w := p.boot(t, e, d.next())
+	defer func() { w.close() }()
 	for {
 		stop := w.start().stop(d)
 		if stop == nil {
 			break
 		}
 		im := memoryImage{}
-		n, ok := w.wakeElsewhere(im.create, nil, im.open, d.next())
+		n, ok := w.wakeElsewhere(func(file string) (image.File, error) {
+			if d.creating != nil {
+				d.creating(w, file)
+			}
+			return im.create(file)
+		}, nil, im.open, d.next())
 		stop.End()
 		if !ok {
 			break
@@ -184,7 +191,6 @@ func (p *program) disturbed(t *testing.T, e errand, d *disturber) (end string, s
 		}
 		w, saved = n, saved+1
 	}
-	defer w.close()
 	return w.ends(), saved
 }
 
@@ -292,4 +298,40 @@ func TestSavedInTurn(t *testing.T) {
 		}, func() bool { return true })
 		p.check(t, s, d, fmt.Sprintf("each of %d, of %d", stretch, skip))
 	})
+}
+
+// A program whose children are killed while the memories of its system are written is
+// restored as it was before: what is being saved stays until it is.
+func TestKilledWhileSaved(t *testing.T) {
+	killed := 0
+	everywhere(t, subjects(t), wazero.Options{}, func(t *testing.T, p *program, s *subject, _ *rand.Rand) {
+		left := most(t, 10, 1000)
+		d := newDisturber(func() kernel.Stress { return kernel.Stress{Calls: kernel.BeforeCalls} }, func() bool { left--; return left >= 0 })
+		d.creating = func(w *world, file string) {
+			if file == image.PagesFile(1) { // the first memory is written, none of the others
+				killed += w.killChildren()
+			}
+		}
+		p.check(t, s, d, "children killed")
+	})
+	if killed == 0 {
+		t.Error("no image was written while there were children")
+	}
+}
+
+// killChildren ends all processes but the first, and tells how many there were.
+func (w *world) killChildren() (n int) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, g := range w.k.Tasks().Processes() {
+		if g == w.k.Init() || g.Exiting() {
+			continue
+		}
+		g.Terminate()
+		if _, err := g.Wait(ctx); err != nil {
+			w.t.Errorf("process %d does not end: %v", g.ID(), err)
+		}
+		n++
+	}
+	return n
 }

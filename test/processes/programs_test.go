@@ -54,7 +54,7 @@ func subjects(t *testing.T) (out []subject) {
 			s := subject{name: module, code: []byte(read(t, "testdata/"+module+".wasm")), want: read(t, "testdata/want/"+name+".txt")}
 			switch name { // they execute themselves
 			case "exec":
-				s.args, s.files = []string{"/work/exec.wasm"}, map[string][]byte{"exec.wasm": s.code}
+				s.args, s.files = []string{"/job/exec.wasm"}, map[string][]byte{"exec.wasm": s.code}
 			case "spawn":
 				s.files = map[string][]byte{"spawn": s.code}
 			}
@@ -66,7 +66,7 @@ func subjects(t *testing.T) (out []subject) {
 		name := filepath.Base(script)
 		out = append(out, subject{
 			name: "sh-" + strings.TrimSuffix(name, ".sh"), code: shell, want: read(t, strings.TrimSuffix(script, ".sh")+".txt"),
-			errand: errand{args: []string{"/work/" + name}, files: map[string][]byte{name: []byte(read(t, script))}},
+			errand: errand{args: []string{"/job/" + name}, files: map[string][]byte{name: []byte(read(t, script))}},
 		})
 	}
 	return out

@@ -89,7 +89,7 @@ func (kept) Close() error { return nil }
 // An errand is what a program is run for.
 type errand struct {
 	args  []string          // without its name
-	files map[string][]byte // in the directory /work, which it is run in; nil: it has no files at all
+	files map[string][]byte // in the directory /job, which it is run in; nil: it has no files at all
 	bin   map[string][]byte // in the directory /bin, if there are files
 	env   []string          // NAME=value
 }
@@ -204,7 +204,7 @@ func (w *world) work(e errand, fds *vfs.FDTable) *vfs.FSContext {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for dir, files := range map[string]map[string][]byte{"work": e.files, "bin": e.bin} {
+	for dir, files := range map[string]map[string][]byte{"job": e.files, "bin": e.bin} {
 		if errno := w.world.Namespace.MkdirAt(root, dir); errno != abi.OK {
 			w.t.Fatal(errno)
 		}
@@ -219,7 +219,7 @@ func (w *world) work(e errand, fds *vfs.FDTable) *vfs.FSContext {
 	if _, errno := fds.Preopen(root, "/"); errno != abi.OK {
 		w.t.Fatal(errno)
 	}
-	cwd, err := vfs.NewFSContext(w.world.Namespace, "/work")
+	cwd, err := vfs.NewFSContext(w.world.Namespace, "/job")
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -347,6 +347,9 @@ type scriptedMemory struct{ bytes []byte }
 // Bytes implements engine.Memory.
 func (m *scriptedMemory) Bytes() []byte { return m.bytes }
 
+// Hold implements engine.Memory.
+func (m *scriptedMemory) Hold() (release func()) { return func() {} }
+
 // Memory implements engine.Thread.
 func (t *ScriptedThread) Memory() engine.Memory { return t.mem }
 

@@ -35,20 +35,26 @@ func grower(min uint64) []byte {
 	})
 }
 
+func compiledGrower(t *testing.T, min uint64) engine.Module {
+	t.Helper()
+	e, err := New(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	m, err := e.Compile(t.Context(), grower(min))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
 // Memory grows to its limit and no further: beyond is -1, and the guest goes
 // on. How long it is can be asked meanwhile.
 func TestMemoryLimit(t *testing.T) {
 	ctx := context.Background()
-	e, err := New(ctx, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	m, err := e.Compile(ctx, grower(2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
+	m := compiledGrower(t, 2)
 	for _, c := range []struct {
 		limit int64
 		pages uint64
@@ -95,16 +101,7 @@ func TestMemoryLimit(t *testing.T) {
 // -1, making or restoring one ErrNoMemory, and what is closed is given back.
 func TestMemoryBudget(t *testing.T) {
 	ctx := context.Background()
-	e, err := New(ctx, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	m, err := e.Compile(ctx, grower(2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
+	m := compiledGrower(t, 2)
 	budget := &pagesLeft{5 << 16}
 	limits := engine.Limits{Budget: budget}
 	a, err := m.New(ctx, silent{}, limits, nil)

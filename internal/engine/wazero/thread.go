@@ -291,6 +291,8 @@ type noMemory struct{}
 
 func (noMemory) Bytes() []byte { return nil }
 
+func (noMemory) Hold() (release func()) { return func() {} }
+
 // Interrupt implements engine.Thread.
 func (t *Thread) Interrupt() { t.requests.interrupt() }
 

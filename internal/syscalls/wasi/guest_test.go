@@ -199,6 +199,7 @@ func (th *fakeThread) Complete(results []uint64) {
 
 func (th *fakeThread) Memory() engine.Memory        { return th }
 func (th *fakeThread) Bytes() []byte                { return th.g.mem }
+func (th *fakeThread) Hold() (release func())       { return func() {} }
 func (th *fakeThread) Depth() int                   { return 1 }
 func (th *fakeThread) Backtrace() engine.Trace      { return engine.Trace{} }
 func (th *fakeThread) Save() (*engine.State, error) { return &engine.State{}, nil }

@@ -34,6 +34,8 @@ func ticks(ns int64) int64 { return ns / tick }
 // number is the thread that is shown.
 func (p *Process) number() uint32 { return cmp.Or(p.TID, p.PID) }
 
+func processComm(p *Process) []byte { return []byte(p.comm() + "\n") }
+
 // processStat is /proc/PID/stat. What has no meaning here is 0.
 func processStat(p *Process) []byte {
 	var b bytes.Buffer

@@ -15,14 +15,38 @@ type process struct {
 	pid  uint32
 }
 
-// processFiles are the names in it, in the order of their inodes.
-var processFiles = []struct {
+// A name is a file of a directory that tells of a process, as text or as a link; or
+// neither, and the directory knows what.
+type name struct {
 	name   string
 	format func(*Process) []byte
 	link   func(*Process) string
-}{
+}
+
+// names are those of such a directory; its node function makes the node of each.
+type names []name
+
+func (l names) lookup(name string, node func(i int) *pseudofs.Node) (*pseudofs.Node, abi.Errno) {
+	for i := range l {
+		if l[i].name == name {
+			return node(i), abi.OK
+		}
+	}
+	return nil, abi.ENOENT
+}
+
+func (l names) list(node func(i int) *pseudofs.Node) (out []pseudofs.Entry) {
+	for i := range l {
+		n := node(i)
+		out = append(out, pseudofs.Entry{Name: l[i].name, Key: uint64(i), Ino: n.Ino, Type: n.Type})
+	}
+	return out
+}
+
+// processFiles are the names in it, in the order of their inodes.
+var processFiles = names{
 	{name: "cmdline", format: func(p *Process) []byte { return terminated(p.Args) }},
-	{name: "comm", format: func(p *Process) []byte { return []byte(p.comm() + "\n") }},
+	{name: "comm", format: processComm},
 	{name: "cwd", link: func(p *Process) string { return p.CWD }},
 	{name: "environ", format: func(p *Process) []byte { return terminated(p.Env) }},
 	{name: "exe", link: func(p *Process) string { return p.Exe }},
@@ -71,21 +95,12 @@ func (d process) node(i int) *pseudofs.Node {
 
 // Lookup is pseudofs.Dir's.
 func (d process) Lookup(_ uint32, name string) (*pseudofs.Node, abi.Errno) {
-	for i := range processFiles {
-		if processFiles[i].name == name {
-			return d.node(i), abi.OK
-		}
-	}
-	return nil, abi.ENOENT
+	return processFiles.lookup(name, d.node)
 }
 
 // List is pseudofs.Dir's.
-func (d process) List(uint32) (out []pseudofs.Entry) {
-	for i := range processFiles {
-		n := d.node(i)
-		out = append(out, pseudofs.Entry{Name: processFiles[i].name, Key: uint64(i), Ino: n.Ino, Type: n.Type})
-	}
-	return out
+func (d process) List(uint32) []pseudofs.Entry {
+	return processFiles.list(d.node)
 }
 
 // fds is /proc/PID/fd.

@@ -46,13 +46,10 @@ type task struct {
 
 // taskFiles are the names in it, in the order of their inodes. They show what those of
 // the process show, of the thread.
-var taskFiles = []struct {
-	name   string
-	format func(*Process) []byte
-}{
-	{"comm", func(p *Process) []byte { return []byte(p.comm() + "\n") }},
-	{"stat", processStat},
-	{"status", processStatus},
+var taskFiles = names{
+	{name: "comm", format: processComm},
+	{name: "stat", format: processStat},
+	{name: "status", format: processStatus},
 }
 
 func (d task) node(i int) *pseudofs.Node {
@@ -69,19 +66,10 @@ func (d task) node(i int) *pseudofs.Node {
 
 // Lookup is pseudofs.Dir's.
 func (d task) Lookup(_ uint32, name string) (*pseudofs.Node, abi.Errno) {
-	for i := range taskFiles {
-		if taskFiles[i].name == name {
-			return d.node(i), abi.OK
-		}
-	}
-	return nil, abi.ENOENT
+	return taskFiles.lookup(name, d.node)
 }
 
 // List is pseudofs.Dir's.
-func (d task) List(uint32) (out []pseudofs.Entry) {
-	for i := range taskFiles {
-		n := d.node(i)
-		out = append(out, pseudofs.Entry{Name: taskFiles[i].name, Key: uint64(i), Ino: n.Ino, Type: n.Type})
-	}
-	return out
+func (d task) List(uint32) []pseudofs.Entry {
+	return taskFiles.list(d.node)
 }

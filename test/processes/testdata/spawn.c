@@ -1,5 +1,5 @@
 // The calls that make a child which runs a program, each. The program that they run is
-// this one, /work/spawn, and tells what it was begun with.
+// this one, /job/spawn, and tells what it was begun with.
 #include "posix.h"
 #include "wasi.h"
 #include "wasix.h"
@@ -97,13 +97,13 @@ int main(int argc, char **argv) {
   if (argc > 1)
     return child(argc, argv);
   if (!getenv("A")) { // once more, with variables
-    char *self[] = {"spawn"}, *vars[] = {"A=1", "PATH=/nix:/work"};
-    return wasix_proc_exec4("/work/spawn", 11, self, 1, vars, 2, 0, 0, 0);
+    char *self[] = {"spawn"}, *vars[] = {"A=1", "PATH=/nix:/job"};
+    return wasix_proc_exec4("/job/spawn", 10, self, 1, vars, 2, 0, 0, 0);
   }
   struct wasix_process_handles h;
   int32_t pid;
 
-  int err = old("/work/spawn", "spawn\ntell\nx y", "", INHERIT, INHERIT, LOG, "/dev", &h);
+  int err = old("/job/spawn", "spawn\ntell\nx y", "", INHERIT, INHERIT, LOG, "/dev", &h);
   say("inherited %d: ends %d, handles %d%d%d\n", err, ended(h.pid), h.stdin.tag, h.stdout.tag, h.stderr.tag);
 
   err = old("spawn", "spawn\nupper", "", PIPED, PIPED, PIPED, "", &h);
@@ -122,13 +122,13 @@ int main(int argc, char **argv) {
   err = old("spawn", "spawn\nnull", "", NONE, NONE, NONE, "", &h);
   say("null %d: ends %d\n", err, ended(h.pid));
 
-  err = old("spawn", "spawn\npreopens", "/work\n/dev", INHERIT, INHERIT, INHERIT, "", &h);
+  err = old("spawn", "spawn\npreopens", "/job\n/dev", INHERIT, INHERIT, INHERIT, "", &h);
   say("preopens %d: ends %d\n", err, ended(h.pid));
 
   // What fails leaves nothing open.
   int next = dup(1);
   close(next);
-  say("missing %d\n", old("/work/nix", "nix", "", PIPED, PIPED, PIPED, "", &h) == ENOENT);
+  say("missing %d\n", old("/job/nix", "nix", "", PIPED, PIPED, PIPED, "", &h) == ENOENT);
   say("not found %d\n", old("nix", "nix", "", PIPED, PIPED, PIPED, "", &h) == ENOENT);
   say("no directory %d\n", old("spawn", "spawn\ntell", "", PIPED, PIPED, PIPED, "/nix", &h) == ENOENT);
   say("no preopen %d\n", old("spawn", "spawn\ntell", "/nix", PIPED, PIPED, PIPED, "", &h) == ENOENT);
@@ -148,19 +148,19 @@ int main(int argc, char **argv) {
       {.cmd = WASIX_SPAWN_CLOSE, .fd = fds[0]},
       {.cmd = WASIX_SPAWN_CHDIR, .path = "/dev", .path_len = 4},
   };
-  err = wasix_proc_spawn2("spawn", 5, "spawn\ntell", 10, "A=2\nB=", 6, ops, 4, 0, 0, 1, "/nix:/work", 10, &pid);
+  err = wasix_proc_spawn2("spawn", 5, "spawn\ntell", 10, "A=2\nB=", 6, ops, 4, 0, 0, 1, "/nix:/job", 9, &pid);
   close(fds[1]);
   lines("spawn2", fds[0]);
   say("%d ends %d\n", err, ended(pid));
 
   char *args[] = {"spawn", "tell", "two\nlines"}, *env[] = {"A=three\nlines"};
-  err = wasix_proc_spawn3("/work/spawn", 11, args, 3, env, 1, 0, 0, 0, 0, 0, 0, 0, &pid);
+  err = wasix_proc_spawn3("/job/spawn", 10, args, 3, env, 1, 0, 0, 0, 0, 0, 0, 0, &pid);
   say("spawn3 %d ends %d\n", err, ended(pid));
 
   struct wasix_signal_disposition ignore[] = {{SIGUSR1, WASIX_SIGNAL_IGNORE}, {SIGUSR2, WASIX_SIGNAL_IGNORE}};
   char *asks[] = {"spawn", "signals", "ask"};
   for (uint32_t n = 3; n > 1; n--) {
-    err = wasix_proc_spawn3("/work/spawn", 11, asks, n, env, 1, 0, 0, ignore, 2, 0, 0, 0, &pid);
+    err = wasix_proc_spawn3("/job/spawn", 10, asks, n, env, 1, 0, 0, ignore, 2, 0, 0, 0, &pid);
     say("%d ends %d\n", err, ended(pid));
   }
   return 0;
