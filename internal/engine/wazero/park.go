@@ -40,17 +40,18 @@ func (t *Thread) Park() error {
 		}
 	}
 	t.requests.park(held != nil)
+	t.dropStacks()
+	t.parked = held
+	if held == nil { // its continuations stay with it: closing one takes the memory's allocator from all
+		return nil
+	}
 	var instances []api.Module
 	for code, i := range t.insts {
 		instances = append(instances, i)
 		delete(t.insts, code)
 	}
-	t.dropStacks()
-	if held != nil {
-		instances = append(instances, t.hot)
-		t.hot, t.count, t.tables, t.fixed, t.globals = nil, nil, nil, nil, nil
-	}
-	t.parked = held
+	instances = append(instances, t.hot)
+	t.hot, t.count, t.tables, t.fixed, t.globals = nil, nil, nil, nil, nil
 	return t.closeInstances(instances)
 }
 

@@ -1,6 +1,7 @@
 package wazero_test
 
 import (
+	"bytes"
 	"context"
 	"testing"
 
@@ -14,12 +15,19 @@ import (
 func TestInstanceStays(t *testing.T) {
 	plain := compileFile(t, "instance", wazero.Options{})
 	for _, mode := range modes {
-		m := compileFile(t, "instance", wazero.Options{Pass: instrument.Options{Counted: true}, Interpret: mode.interpret, ParkAll: true})
-		for _, name := range []string{"data", "elem", "kept"} {
-			want := call(t, plain, name, nil, 0, false)
-			for how, parks := range map[string][2]bool{"parked": {true, false}, "saved": {false, true}, "both": {true, true}} {
-				if got := parkedCall(t, m, name, parks[0], parks[1]); got != want {
-					t.Errorf("%s, %s, %s: got %s, want %s", mode.name, name, how, got, want)
+		for _, all := range []bool{true, false} {
+			m := compileFile(t, "instance", wazero.Options{Pass: instrument.Options{Counted: true}, Interpret: mode.interpret, ParkAll: all})
+			for _, name := range []string{"data", "elem", "kept"} {
+				want := call(t, plain, name, nil, 0, false)
+				_, memory := parkedCall(t, m, name, false, false)
+				for how, parks := range map[string][2]bool{"parked": {true, false}, "saved": {false, true}, "both": {true, true}} {
+					got, b := parkedCall(t, m, name, parks[0], parks[1])
+					if got != want {
+						t.Errorf("%s, %s, %s, all %v: got %s, want %s", mode.name, name, how, all, got, want)
+					}
+					if !bytes.Equal(b, memory) { // the guest's own view is in what it tells
+						t.Errorf("%s, %s, %s, all %v: the host sees another memory, of %d bytes", mode.name, name, how, all, len(b))
+					}
 				}
 			}
 		}
@@ -27,8 +35,9 @@ func TestInstanceStays(t *testing.T) {
 }
 
 // parkedCall runs an export with an unwind at each safepoint and before each call; at
-// each the thread is parked, or saved and made anew, or both.
-func parkedCall(t *testing.T, m engine.Module, name string, park, save bool) string {
+// each the thread is parked, or saved and made anew, or both. It returns what there is to
+// tell, and the memory.
+func parkedCall(t *testing.T, m engine.Module, name string, park, save bool) (string, []byte) {
 	t.Helper()
 	e := &env{unwind: true}
 	th := countedThread(t, m, e, nil)
@@ -58,7 +67,7 @@ func parkedCall(t *testing.T, m engine.Module, name string, park, save bool) str
 		old.Close()
 		return th
 	})
-	return told(results, e, trap)
+	return told(results, e, trap), bytes.Clone(th.Memory().Bytes())
 }
 
 // countedThread makes a thread that unwinds at each safepoint.

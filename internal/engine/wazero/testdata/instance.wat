@@ -16,6 +16,8 @@
   (func $one (result i32) (i32.const 1))
   (func $two (result i32) (i32.const 2))
   (func $change
+    (call $log (i32.load (i32.const 70)))
+    (call $log (i32.load (i32.const 74))) ;; stopped twice before the memory grows
     (global.set $a (i32.const 11))
     (global.set $b (i64.const 0x100000016))
     (global.set $c (f32.const 33))
