@@ -117,6 +117,36 @@ func (l *Linear) releaseHold() (unused []byte) {
 	return unused
 }
 
+// Vacate makes a memory that nobody uses as good as new, but for its size: its bytes are
+// zero, and it counts against no budget. It reports false, and does nothing, if somebody
+// holds the memory or the host does not take its pages.
+func (l *Linear) Vacate() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.size.Load()
+	if l.held > 0 || l.reserved == nil {
+		return false
+	}
+	if n > 0 && unix.Madvise(l.reserved[:n], unix.MADV_DONTNEED) != nil { // of a private mapping: zero pages from now on (madvise(2))
+		return false
+	}
+	if l.budget != nil {
+		l.budget.Give(int(n))
+		l.budget = nil
+	}
+	return true
+}
+
+// Occupy has a memory that was vacated count against a budget, or none. It reports false
+// if there is not as much left.
+func (l *Linear) Occupy(budget Budget) bool {
+	if budget != nil && !budget.Take(int(l.size.Load())) {
+		return false
+	}
+	l.budget = budget
+	return true
+}
+
 // Close unmaps the memory, as soon as nobody holds it. Nothing else may use its bytes any
 // more.
 func (l *Linear) Close() error {

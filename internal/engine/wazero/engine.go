@@ -265,6 +265,8 @@ type Module struct {
 	argMasks [][]uint64            // per import: the bits of its arguments that mean something
 	imports  map[string]hostModule // with the guest's imports, by their name in the guest
 
+	spares spares // what threads have left
+
 	mu    sync.RWMutex
 	sites map[instrument.SiteID]*siteInfo             // protected by mu
 	named map[siteName]*siteInfo                      // those that interpreted frames came to; protected by mu
@@ -283,7 +285,7 @@ type Module struct {
 // Close implements engine.Module.
 func (m *Module) Close() error {
 	ctx := context.Background()
-	errs := []error{m.closeConts(ctx), m.closeCode(ctx)}
+	errs := []error{m.spares.close(), m.closeConts(ctx), m.closeCode(ctx)}
 	for _, h := range m.imports {
 		errs = append(errs, h.Close(ctx), h.code.Close(ctx))
 	}

@@ -95,7 +95,7 @@ func (t *Thread) unpark() error {
 		return nil
 	}
 	st := &engine.State{Globals: held.globals, Tables: held.tables, Dropped: t.droppedSegments()}
-	if err := t.restoreInstance(st); err != nil {
+	if err := t.restoreInstance(st, false); err != nil {
 		return fmt.Errorf("unpark: %w", err)
 	}
 	return nil

@@ -110,9 +110,9 @@ func (t *Thread) wideGlobal(i uint32) (lo, hi uint64) {
 	return buf[0], buf[1]
 }
 
-// restore makes a new instance what state says. The memory's content is the
-// caller's.
-func (t *Thread) restore(st *engine.State) error {
+// restore makes an instance what state says: a new one, or one whose tables have been
+// filled. The memory's content is the caller's.
+func (t *Thread) restore(st *engine.State, filled bool) error {
 	t.fresh = false
 	if err := t.growTo(st.MemorySize); err != nil {
 		return err
@@ -120,15 +120,20 @@ func (t *Thread) restore(st *engine.State) error {
 	if err := t.restoreExceptions(st); err != nil {
 		return err
 	}
-	if err := t.restoreInstance(st); err != nil {
+	if err := t.restoreInstance(st, filled); err != nil {
 		return err
 	}
 	return t.restoreFrames(st.Calls())
 }
 
 // restoreInstance takes what is the instance's own.
-func (t *Thread) restoreInstance(st *engine.State) error {
-	if err := t.restoreSegments(st); err != nil {
+func (t *Thread) restoreInstance(st *engine.State, filled bool) error {
+	if !filled {
+		if _, err := t.fillTables(); err != nil {
+			return fmt.Errorf("tables: %w", err)
+		}
+	}
+	if err := t.dropSegments(st); err != nil {
 		return err
 	}
 	if err := t.SetGlobals(st.Globals); err != nil {
@@ -137,12 +142,8 @@ func (t *Thread) restoreInstance(st *engine.State) error {
 	return t.restoreTables(st)
 }
 
-// restoreSegments fills the tables as the active segments do and drops what
-// the guest had dropped.
-func (t *Thread) restoreSegments(st *engine.State) error {
-	if _, err := t.fillTables(); err != nil {
-		return fmt.Errorf("tables: %w", err)
-	}
+// dropSegments drops what the guest had dropped.
+func (t *Thread) dropSegments(st *engine.State) error {
 	for _, s := range st.Dropped {
 		f := t.hot.ExportedFunction(instrument.ExportDrop(s.Elem, s.Index))
 		if f == nil {

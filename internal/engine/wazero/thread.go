@@ -114,6 +114,11 @@ type threadContext struct {
 // New implements engine.Module.
 func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits, state *engine.State) (engine.Thread, error) {
 	t := m.newThread(host, limits)
+	if ok, err := t.reuse(state); ok && err != nil {
+		return nil, errors.Join(fmt.Errorf("state: %w", err), t.Close())
+	} else if ok || err != nil {
+		return t, err
+	}
 	if err := t.reserve(ctx); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -152,7 +157,7 @@ func (t *Thread) begin(ctx context.Context, state *engine.State) error {
 	case state.Fresh:
 		err = t.restoreFrames(state.Calls())
 	default:
-		err = t.restore(state)
+		err = t.restore(state, false)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("state: %w", err), t.Close())
@@ -169,10 +174,7 @@ func (t *Thread) instantiate(ctx context.Context) error {
 		return fmt.Errorf("instantiate: %w", err)
 	}
 	t.hot = hot
-	t.requests.begin(flagsOf(hot))
-	if g := hot.ExportedGlobal(instrument.ExportCount); g != nil {
-		t.count = g.(api.MutableGlobal)
-	}
+	t.begun()
 	t.initShadows()
 	return nil
 }
@@ -189,14 +191,10 @@ func (t *Thread) reserve(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	limit := uint64(t.limits.Memory)
-	if l.Min<<16 > limit {
+	if limit := uint64(t.limits.Memory); l.Min<<16 > limit {
 		return &engine.MemoryError{Need: l.Min << 16, Limit: limit}
 	}
-	if l.HasMax {
-		limit = min(limit, l.Max<<16)
-	}
-	m, err := memory.NewIn(t.limits.Budget, limit)
+	m, err := memory.NewIn(t.limits.Budget, t.memoryLimit())
 	if err != nil {
 		return err
 	}
@@ -206,6 +204,15 @@ func (t *Thread) reserve(ctx context.Context) error {
 	}
 	t.shared, err = t.module.share(ctx, m)
 	return err
+}
+
+// memoryLimit is how large the memory may grow, in bytes.
+func (t *Thread) memoryLimit() uint64 {
+	limit := uint64(t.limits.Memory)
+	if l, ok := t.module.program.Module().MemoryType(); ok && l.HasMax {
+		limit = min(limit, l.Max<<16)
+	}
+	return min(limit, memory.MaxSize)
 }
 
 // resize makes the memory size bytes long, of which the engine does not hear.
@@ -256,6 +263,9 @@ func (t *Thread) allocate(_, _ uint64) experimental.LinearMemory { return Linear
 
 // Close implements engine.Thread.
 func (t *Thread) Close() error {
+	if t.retire() {
+		return nil
+	}
 	ctx := context.Background()
 	var errs []error
 	var instances []api.Module
