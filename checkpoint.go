@@ -24,6 +24,7 @@ type CheckpointOptions struct {
 	Thin    bool     // leave the module out
 	DropEnv []string // variables whose values stay out of the image's state
 	NoWait  bool     // fail if another checkpoint is under way
+	Wished  bool     // wait until the guest asks for it (proc_snapshot), which needs Spec.Snapshots
 
 	// Prepare is how long, once the image is complete, code may be compiled into
 	// the cache that a restore would have to compile: 0 is DefaultPrepare, below 0
@@ -45,8 +46,15 @@ func (s *System) Checkpoint(ctx context.Context, o CheckpointOptions) (Stats, er
 		st, err := s.embedded.checkpoint(ctx, s.host, o)
 		return st, s.fail("checkpoint", err)
 	}
-	saved := s.host.progress("saving")
+	doing := "saving"
+	if o.Wished {
+		doing = "waiting for the program to ask"
+	}
+	saved := s.host.progress(doing)
 	st, places, err := s.checkpoint(ctx, &o)
+	for errors.Is(err, errNotWished) {
+		st, places, err = s.checkpoint(ctx, &o)
+	}
 	if err == nil && !o.Leave { // what it had of the host is free when this returns
 		if _, werr := s.entry.Wait(ctx); werr != nil && KindOf(advised(werr)) != NotFound {
 			err = fmt.Errorf("saved, but: %w", werr)
@@ -78,6 +86,9 @@ func (s *System) prepare(ctx context.Context, o *CheckpointOptions, places []con
 	told()
 }
 
+// errNotWished says that the guest has not asked for a checkpoint yet.
+var errNotWished = errors.New("the guest does not ask for a checkpoint")
+
 // checkpoint fills in where the image is.
 func (s *System) checkpoint(ctx context.Context, o *CheckpointOptions) (st Stats, places []control.Place, err error) {
 	t := target{host: s.host, o: *o}
@@ -91,7 +102,7 @@ func (s *System) checkpoint(ctx context.Context, o *CheckpointOptions) (st Stats
 	defer c.Close()
 	defer c.Until(ctx)()
 	err = c.Send(control.Call{Version: control.Version, Op: control.OpCheckpoint, Checkpoint: &control.Checkpoint{
-		Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv, Path: o.Dir, Wait: !o.NoWait,
+		Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv, Path: o.Dir, Wait: !o.NoWait, Wished: o.Wished,
 	}})
 	if err != nil { // it is ending
 		return Stats{}, nil, s.noReply(ctx)
@@ -110,11 +121,12 @@ func (s *System) checkpoint(ctx context.Context, o *CheckpointOptions) (st Stats
 
 // A target is where an image is made, for a system that cannot make files.
 type target struct {
-	host  *Host
-	o     CheckpointOptions
-	gen   string
-	draft *image.Draft // once the first file is asked for
-	done  bool
+	host    *Host
+	o       CheckpointOptions
+	attempt uint64
+	gen     string
+	draft   *image.Draft // once the first file is asked for
+	done    bool         // it is published
 
 	places []control.Place // what the system says where its frames are
 }
@@ -146,6 +158,8 @@ func (t *target) serve(c *control.Conn) (Stats, error) {
 			f.Close()
 		}
 		switch {
+		case err != nil && t.done: // it has run on, and to its end
+			return Stats{Attempt: t.attempt, Generation: t.gen}, nil
 		case err != nil:
 			return Stats{}, fault.Advise(fault.UnexpectedExit, errors.New("the system has ended before it was saved"), "see how with: stasis wait")
 		case a.Fault != nil:
@@ -154,8 +168,10 @@ func (t *target) serve(c *control.Conn) (Stats, error) {
 			return Stats{}, fault.New(fault.Internal, "the system's answer is not understood")
 		}
 		switch k := a.Checkpoint; {
+		case k.None:
+			return Stats{}, errNotWished
 		case k.Attempt != 0:
-			t.gen = k.Generation
+			t.attempt, t.gen = k.Attempt, k.Generation
 		case k.File != "":
 			f, err := t.create(k.File)
 			if err = reply(c, err, image.OSFile(f)); err != nil {

@@ -76,13 +76,15 @@ const stopTimeout = 30 * time.Second
 
 // Save writes an image of a running system. Without Leave the system's tasks
 // stay stopped after success, for the caller to end; on failure they run on as
-// if nothing had happened.
+// if nothing had happened. Tasks that wait to be saved are told how it went.
 func Save(ctx context.Context, k *kernel.Kernel, w World, o Options) (Stats, error) {
 	files := early{create: o.Create, made: make(map[string]image.File)}
 	defer files.close()
 	s := saving{k: k, world: w, o: o, out: image.NewWriter(files.take), files: &files, begin: time.Now()}
 	defer s.out.Close()
+	answer := k.Wishes() // before the stop: what is wished from now on may not be in the image
 	err := s.save(ctx)
+	answer(err)
 	s.stats.Total = time.Since(s.begin)
 	return s.stats, err
 }

@@ -41,6 +41,7 @@ type systemFlags struct {
 	ulimits          []string
 	logLimit         string
 	readOnly         bool
+	snapshots        bool
 	seed             string
 	clock            string
 
@@ -73,6 +74,7 @@ func (g *systemFlags) add(c *cobra.Command) {
 	f.StringVar(&g.logLimit, "log-limit", "", "how much output is kept for logs, such as 10m, or none; 64m by default")
 	f.StringVar(&g.clock, "clock", "", "the guest's wall clock: host, fixed:TIME or offset:DURATION")
 	f.StringVar(&g.seed, "seed", "", "make the guest's random numbers those of this number")
+	f.BoolVar(&g.snapshots, "snapshots", false, "let the program ask to be saved (proc_snapshot): each time it waits, in the foreground until there is an image in the store, else for stasis checkpoint")
 	f.StringVar(&g.coredump, "coredump", "", "file to write a core dump to if the guest crashes; empty if it does not")
 	addJail(c, &g.jail)
 	f.BoolVar(&g.noCache, "no-cache", false, "neither use nor fill the cache of compiled code")
@@ -113,7 +115,7 @@ func (g *systemFlags) addStart(c *cobra.Command) {
 // options makes of the flags what they say of a system.
 func (g *systemFlags) options() (o stasis.Options, err error) {
 	o.Name, o.AutoRemove, o.ReadOnly = g.name, g.rm, g.readOnly
-	o.TTY = g.tty
+	o.TTY, o.Snapshots = g.tty, g.snapshots
 	o.Spec.Stdin = g.interactive
 	if g.name != "" {
 		if err := spec.CheckName(g.name); err != nil {

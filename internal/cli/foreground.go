@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -74,7 +75,9 @@ func foreground(ctx context.Context, s *stasis.System, o *stasis.Options, stdin 
 			fmt.Fprintf(os.Stderr, "stasis: %s: restored, go on typing\r\n", s.Name())
 		}
 	}
+	stop := keepSnapshots(ctx, s, &o.Spec)
 	err := attach(ctx, s, a, o.TTY, restored)
+	stop(err)
 	if errors.Is(err, stasis.ErrDetached) {
 		fmt.Fprintf(os.Stderr, "\nstasis: %s: detached; it runs on (stasis attach %s)\n", s.Name(), s.Name())
 		return nil
@@ -180,7 +183,9 @@ func startAttached(ctx context.Context, s *stasis.System, stdin bool, keys strin
 	if stdin {
 		a.Stdin = os.Stdin
 	}
+	stop := keepSnapshots(ctx, s, &o.Spec)
 	err = attach(ctx, s, a, o.TTY && stdin, nil)
+	stop(err)
 	if errors.Is(err, stasis.ErrDetached) {
 		return nil
 	}
@@ -238,4 +243,50 @@ func attachCommand() *cobra.Command {
 	c.Flags().BoolVar(&noStdin, "no-stdin", false, "give it no input")
 	c.Flags().StringVar(&keys, "detach-keys", stasis.DefaultDetachKeys, "keys that leave a system with a terminal running")
 	return c
+}
+
+// replyTimeout bounds the wait for what a system that ends has to say still.
+const replyTimeout = 5 * time.Second
+
+// keepSnapshots keeps an image in the store whenever the program asks to be saved, if it
+// may, until stop is called with what the attachment has come to.
+func keepSnapshots(ctx context.Context, s *stasis.System, o *stasis.Spec) (stop func(error)) {
+	if !o.Snapshots {
+		return func(error) {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for keepSnapshot(ctx, s) {
+		}
+	}()
+	return func(err error) {
+		defer func() { cancel(); <-done }()
+		if err != nil { // it runs on without us
+			return
+		}
+		select { // it has ended, and with that the wait for its wishes, once what is saved is told
+		case <-done:
+		case <-time.After(replyTimeout):
+		}
+	}
+}
+
+// keepSnapshot waits for the program's next wish. It reports false if none will come.
+func keepSnapshot(ctx context.Context, s *stasis.System) bool {
+	st, err := s.Checkpoint(ctx, stasis.CheckpointOptions{Wished: true, Leave: true, Prepare: -1})
+	switch kind := stasis.KindOf(err); {
+	case err == nil:
+		fmt.Fprintf(os.Stderr, "stasis: %s: saved as it asked for: %s\r\n", s.Name(), st.Generation)
+	case ctx.Err() != nil, kind == stasis.UnexpectedExit, kind == stasis.NotFound, kind == stasis.WrongState, kind == stasis.AlreadyStopped: // it has ended
+		return false
+	default: // the program knows, too
+		fmt.Fprintf(os.Stderr, "stasis: %s: not saved, which it asked for: %v\r\n", s.Name(), err)
+		select { // whatever it is, it may be there at the next attempt
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return true
 }

@@ -209,6 +209,7 @@ type Checkpoint struct {
 	DropEnv []string `pb:"3"` // names of variables that stay out
 	Path    string   `pb:"4"` // where the image will be, for the record
 	Wait    bool     `pb:"5"` // wait for one that is under way; else it is refused
+	Wished  bool     `pb:"6"` // only if the guest asks for it within a while: see CheckpointAnswer.None
 }
 
 // A CheckpointAnswer is one of these at a time.
@@ -222,6 +223,10 @@ type CheckpointAnswer struct {
 	// Places, with Stats, are where the saved frames were, and where others of the
 	// system ran long: what a restore may have to compile code for.
 	Places []Place `pb:"6"`
+
+	// None says that the guest has not asked for a checkpoint: the call has ended, and
+	// may be made again.
+	None bool `pb:"7"`
 }
 
 // A Place is a position in a function of the module, as in a record. It need not

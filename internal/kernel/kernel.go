@@ -59,6 +59,10 @@ type Options struct {
 	// goroutine nor an instance of its own; 0 is 50 ms, negative never.
 	ParkAfter time.Duration
 
+	// Snapshots says that tasks may ask for the system to be saved, and wait for it: see
+	// Task.Snapshot.
+	Snapshots bool
+
 	// Leaves says that the host's process ends when the first one has: the others are
 	// stopped for good then, and Close leaves them as they are.
 	Leaves bool

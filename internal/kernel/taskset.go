@@ -39,6 +39,8 @@ type TaskSet struct {
 	free  int       // slots that no task has; protected by mu
 	queue list.List // of *Task that want a slot, the first first; protected by mu
 
+	snapshots snapshots // protected by mu
+
 	uncharged int64 // CPU time of tasks that are gone, which the quota does not know of, in ns; protected by mu
 	throttled bool  // the quota of CPU time is used up; protected by mu
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -79,6 +80,24 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 		PagesScanned: got.PagesScanned, PagesWritten: got.PagesWritten, BytesWritten: got.BytesWritten,
 		Frames: int64(got.Frames), Memory: got.Memory,
 	}, err
+}
+
+// AwaitWish waits for the guest to ask for a checkpoint, for so long at most, and reports
+// whether it does.
+func (s *System) AwaitWish(patience time.Duration) (bool, error) {
+	k := s.Kernel()
+	if k == nil {
+		return false, errEnded
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	switch err := k.AwaitWish(ctx); {
+	case errors.Is(err, kernel.ErrNoSnapshots):
+		return false, fault.Advise(fault.WrongState, errors.New("the program may not ask to be saved"), "start it with --snapshots, or save it now: stasis checkpoint")
+	case err != nil:
+		return false, nil
+	}
+	return true, nil
 }
 
 // placesOf are the places of saved frames, and those where others ran long.

@@ -247,12 +247,21 @@ func (v *server) checkpoint(c *control.Conn, o *control.Checkpoint) {
 	if o == nil {
 		o = &control.Checkpoint{Leave: true}
 	}
-	n, gen := v.sys.Begin()
-	v.journal.begin(n, gen, o.Path)
 	send := func(a control.CheckpointAnswer) error {
 		c.Patience(replyTimeout)
 		return c.Send(control.Answer{Version: control.Version, Checkpoint: &a})
 	}
+	if o.Wished {
+		if wished, err := v.sys.AwaitWish(wishPoll); err != nil {
+			v.reply(c, control.Answer{}, err)
+			return
+		} else if !wished {
+			_ = send(control.CheckpointAnswer{None: true}) // who waits asks again
+			return
+		}
+	}
+	n, gen := v.sys.Begin()
+	v.journal.begin(n, gen, o.Path)
 	st, err := v.save(c, o, n, gen, send)
 	v.journal.end(n, gen, o.Path, st, err)
 	if err != nil {
@@ -264,6 +273,10 @@ func (v *server) checkpoint(c *control.Conn, o *control.Checkpoint) {
 		v.sys.Terminate()
 	}
 }
+
+// wishPoll is how long a client waits for the guest to ask for a checkpoint before it is
+// seen whether the client is still there.
+const wishPoll = 2 * time.Second
 
 func (v *server) save(c *control.Conn, o *control.Checkpoint, n uint64, gen string, send func(control.CheckpointAnswer) error) (control.Stats, error) {
 	if err := send(control.CheckpointAnswer{Attempt: n, Generation: gen}); err != nil {

@@ -221,18 +221,19 @@ func (s *System) kernelOptions() (kernel.Options, error) {
 		limits.Budget = b
 	}
 	return kernel.Options{
-		Calls:    newCallTable(s.callOptions()),
-		Load:     s.load,
-		Log:      s.opts.Log,
-		Limits:   limits,
-		CPUTime:  s.opts.Spec.CPUTime,
-		CPUs:     kernel.MilliCPUs(s.opts.Spec.CPUs),
-		MaxTasks: int(s.opts.Spec.MaxTasks()),
-		Leaves:   s.opts.Alone && s.opts.Spec.StressCheckpoint == 0, // else its kernel is replaced again and again
-		Rlimits:  s.rlimits(),
-		Seed:     s.opts.Spec.Seed,
-		Wall:     wall,
-		Yield:    s.yield(),
+		Calls:     newCallTable(s.callOptions()),
+		Load:      s.load,
+		Log:       s.opts.Log,
+		Limits:    limits,
+		CPUTime:   s.opts.Spec.CPUTime,
+		CPUs:      kernel.MilliCPUs(s.opts.Spec.CPUs),
+		MaxTasks:  int(s.opts.Spec.MaxTasks()),
+		Snapshots: s.opts.Spec.Snapshots,
+		Leaves:    s.opts.Alone && s.opts.Spec.StressCheckpoint == 0, // else its kernel is replaced again and again
+		Rlimits:   s.rlimits(),
+		Seed:      s.opts.Spec.Seed,
+		Wall:      wall,
+		Yield:     s.yield(),
 	}, err
 }
 

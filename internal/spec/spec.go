@@ -63,6 +63,10 @@ type Spec struct {
 	Seed  *uint64 `json:"seed,omitempty" pb:"22"`  // of random_get; nil is the host's randomness
 	Clock string  `json:"clock,omitempty" pb:"23"` // the wall clock: see kernel clocks; "" is the host's
 
+	// Snapshots has a program that asks to be saved (proc_snapshot) wait for the next
+	// checkpoint; else it is told that it cannot be.
+	Snapshots bool `json:"snapshots,omitempty" pb:"30"`
+
 	AutoRemove bool `json:"auto_remove,omitempty" pb:"24"` // the system goes when it has ended
 
 	// Coredump is a file that a core dump is written to if the program traps, or

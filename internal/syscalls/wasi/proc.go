@@ -52,7 +52,7 @@ func (c *call) kernelErrno(what string, err error) abi.Errno {
 		return abi.EACCES
 	case errors.Is(err, kernel.ErrNoFiber), errors.Is(err, kernel.ErrNoMark):
 		errno = abi.EINVAL
-	case errors.Is(err, kernel.ErrNoLoader), errors.Is(err, kernel.ErrNoStackPointer), errors.As(err, &handler):
+	case errors.Is(err, kernel.ErrNoLoader), errors.Is(err, kernel.ErrNoStackPointer), errors.Is(err, kernel.ErrNoSnapshots), errors.As(err, &handler):
 		errno = abi.ENOTSUP
 	case errors.As(err, &imports):
 		errno = abi.ENOEXEC
@@ -283,4 +283,20 @@ func putJoin(out []byte, c kernel.Change) {
 		out[0] = joinStoppedBy
 		out[2] = uint8(c.Status)
 	}
+}
+
+// procSnapshot waits until the system is saved: it is, too, if this is a restored one.
+func procSnapshot(c *call) abi.Errno {
+	got, err := c.t.Snapshot()
+	switch {
+	case errors.Is(err, kernel.ErrNoSnapshots):
+		return c.kernelErrno("proc_snapshot", err)
+	case err != nil: // whoever saved it knows why not
+		return abi.EIO
+	case got == kernel.Interrupted:
+		return errRestart
+	case got == kernel.Signalled:
+		return abi.EINTR
+	}
+	return abi.OK
 }

@@ -25,7 +25,7 @@ var wasixEntries = []entry{
 	{name: "proc_id", params: "i", fn: procID},
 	{name: "proc_parent", params: "ii", fn: procParent},
 	{name: "proc_exit2", params: "i", fn: procExit2, void: true},
-	{name: "proc_snapshot", params: "", fn: notSupported, level: kernel.None, note: "a system makes no files of the host's, so no image: whoever runs it asks for one (stasis checkpoint)"},
+	{name: "proc_snapshot", params: "", fn: procSnapshot, note: "waits for the next checkpoint, if the system was started with --snapshots; else ENOTSUP", saved: "returns 0 in the restored system"},
 	{name: "callback_signal", params: "ii", fn: callbackSignal, void: true},
 	{name: "proc_signal", params: "ii", fn: procSignal},
 	{name: "thread_signal", params: "ii", fn: threadSignal},

@@ -1,0 +1,146 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stasis-run/stasis/internal/engine/enginetest"
+)
+
+// wishing is a world whose task asks to be saved.
+func wishing(t *testing.T) *procs {
+	t.Helper()
+	p := newProcs(t, func(o *Options) { o.Snapshots = true }, nil, nil, do(0), enginetest.Loop{})
+	p.calls = []guestCall{p.asksToBeSaved}
+	return p
+}
+
+func (p *procs) asksToBeSaved(t *Task) Outcome {
+	got, err := t.Snapshot()
+	switch {
+	case errors.Is(err, ErrNotSaved):
+		p.note("not saved")
+	case err != nil:
+		p.note("%v", err)
+	case got == Interrupted:
+		return Again
+	case got == Signalled:
+		p.note("EINTR")
+	default:
+		p.note("saved")
+	}
+	return Done
+}
+
+// wished reports whether somebody waits for a checkpoint.
+func (p *procs) wished() bool {
+	p.t.Helper()
+	settle()
+	ctx, cancel := context.WithCancel(p.t.Context())
+	cancel()
+	err := p.k.AwaitWish(ctx)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		p.t.Error(err)
+	}
+	return err == nil
+}
+
+// A task that asks to be saved waits, through stops and parked, until somebody has saved
+// the system, or could not.
+func TestSnapshot(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		how  error
+		want string
+	}{{"saved", nil, "saved"}, {"not saved", errors.New("disk full"), "not saved"}} {
+		bubble(t, c.name, func(t *testing.T) {
+			p := wishing(t)
+			if p.wished() {
+				t.Error("wished before the start")
+			}
+			before := p.k.Wishes()
+			p.start()
+			awaited := make(chan error, 1)
+			go func() { awaited <- p.k.AwaitWish(t.Context()) }()
+			if err := <-awaited; err != nil {
+				t.Error(err)
+			}
+			p.stop().End()
+			p.pass(2 * defaultParkAfter)
+			p.wantParked(p.task(), true)
+			p.stop().End()
+			before(nil) // of a checkpoint that began before the wish
+			p.wantLog()
+			if !p.wished() {
+				t.Error("the wish is forgotten")
+			}
+			p.k.Wishes()(c.how)
+			p.wantLog(c.want)
+			if p.wished() {
+				t.Error("wished after the answer")
+			}
+			p.wantState(Running)
+		})
+	}
+}
+
+// Who may not ask is told at once.
+func TestSnapshotRefused(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		p := newProcs(t, nil, nil, nil, do(0), enginetest.Loop{})
+		p.calls = []guestCall{p.asksToBeSaved}
+		p.start()
+		p.wantLog(ErrNoSnapshots.Error())
+		if err := p.k.AwaitWish(t.Context()); !errors.Is(err, ErrNoSnapshots) {
+			t.Error(err)
+		}
+	})
+}
+
+// In a system that is restored from an image in which a task waits to be saved, it has
+// been, whether it may ask there or not.
+func TestSnapshotRestored(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		p := wishing(t)
+		p.start()
+		if !p.wished() {
+			t.Fatal("no wish")
+		}
+		p.through()
+		p.start()
+		p.wantLog("saved")
+		if p.wished() {
+			t.Error("wished in the restored system")
+		}
+	})
+}
+
+// A task that is killed or gets a signal while it waits wishes nothing any more.
+func TestSnapshotEnds(t *testing.T) {
+	bubble(t, "killed", func(t *testing.T) {
+		p := wishing(t)
+		p.start()
+		answer := p.k.Wishes()
+		p.g.Terminate()
+		p.wantExit(ExitStatus{Signal: SIGKILL})
+		if p.wished() {
+			t.Error("a task that is gone wishes to be saved")
+		}
+		answer(nil)
+	})
+	bubble(t, "a signal", func(t *testing.T) {
+		p := newProcs(t, func(o *Options) { o.Snapshots = true }, nil, []enginetest.Script{handlerScript(do(1))}, do(0), do(2), enginetest.Loop{})
+		p.calls = []guestCall{withHandler, p.caught, p.asksToBeSaved}
+		p.action(SIGUSR1, SigAction{})
+		p.start()
+		if !p.wished() {
+			t.Fatal("no wish")
+		}
+		_ = p.g.Signal(SIGUSR1)
+		p.wantLog("EINTR", "signal 10") // the handler runs as the call ends
+		if p.wished() {
+			t.Error("the wish of a call that has ended")
+		}
+	})
+}
