@@ -76,11 +76,11 @@ func (t *Task) giveSlotLocked() {
 	}
 }
 
-// grantLocked hands free slots to those that queue.
+// grantLocked hands free slots to those that queue, but in a stop of all.
 //
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) grantLocked() {
-	for s.free > 0 && s.queue.Len() > 0 {
+	for s.stops == 0 && s.free > 0 && s.queue.Len() > 0 {
 		t := s.queue.Remove(s.queue.Front()).(*Task)
 		s.free--
 		t.slot = slot{held: true, since: s.k.clocks.Source().Mono()}

@@ -46,6 +46,7 @@ type mstate struct {
 	told  bool  // the parent knows of that
 	ready bool  // what the call waits for has happened
 	rests bool  // its state says that it is parked
+	stood bool  // its state says that it stands
 	tells uint8 // since the last SIGSTOP or SIGCONT took effect
 
 	at [5]uint8 // the others: two holders, the sender of signals, the child, the killer
@@ -147,7 +148,7 @@ func (m *mmodel) task(s mstate) (out []mstate) {
 		if m.broken == "lowers after looking" {
 			s.asked = false
 		}
-		s.lock, s.pc, s.rests = 0, mGuest, false
+		s.lock, s.pc, s.rests, s.stood = 0, mGuest, false, held
 		if held {
 			s.pc = mStand
 			m.tell(&s)
@@ -198,7 +199,7 @@ func (m *mmodel) other(s mstate, i int) (mstate, bool) {
 		if s.at[i] == 0 {
 			ok := s.locked(1, i, func() {
 				s.stops++
-				if s.rests {
+				if s.rests || s.stood {
 					return
 				}
 				if m.broken != "begins without asking" {
@@ -214,7 +215,7 @@ func (m *mmodel) other(s mstate, i int) (mstate, bool) {
 			if m.broken == "ends all" {
 				s.stops = 0
 			}
-			if m.broken != "ends without a signal" {
+			if s.stops == 0 && m.broken != "ends without a signal" {
 				m.signal(&s)
 			}
 		})

@@ -213,7 +213,7 @@ func (s *TaskSet) stopAllLocked() {
 	s.stops++
 	s.k.clocks.Freeze()
 	for _, t := range s.tasks {
-		if t.state == Parked { // it looks for stops before it goes on
+		if t.state == Parked || t.state == Stopped { // it looks for stops before it goes on
 			continue
 		}
 		t.interrupt()
@@ -233,7 +233,9 @@ func (e *ExternalStop) End() {
 		s.stops--
 		s.k.clocks.Thaw()
 		s.k.intervals.thawed()
-		s.resumeLocked()
+		if s.stops == 0 {
+			s.resumeLocked()
+		}
 	})
 }
 
@@ -280,11 +282,15 @@ func (s *TaskSet) anyLeavesLocked() bool {
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) anyMovingLocked() bool { return s.moving > 0 }
 
-// resumeLocked has all tasks look again whether they may run.
+// resumeLocked has all tasks look again whether they may run. Those that queue for a slot
+// do when they get one: there can be thousands.
 //
 // Preconditions: TaskSet.mu is locked.
 func (s *TaskSet) resumeLocked() {
 	for _, t := range s.tasks {
-		t.resume.Signal()
+		if !t.slot.queued {
+			t.resume.Signal()
+		}
 	}
+	s.grantLocked()
 }
