@@ -90,7 +90,10 @@ mutation: ## Deliberate faults in the pass, the interpreter and the adapter: eac
 	$(GO) test -timeout 2h -v -count 1 ./test/mutation
 
 .PHONY: bench
-bench: build ## Measure the cost: doc/benchmarks.md's figures
+bench: bench-code bench-processes ## Measure the cost: doc/benchmarks.md's figures
+
+.PHONY: bench-code
+bench-code: build ## What the code of guests costs
 	$(GO) run ./test/bench
 
 .PHONY: bench-processes
@@ -106,6 +109,7 @@ bench-processes: build ## What processes cost, by turns with the same program on
 	$(GO) test -run '^$$' -bench ForkOfMemory -benchtime 7x ./test/processes
 	$(GO) test -run '^$$' -bench Many ./internal/kernel
 	$(GO) test -v -count 1 -run TestBeside ./test/bombs -rounds 3 -pings 1000
+	$(GO) test -v -count 1 -run Parked ./test/threads -parked 10000
 
 .PHONY: syscalls-traced
 syscalls-traced: build ## What the tests call, under strace: what the jail's list of system calls is held to (ten minutes)

@@ -356,7 +356,7 @@ func (s *saving) capture(ctx context.Context, stop *kernel.ExternalStop) (*kerne
 		if !errors.Is(err, kernel.ErrExiting) || s.k.Init() == nil || s.k.Init().Exiting() {
 			return ks, st, err
 		}
-		if err := stop.Wait(ctx); err != nil {
+		if err := errors.Join(ctx.Err(), stop.Wait(ctx)); err != nil {
 			return nil, nil, err
 		}
 	}
