@@ -103,9 +103,13 @@ func (k *Kernel) Wishes() (answer func(error)) {
 }
 
 // AwaitWish waits until a task wants to be saved, or ctx is done. It fails with
-// ErrNoSnapshots if none ever will.
+// ErrNoSnapshots or ErrExiting if none ever will.
 func (k *Kernel) AwaitWish(ctx context.Context) error {
-	if !k.opts.Snapshots {
+	first := k.Init()
+	switch {
+	case first == nil:
+		return ErrNoProcess
+	case !k.opts.Snapshots:
 		return ErrNoSnapshots
 	}
 	s := k.tasks
@@ -114,6 +118,8 @@ func (k *Kernel) AwaitWish(ctx context.Context) error {
 	for !s.isWished() {
 		select {
 		case <-rung:
+		case <-first.gone:
+			return ErrExiting
 		case <-ctx.Done():
 			return ctx.Err()
 		}

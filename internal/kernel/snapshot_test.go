@@ -116,6 +116,21 @@ func TestSnapshotRestored(t *testing.T) {
 	})
 }
 
+// Who waits for a wish hears of the system's end.
+func TestAwaitWishEnds(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		p := newProcs(t, func(o *Options) { o.Snapshots = true }, nil, nil, enginetest.Loop{})
+		p.start()
+		ended := make(chan error, 1)
+		go func() { ended <- p.k.AwaitWish(t.Context()) }()
+		settle()
+		p.g.Terminate()
+		if err := <-ended; !errors.Is(err, ErrExiting) {
+			t.Error(err)
+		}
+	})
+}
+
 // A task that is killed or gets a signal while it waits wishes nothing any more.
 func TestSnapshotEnds(t *testing.T) {
 	bubble(t, "killed", func(t *testing.T) {
@@ -124,8 +139,8 @@ func TestSnapshotEnds(t *testing.T) {
 		answer := p.k.Wishes()
 		p.g.Terminate()
 		p.wantExit(ExitStatus{Signal: SIGKILL})
-		if p.wished() {
-			t.Error("a task that is gone wishes to be saved")
+		if err := p.k.AwaitWish(t.Context()); !errors.Is(err, ErrExiting) {
+			t.Errorf("a wish of a task that is gone: %v", err)
 		}
 		answer(nil)
 	})

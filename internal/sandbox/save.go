@@ -94,6 +94,8 @@ func (s *System) AwaitWish(patience time.Duration) (bool, error) {
 	switch err := k.AwaitWish(ctx); {
 	case errors.Is(err, kernel.ErrNoSnapshots):
 		return false, fault.Advise(fault.WrongState, errors.New("the program may not ask to be saved"), "start it with --snapshots, or save it now: stasis checkpoint")
+	case errors.Is(err, kernel.ErrExiting):
+		return false, errEnded
 	case err != nil:
 		return false, nil
 	}
