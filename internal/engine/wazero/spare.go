@@ -102,7 +102,7 @@ func (t *Thread) retire() bool {
 	if !t.module.spares.put(sp) {
 		return false
 	}
-	t.hot, t.insts, t.mem, t.tables, t.fixed, t.globals, t.count = nil, nil, nil, nil, nil, nil, nil
+	t.hot, t.insts, t.mem, t.tables, t.fixed, t.globals = nil, nil, nil, nil, nil, nil
 	t.dropStacks()
 	return true
 }
