@@ -107,7 +107,7 @@ func (t *Task) State() RunState {
 // Preconditions: TaskSet.mu is locked.
 func (t *Task) shownLocked() RunState {
 	switch held := t.heldLocked(); {
-	case t.state == Stopped && !held && (t.k.tasks.throttled || t.slot.queued):
+	case t.state == Stopped && !held: // it is about to run
 		return Running
 	case t.state == Parked && held:
 		return Stopped
