@@ -3,10 +3,12 @@ package wazero
 import (
 	"context"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/engine"
 	"github.com/stasis-run/stasis/internal/engine/enginetest"
+	"github.com/stasis-run/stasis/internal/memory"
 )
 
 // counting answers testdata/instance.wat's calls, and notes what is logged.
@@ -80,76 +82,93 @@ func save(t *testing.T, th engine.Thread) *engine.State {
 	return st
 }
 
-// A thread that begins with a state in an instance that another one has left, which had
-// changed all that it could, goes on as in a new one.
+func closed(t *testing.T, threads ...engine.Thread) {
+	t.Helper()
+	for _, th := range threads {
+		if err := th.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func wantSpares(t *testing.T, m *Module, want int) {
+	t.Helper()
+	if n := len(m.spares.list); n != want {
+		t.Fatalf("%d spares, want %d", n, want)
+	}
+	for _, sp := range m.spares.list {
+		if !memory.IsZero(sp.mem.Bytes()) {
+			t.Error("the memory of a spare is not zero")
+		}
+	}
+}
+
+// A thread that begins with a state in an instance that another one has left, where
+// globals and tables are different, goes on as in a new one.
 func TestSpare(t *testing.T) {
 	m := newInstance(t)
 	first, _ := ran(t, m, "kept", engine.Limits{}, nil)
-	st := save(t, first)
-	small := len(first.Memory().Bytes())
+	st, other := save(t, first), save(t, first)
+	if st.Globals[0].Value.Lo == 5 || st.Tables[0].Items[0] == 0 {
+		t.Fatalf("the state is %+v", st)
+	}
+	other.Globals[0].Value.Lo, other.Tables[0].Items[1] = 5, 0
+	second, want := ran(t, m, "kept", engine.Limits{}, st) // in a new one
+	third, wantOther := ran(t, m, "kept", engine.Limits{}, other)
+	for _, th := range []*Thread{first, second, third} {
+		b := th.Memory().Bytes()
+		b[0], b[len(b)-1] = 1, 1
+	}
+	if slices.Equal(want, wantOther) {
+		t.Fatalf("both states tell %v", want)
+	}
+	closed(t, first, second, third)
+	wantSpares(t, m, maxSpares)
+	for range 2 {
+		for _, c := range []struct {
+			st   *engine.State
+			want []uint32
+		}{{st, want}, {other, wantOther}} {
+			th, got := ran(t, m, "kept", engine.Limits{}, c.st)
+			wantSpares(t, m, maxSpares-1)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+			if now := save(t, th); !slices.Equal(now.Tables[0].Items[1:], c.st.Tables[0].Items[1:]) {
+				t.Errorf("table %v, want %v", now.Tables[0].Items, c.st.Tables[0].Items)
+			}
+			closed(t, th)
+			wantSpares(t, m, maxSpares)
+		}
+	}
+}
+
+// What an instance can have become that no state brings back keeps it from being used:
+// segments that were dropped, and sizes.
+func TestSpareIsLarger(t *testing.T) {
+	m := newInstance(t)
+	small, _ := ran(t, m, "kept", engine.Limits{}, nil)
+	st := save(t, small)
 	other, _ := ran(t, m, "elem", engine.Limits{}, nil) // grows, drops, and traps
 	grown := save(t, other)
 	grown.Frames, grown.Pending, grown.Returned = nil, nil, nil
-
-	again := func(st *engine.State, want []uint32) {
-		t.Helper()
-		th, got := ran(t, m, "kept", engine.Limits{}, st)
-		defer th.Close()
-		if len(got) != len(want) {
-			t.Fatalf("got %v, want %v", got, want)
-		}
-		for i := range want {
-			if got[i] != want[i] {
-				t.Errorf("got %v, want %v", got, want)
-			}
-		}
-	}
-	fresh, want := ran(t, m, "kept", engine.Limits{}, st)
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
-	fresh.Memory().Bytes()[small-1] = 1
-	if err := fresh.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(m.spares.list); n != 2 {
-		t.Fatalf("%d spares", n)
-	}
-	again(st, want)
-	if n := len(m.spares.list); n != 2 {
-		t.Errorf("%d spares after one was used", n)
-	}
-	for _, sp := range m.spares.list {
-		for i, b := range sp.mem.Bytes() {
-			if b != 0 {
-				t.Fatalf("byte %d of a spare is %d", i, b)
-			}
-		}
-	}
-
-	// One that has dropped segments is not kept, and what is larger is not given.
-	m.spares.list = nil
-	if err := other.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(m.spares.list); n != 0 {
-		t.Errorf("%d spares of a thread that has dropped a segment", n)
-	}
+	closed(t, other)
+	wantSpares(t, m, 0)
 	grown.Dropped = nil
-	larger, err := m.New(t.Context(), &counting{t: t}, engine.Limits{}, grown)
-	if err != nil {
-		t.Fatal(err)
+	larger, _ := ran(t, m, "kept", engine.Limits{}, grown)
+	closed(t, larger)
+	wantSpares(t, m, 1)
+	th, _ := ran(t, m, "kept", engine.Limits{}, st)
+	wantSpares(t, m, 1)
+	if n := len(th.Memory().Bytes()); uint64(n) != st.MemorySize {
+		t.Errorf("%d bytes of memory, want %d", n, st.MemorySize)
 	}
-	if err := larger.Close(); err != nil {
-		t.Fatal(err)
+	again, _ := ran(t, m, "kept", engine.Limits{}, grown)
+	wantSpares(t, m, 0)
+	if n := len(again.Memory().Bytes()); uint64(n) != grown.MemorySize {
+		t.Errorf("%d bytes of memory, want %d", n, grown.MemorySize)
 	}
-	if n := len(m.spares.list); n != 1 {
-		t.Fatalf("%d spares", n)
-	}
-	again(st, want)
-	if n := len(m.spares.list); n != 2 {
-		t.Errorf("%d spares: a state was put into a larger one", n)
-	}
+	closed(t, th, again, small)
 }
 
 // A spare counts against no budget, and against that of whoever gets it; what is held is
@@ -165,19 +184,17 @@ func TestSpareBudget(t *testing.T) {
 	release := th.Memory().Hold()
 	th.Memory().Bytes()[9] = 9
 	held := th.Memory().Bytes()
-	if err := th.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(m.spares.list); n != 0 || held[9] != 9 {
-		t.Errorf("%d spares of what is held, byte %d", n, held[9])
+	closed(t, th)
+	wantSpares(t, m, 0)
+	if held[9] != 9 {
+		t.Errorf("a byte of what is held is %d", held[9])
 	}
 	release()
 	th, _ = ran(t, m, "kept", engine.Limits{Budget: p}, st)
-	if err := th.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(m.spares.list); n != 1 || p.left != 4*pageSize {
-		t.Fatalf("%d spares, %d bytes left", n, p.left)
+	closed(t, th)
+	wantSpares(t, m, 1)
+	if p.left != 4*pageSize {
+		t.Errorf("%d bytes are left", p.left)
 	}
 	if th, err := m.New(t.Context(), &counting{t: t}, engine.Limits{Budget: &purse{}}, st); err == nil {
 		t.Error("a spare was given to one whose budget is spent")
