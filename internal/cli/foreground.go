@@ -258,7 +258,11 @@ func keepSnapshots(ctx context.Context, s *stasis.System, o *stasis.Spec) (stop 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for keepSnapshot(ctx, s) {
+		end := "\n"
+		if o.TTY { // the terminal is raw
+			end = "\r\n"
+		}
+		for keepSnapshot(ctx, s, end) {
 		}
 	}()
 	return func(err error) {
@@ -273,16 +277,17 @@ func keepSnapshots(ctx context.Context, s *stasis.System, o *stasis.Spec) (stop 
 	}
 }
 
-// keepSnapshot waits for the program's next wish. It reports false if none will come.
-func keepSnapshot(ctx context.Context, s *stasis.System) bool {
+// keepSnapshot waits for the program's next wish, and tells what came of it in a line
+// with that end. It reports false if none will come.
+func keepSnapshot(ctx context.Context, s *stasis.System, end string) bool {
 	st, err := s.Checkpoint(ctx, stasis.CheckpointOptions{Wished: true, Leave: true, Prepare: -1})
 	switch kind := stasis.KindOf(err); {
 	case err == nil:
-		fmt.Fprintf(os.Stderr, "stasis: %s: saved as it asked for: %s\r\n", s.Name(), st.Generation)
+		fmt.Fprintf(os.Stderr, "stasis: %s: saved as it asked for: %s%s", s.Name(), st.Generation, end)
 	case ctx.Err() != nil, kind == stasis.UnexpectedExit, kind == stasis.NotFound, kind == stasis.WrongState, kind == stasis.AlreadyStopped: // it has ended
 		return false
 	default: // the program knows, too
-		fmt.Fprintf(os.Stderr, "stasis: %s: not saved, which it asked for: %v\r\n", s.Name(), err)
+		fmt.Fprintf(os.Stderr, "stasis: %s: not saved, which it asked for: %v%s", s.Name(), err, end)
 		select { // whatever it is, it may be there at the next attempt
 		case <-time.After(time.Second):
 		case <-ctx.Done():
