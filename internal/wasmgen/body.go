@@ -31,6 +31,8 @@ type block struct {
 	hidden  bool   // random branches do not lead there
 	guard   *guard // of its block
 	padFor  int    // the try's block, plus one, that takes delegated exceptions here
+
+	delegates bool // a try of the legacy encoding that hands all on
 }
 
 // label returns the types that a branch to b takes.

@@ -164,6 +164,7 @@ func (f *body) delegate(to int, in, out []valType, d int) {
 	near := f.src.n(16) // which of the labels that mean the same
 	if f.legacy {
 		f.open(opTry, in, out)
+		f.cur().delegates = true
 		f.inner(d)
 		f.maybeThrow(d)
 		f.finish(d)
@@ -199,11 +200,11 @@ func (f *body) delegate(to int, in, out []valType, d int) {
 
 // delegateLabels lists the labels of the legacy encoding that hand exceptions
 // on to block to: its own, and those of blocks in it that catch nothing
-// themselves.
+// themselves and hand nothing on to another one.
 func (f *body) delegateLabels(to int) (labels []int) {
 	for i := to; i < len(f.blocks); i++ {
 		at := i
-		for at > 0 && (f.blocks[at].guard == nil || f.blocks[at].guard.handler) {
+		for at > 0 && !f.blocks[at].delegates && (f.blocks[at].guard == nil || f.blocks[at].guard.handler) {
 			at--
 		}
 		if at == to {
