@@ -24,7 +24,8 @@ type CheckpointOptions struct {
 	Thin    bool     // leave the module out
 	DropEnv []string // variables whose values stay out of the image's state
 	NoWait  bool     // fail if another checkpoint is under way
-	Wished  bool     // wait until the guest asks for it (proc_snapshot), which needs Spec.Snapshots
+
+	OnRequest bool // wait until the guest asks for it (proc_snapshot), which needs Spec.Snapshots
 
 	// Prepare is how long, once the image is complete, code may be compiled into
 	// the cache that a restore would have to compile: 0 is DefaultPrepare, below 0
@@ -47,12 +48,12 @@ func (s *System) Checkpoint(ctx context.Context, o CheckpointOptions) (Stats, er
 		return st, s.fail("checkpoint", err)
 	}
 	doing := "saving"
-	if o.Wished {
+	if o.OnRequest {
 		doing = "waiting for the program to ask"
 	}
 	saved := s.host.progress(doing)
 	st, places, err := s.checkpoint(ctx, &o)
-	for errors.Is(err, errNotWished) {
+	for errors.Is(err, errNotRequested) {
 		st, places, err = s.checkpoint(ctx, &o)
 	}
 	if err == nil && !o.Leave { // what it had of the host is free when this returns
@@ -86,8 +87,8 @@ func (s *System) prepare(ctx context.Context, o *CheckpointOptions, places []con
 	told()
 }
 
-// errNotWished says that the guest has not asked for a checkpoint yet.
-var errNotWished = errors.New("the guest does not ask for a checkpoint")
+// errNotRequested says that the guest has not asked for a checkpoint yet.
+var errNotRequested = errors.New("the guest does not ask for a checkpoint")
 
 // checkpoint fills in where the image is.
 func (s *System) checkpoint(ctx context.Context, o *CheckpointOptions) (st Stats, places []control.Place, err error) {
@@ -102,7 +103,7 @@ func (s *System) checkpoint(ctx context.Context, o *CheckpointOptions) (st Stats
 	defer c.Close()
 	defer c.Until(ctx)()
 	err = c.Send(control.Call{Version: control.Version, Op: control.OpCheckpoint, Checkpoint: &control.Checkpoint{
-		Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv, Path: o.Dir, Wait: !o.NoWait, Wished: o.Wished,
+		Leave: o.Leave, Thin: o.Thin, DropEnv: o.DropEnv, Path: o.Dir, Wait: !o.NoWait, OnRequest: o.OnRequest,
 	}})
 	if err != nil { // it is ending
 		return Stats{}, nil, s.noReply(ctx)
@@ -158,7 +159,7 @@ func (t *target) serve(c *control.Conn) (Stats, error) {
 			f.Close()
 		}
 		switch {
-		case err != nil && t.done: // it has run on, and to its end
+		case err != nil && t.done: // the image is there; the system has run on, to its end, before it told more
 			return Stats{Attempt: t.attempt, Generation: t.gen}, nil
 		case err != nil:
 			return Stats{}, fault.Advise(fault.UnexpectedExit, errors.New("the system has ended before it was saved"), "see how with: stasis wait")
@@ -169,7 +170,7 @@ func (t *target) serve(c *control.Conn) (Stats, error) {
 		}
 		switch k := a.Checkpoint; {
 		case k.None:
-			return Stats{}, errNotWished
+			return Stats{}, errNotRequested
 		case k.Attempt != 0:
 			t.attempt, t.gen = k.Attempt, k.Generation
 		case k.File != "":

@@ -182,34 +182,14 @@ func (e *embedded) properties() Properties {
 	return p
 }
 
-// embeddedPoll is how often who waits for the guest's wish looks whether the guest is
-// still there.
-const embeddedPoll = time.Second
-
-// awaitWish waits until the guest asks for a checkpoint.
-func (e *embedded) awaitWish(ctx context.Context, g *sandbox.Embedded) error {
-	for {
-		wished, err := g.System.AwaitWish(embeddedPoll)
-		if wished || err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if _, err := e.living(); err != nil {
-			return err
-		}
-	}
-}
-
 // checkpoint writes an image from this process.
 func (e *embedded) checkpoint(ctx context.Context, h *Host, o CheckpointOptions) (Stats, error) {
 	g, err := e.living()
 	if err != nil {
 		return Stats{}, err
 	}
-	if o.Wished {
-		if err := e.awaitWish(ctx, g); err != nil {
+	if o.OnRequest {
+		if err := g.System.AwaitSnapshotRequest(ctx); err != nil {
 			return Stats{}, err
 		}
 	}

@@ -612,20 +612,20 @@ func TestCollector(t *testing.T) {
 
 // A checkpoint that the program asks for is made when it does, as often as it does; who
 // waits for one hears that the system has ended, that none will come, or gives up.
-func TestWished(t *testing.T) {
+func TestOnRequest(t *testing.T) {
 	both(t, func(p *place) {
-		o := p.options("a", "wish")
+		o := p.options("a", "snapshot")
 		o.Snapshots = true
 		s := p.with(p.host.Run(p.ctx, o))
 		dir := filepath.Join(p.TempDir(), "image")
 		for _, n := range []string{"0", "1"} {
-			_, err := s.Checkpoint(p.ctx, stasis.CheckpointOptions{Wished: true, Leave: true, Dir: dir + n})
+			_, err := s.Checkpoint(p.ctx, stasis.CheckpointOptions{OnRequest: true, Leave: true, Dir: dir + n})
 			p.must(err)
 		}
 		if x := p.wait(s); x.Code != 0 {
 			p.Errorf("exit %+v", x)
 		}
-		_, err := s.Checkpoint(p.ctx, stasis.CheckpointOptions{Wished: true})
+		_, err := s.Checkpoint(p.ctx, stasis.CheckpointOptions{OnRequest: true})
 		p.wantKind(err, stasis.AlreadyStopped)
 		s = p.with(p.host.Run(p.ctx, stasis.Options{Name: "b", Isolation: p.iso, Spec: stasis.Spec{Image: dir + "1"}}))
 		if x := p.wait(s); x.Code != 0 {
@@ -637,11 +637,11 @@ func TestWished(t *testing.T) {
 		s = p.with(p.host.Run(p.ctx, o))
 		late, cancel := context.WithTimeout(p.ctx, 10*time.Millisecond)
 		defer cancel()
-		_, err = s.Checkpoint(late, stasis.CheckpointOptions{Wished: true})
+		_, err = s.Checkpoint(late, stasis.CheckpointOptions{OnRequest: true})
 		p.wantKind(err, stasis.Timeout)
 		ended := make(chan error, 1)
 		go func() {
-			_, err := s.Checkpoint(p.ctx, stasis.CheckpointOptions{Wished: true})
+			_, err := s.Checkpoint(p.ctx, stasis.CheckpointOptions{OnRequest: true})
 			ended <- err
 		}()
 		p.must(s.Terminate(p.ctx))
@@ -649,7 +649,7 @@ func TestWished(t *testing.T) {
 			p.Errorf("the system has ended: %q", kind)
 		}
 		s = p.run("d", "spin")
-		_, err = s.Checkpoint(p.ctx, stasis.CheckpointOptions{Wished: true})
+		_, err = s.Checkpoint(p.ctx, stasis.CheckpointOptions{OnRequest: true})
 		p.wantKind(err, stasis.WrongState)
 		p.must(s.Terminate(p.ctx))
 	})

@@ -82,7 +82,7 @@ func Save(ctx context.Context, k *kernel.Kernel, w World, o Options) (Stats, err
 	defer files.close()
 	s := saving{k: k, world: w, o: o, out: image.NewWriter(files.take), files: &files, begin: time.Now()}
 	defer s.out.Close()
-	answer := k.Wishes() // before the stop: what is wished from now on may not be in the image
+	answer := k.SnapshotRequests() // before the stop: what is asked from now on may not be in the image
 	err := s.save(ctx)
 	answer(err)
 	s.stats.Total = time.Since(s.begin)

@@ -51,7 +51,7 @@ memory, where its C library keeps a copy.`,
 				o.Prepare = -1
 			}
 			ctx := cmd.Context()
-			if !o.Wished {
+			if !o.OnRequest { // the program may take as long as it likes
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, saveTimeout)
 				defer cancel()
@@ -70,7 +70,7 @@ memory, where its C library keeps a copy.`,
 	f.BoolVar(&o.Thin, "thin", false, "leave the module out of the image")
 	f.StringArrayVar(&o.DropEnv, "drop-env", nil, "leave a variable of the environment out")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail if another checkpoint of the system is under way")
-	f.BoolVar(&o.Wished, "on-request", false, "wait until the program asks for it (proc_snapshot); it must have been started with --snapshots")
+	f.BoolVar(&o.OnRequest, "on-request", false, "wait until the program asks for it (proc_snapshot); it must have been started with --snapshots")
 	f.DurationVar(&prepare, "prepare", stasis.DefaultPrepare, "afterwards, compile for so long what a restore would have to; 0 is not at all")
 	f.BoolVar(&stats, "print-stats", false, "print how long it took to stderr")
 	f.StringVar(&format, "format", "", "print the statistics to stdout: json")

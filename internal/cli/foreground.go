@@ -245,8 +245,8 @@ func attachCommand() *cobra.Command {
 	return c
 }
 
-// replyTimeout bounds the wait for what a system that ends has to say still.
-const replyTimeout = 5 * time.Second
+// lastWords bounds the wait for what a system that ends has to say still.
+const lastWords = 5 * time.Second
 
 // keepSnapshots keeps an image in the store whenever the program asks to be saved, if it
 // may, until stop is called with what the attachment has come to.
@@ -270,17 +270,17 @@ func keepSnapshots(ctx context.Context, s *stasis.System, o *stasis.Spec) (stop 
 		if err != nil { // it runs on without us
 			return
 		}
-		select { // it has ended, and with that the wait for its wishes, once what is saved is told
+		select { // it has ended, and with that the wait for its requests, once what is saved is told
 		case <-done:
-		case <-time.After(replyTimeout):
+		case <-time.After(lastWords):
 		}
 	}
 }
 
-// keepSnapshot waits for the program's next wish, and tells what came of it in a line
+// keepSnapshot waits for the program's next request, and tells what came of it in a line
 // with that end. It reports false if none will come.
 func keepSnapshot(ctx context.Context, s *stasis.System, end string) bool {
-	st, err := s.Checkpoint(ctx, stasis.CheckpointOptions{Wished: true, Leave: true, Prepare: -1})
+	st, err := s.Checkpoint(ctx, stasis.CheckpointOptions{OnRequest: true, Leave: true, Prepare: -1})
 	switch kind := stasis.KindOf(err); {
 	case err == nil:
 		fmt.Fprintf(os.Stderr, "stasis: %s: saved as it asked for: %s%s", s.Name(), st.Generation, end)

@@ -209,7 +209,8 @@ type Checkpoint struct {
 	DropEnv []string `pb:"3"` // names of variables that stay out
 	Path    string   `pb:"4"` // where the image will be, for the record
 	Wait    bool     `pb:"5"` // wait for one that is under way; else it is refused
-	Wished  bool     `pb:"6"` // only if the guest asks for it within a while: see CheckpointAnswer.None
+
+	OnRequest bool `pb:"6"` // only if the guest asks for it within a while: see CheckpointAnswer.None
 }
 
 // A CheckpointAnswer is one of these at a time.

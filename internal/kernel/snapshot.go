@@ -18,12 +18,12 @@ var (
 
 // snapshots are the tasks that wait to be saved. All of it is protected by TaskSet.mu.
 type snapshots struct {
-	wishes map[*Task]*wish
-	bell   bell // one wishes it, or is answered
+	requests map[*Task]*snapshotRequest
+	bell     bell // one asks for it, or is answered
 }
 
-// A wish is a task's to be saved.
-type wish struct {
+// A snapshotRequest is a task's to be saved.
+type snapshotRequest struct {
 	answered bool
 	err      error // why the system was not saved
 }
@@ -33,78 +33,90 @@ type wish struct {
 //
 // Only on the task goroutine, in a system call.
 func (t *Task) Snapshot() (BlockResult, error) {
-	w, err := t.wish()
-	if w == nil || err != nil {
+	r, err := t.requestSnapshot()
+	if r == nil || err != nil {
 		return Woken, err
 	}
 	s := t.k.tasks
-	got := t.Block(Never, func() bool { return s.isAnswered(w) }, bellWait{s, &s.snapshots.bell})
-	if got != Interrupted {
-		s.forgetWish(t)
+	got := t.Block(Never, func() bool { return s.isAnswered(r) }, bellWait{s, &s.snapshots.bell})
+	if got == Interrupted { // the call is made again
+		return got, nil
 	}
-	return got, w.err
+	return got, s.endRequest(t)
 }
 
-// wish is what the task waits for; nil if the wish was another kernel's, of whose image
+// requestSnapshot is what the task waits for; nil if it asked another kernel, of whose image
 // this one was made.
-func (t *Task) wish() (*wish, error) {
+func (t *Task) requestSnapshot() (*snapshotRequest, error) {
 	s := t.k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.restart.Set {
-		return s.snapshots.wishes[t], nil
+		return s.snapshots.requests[t], nil
 	}
 	if !t.k.opts.Snapshots {
 		return nil, ErrNoSnapshots
 	}
-	if s.snapshots.wishes == nil {
-		s.snapshots.wishes = make(map[*Task]*wish)
+	if s.snapshots.requests == nil {
+		s.snapshots.requests = make(map[*Task]*snapshotRequest)
 	}
-	w := new(wish)
+	r := new(snapshotRequest)
 	t.restart.Set = true
-	s.snapshots.wishes[t] = w
+	s.snapshots.requests[t] = r
 	s.snapshots.bell.ringLocked()
-	return w, nil
+	return r, nil
 }
 
-func (s *TaskSet) isAnswered(w *wish) bool {
+func (s *TaskSet) isAnswered(r *snapshotRequest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return w.answered
+	return r.answered
 }
 
-func (s *TaskSet) forgetWish(t *Task) {
+// endRequest forgets what a task has asked for, and tells how it went, if it was answered.
+func (s *TaskSet) endRequest(t *Task) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.snapshots.wishes, t)
+	r := s.snapshots.requests[t]
+	delete(s.snapshots.requests, t)
+	return r.err
 }
 
-// Wishes are those of tasks that wait to be saved now: whoever saves the system from now
-// on calls the result with how it went.
-func (k *Kernel) Wishes() (answer func(error)) {
+// SnapshotRequests are those of tasks that wait to be saved now: whoever saves the system
+// from now on calls the result with how it went.
+func (k *Kernel) SnapshotRequests() (answer func(error)) {
 	s := k.tasks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []*wish
-	for _, w := range s.snapshots.wishes {
-		list = append(list, w)
-	}
+	list := s.snapshots.openLocked()
 	return func(err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, w := range list {
-			w.answered = true
+		for _, r := range list {
+			r.answered = true
 			if err != nil {
-				w.err = errors.Join(ErrNotSaved, err)
+				r.err = errors.Join(ErrNotSaved, err)
 			}
 		}
 		s.snapshots.bell.ringLocked()
 	}
 }
 
-// AwaitWish waits until a task wants to be saved, or ctx is done. It fails with
+// openLocked lists the requests that nobody has answered.
+//
+// Preconditions: TaskSet.mu is locked.
+func (s *snapshots) openLocked() (out []*snapshotRequest) {
+	for _, r := range s.requests {
+		if !r.answered {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// AwaitSnapshotRequest waits until a task wants to be saved, or ctx is done. It fails with
 // ErrNoSnapshots or ErrExiting if none ever will.
-func (k *Kernel) AwaitWish(ctx context.Context) error {
+func (k *Kernel) AwaitSnapshotRequest(ctx context.Context) error {
 	first := k.Init()
 	switch {
 	case first == nil:
@@ -115,7 +127,7 @@ func (k *Kernel) AwaitWish(ctx context.Context) error {
 	s := k.tasks
 	rung := newToken()
 	defer bellWait{s, &s.snapshots.bell}.Register(rung.Signal)()
-	for !s.isWished() {
+	for !s.isSnapshotRequested() {
 		select {
 		case <-rung:
 		case <-first.gone:
@@ -127,14 +139,8 @@ func (k *Kernel) AwaitWish(ctx context.Context) error {
 	return nil
 }
 
-// isWished reports whether a task waits for an answer.
-func (s *TaskSet) isWished() bool {
+func (s *TaskSet) isSnapshotRequested() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range s.snapshots.wishes {
-		if !w.answered {
-			return true
-		}
-	}
-	return false
+	return len(s.snapshots.openLocked()) > 0
 }

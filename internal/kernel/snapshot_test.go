@@ -8,8 +8,8 @@ import (
 	"github.com/stasis-run/stasis/internal/engine/enginetest"
 )
 
-// wishing is a world whose task asks to be saved.
-func wishing(t *testing.T) *procs {
+// asking is a world whose task asks to be saved.
+func asking(t *testing.T) *procs {
 	t.Helper()
 	p := newProcs(t, func(o *Options) { o.Snapshots = true }, nil, nil, do(0), enginetest.Loop{})
 	p.calls = []guestCall{p.asksToBeSaved}
@@ -33,13 +33,13 @@ func (p *procs) asksToBeSaved(t *Task) Outcome {
 	return Done
 }
 
-// wished reports whether somebody waits for a checkpoint.
-func (p *procs) wished() bool {
+// asked reports whether somebody waits for a checkpoint.
+func (p *procs) asked() bool {
 	p.t.Helper()
 	settle()
 	ctx, cancel := context.WithCancel(p.t.Context())
 	cancel()
-	err := p.k.AwaitWish(ctx)
+	err := p.k.AwaitSnapshotRequest(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		p.t.Error(err)
 	}
@@ -55,14 +55,14 @@ func TestSnapshot(t *testing.T) {
 		want string
 	}{{"saved", nil, "saved"}, {"not saved", errors.New("disk full"), "not saved"}} {
 		bubble(t, c.name, func(t *testing.T) {
-			p := wishing(t)
-			if p.wished() {
-				t.Error("wished before the start")
+			p := asking(t)
+			if p.asked() {
+				t.Error("asked before the start")
 			}
-			before := p.k.Wishes()
+			before := p.k.SnapshotRequests()
 			p.start()
 			awaited := make(chan error, 1)
-			go func() { awaited <- p.k.AwaitWish(t.Context()) }()
+			go func() { awaited <- p.k.AwaitSnapshotRequest(t.Context()) }()
 			if err := <-awaited; err != nil {
 				t.Error(err)
 			}
@@ -70,19 +70,34 @@ func TestSnapshot(t *testing.T) {
 			p.pass(2 * defaultParkAfter)
 			p.wantParked(p.task(), true)
 			p.stop().End()
-			before(nil) // of a checkpoint that began before the wish
+			before(nil) // of a checkpoint that began before it asked
 			p.wantLog()
-			if !p.wished() {
-				t.Error("the wish is forgotten")
+			if !p.asked() {
+				t.Error("the request is forgotten")
 			}
-			p.k.Wishes()(c.how)
+			p.k.SnapshotRequests()(c.how)
 			p.wantLog(c.want)
-			if p.wished() {
-				t.Error("wished after the answer")
+			if p.asked() {
+				t.Error("asked after the answer")
 			}
 			p.wantState(Running)
 		})
 	}
+}
+
+// The first answer counts: who is told while it stands, as all do that are saved, is not told
+// otherwise by the next checkpoint.
+func TestSnapshotAnsweredOnce(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		p := asking(t)
+		p.start()
+		stop := p.stop()
+		p.k.SnapshotRequests()(nil)
+		p.k.SnapshotRequests()(errors.New("disk full"))
+		p.wantLog()
+		stop.End()
+		p.wantLog("saved")
+	})
 }
 
 // Who may not ask is told at once.
@@ -92,7 +107,7 @@ func TestSnapshotRefused(t *testing.T) {
 		p.calls = []guestCall{p.asksToBeSaved}
 		p.start()
 		p.wantLog(ErrNoSnapshots.Error())
-		if err := p.k.AwaitWish(t.Context()); !errors.Is(err, ErrNoSnapshots) {
+		if err := p.k.AwaitSnapshotRequest(t.Context()); !errors.Is(err, ErrNoSnapshots) {
 			t.Error(err)
 		}
 	})
@@ -102,27 +117,27 @@ func TestSnapshotRefused(t *testing.T) {
 // been, whether it may ask there or not.
 func TestSnapshotRestored(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		p := wishing(t)
+		p := asking(t)
 		p.start()
-		if !p.wished() {
-			t.Fatal("no wish")
+		if !p.asked() {
+			t.Fatal("it does not ask")
 		}
 		p.through()
 		p.start()
 		p.wantLog("saved")
-		if p.wished() {
-			t.Error("wished in the restored system")
+		if p.asked() {
+			t.Error("asked in the restored system")
 		}
 	})
 }
 
-// Who waits for a wish hears of the system's end.
-func TestAwaitWishEnds(t *testing.T) {
+// Who waits for a request hears of the system's end.
+func TestAwaitSnapshotRequestEnds(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		p := newProcs(t, func(o *Options) { o.Snapshots = true }, nil, nil, enginetest.Loop{})
 		p.start()
 		ended := make(chan error, 1)
-		go func() { ended <- p.k.AwaitWish(t.Context()) }()
+		go func() { ended <- p.k.AwaitSnapshotRequest(t.Context()) }()
 		settle()
 		p.g.Terminate()
 		if err := <-ended; !errors.Is(err, ErrExiting) {
@@ -131,16 +146,16 @@ func TestAwaitWishEnds(t *testing.T) {
 	})
 }
 
-// A task that is killed or gets a signal while it waits wishes nothing any more.
+// A task that is killed or gets a signal while it waits asks for nothing any more.
 func TestSnapshotEnds(t *testing.T) {
 	bubble(t, "killed", func(t *testing.T) {
-		p := wishing(t)
+		p := asking(t)
 		p.start()
-		answer := p.k.Wishes()
+		answer := p.k.SnapshotRequests()
 		p.g.Terminate()
 		p.wantExit(ExitStatus{Signal: SIGKILL})
-		if err := p.k.AwaitWish(t.Context()); !errors.Is(err, ErrExiting) {
-			t.Errorf("a wish of a task that is gone: %v", err)
+		if err := p.k.AwaitSnapshotRequest(t.Context()); !errors.Is(err, ErrExiting) {
+			t.Errorf("a request of a task that is gone: %v", err)
 		}
 		answer(nil)
 	})
@@ -149,13 +164,13 @@ func TestSnapshotEnds(t *testing.T) {
 		p.calls = []guestCall{withHandler, p.caught, p.asksToBeSaved}
 		p.action(SIGUSR1, SigAction{})
 		p.start()
-		if !p.wished() {
-			t.Fatal("no wish")
+		if !p.asked() {
+			t.Fatal("it does not ask")
 		}
 		_ = p.g.Signal(SIGUSR1)
 		p.wantLog("EINTR", "signal 10") // the handler runs as the call ends
-		if p.wished() {
-			t.Error("the wish of a call that has ended")
+		if p.asked() {
+			t.Error("the request of a call that has ended")
 		}
 	})
 }

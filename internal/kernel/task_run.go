@@ -154,7 +154,7 @@ func (t *Task) leave() {
 	s := t.k.tasks
 	s.update(func() (tell []func()) {
 		t.enterLocked(Dead)
-		delete(s.snapshots.wishes, t)
+		delete(s.snapshots.requests, t)
 		if s.live--; s.live == 0 {
 			s.changed.Broadcast()
 		}

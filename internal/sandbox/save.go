@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,24 +81,20 @@ func (s *System) Checkpoint(ctx context.Context, v Save, where string, try bool)
 	}, err
 }
 
-// AwaitWish waits for the guest to ask for a checkpoint, for so long at most, and reports
-// whether it does.
-func (s *System) AwaitWish(patience time.Duration) (bool, error) {
+// AwaitSnapshotRequest waits until the guest asks for a checkpoint, or ctx is done.
+func (s *System) AwaitSnapshotRequest(ctx context.Context) error {
 	k := s.Kernel()
 	if k == nil {
-		return false, errEnded
+		return errEnded
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	switch err := k.AwaitWish(ctx); {
+	switch err := k.AwaitSnapshotRequest(ctx); {
 	case errors.Is(err, kernel.ErrNoSnapshots):
-		return false, fault.Advise(fault.WrongState, errors.New("the program may not ask to be saved"), "start it with --snapshots, or save it now: stasis checkpoint")
+		return fault.Advise(fault.WrongState, errors.New("the program may not ask to be saved"), "start it with --snapshots, or save it now: stasis checkpoint")
 	case errors.Is(err, kernel.ErrExiting):
-		return false, errEnded
-	case err != nil:
-		return false, nil
+		return errEnded
+	default:
+		return err
 	}
-	return true, nil
 }
 
 // placesOf are the places of saved frames, and those where others ran long.

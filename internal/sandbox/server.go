@@ -251,12 +251,15 @@ func (v *server) checkpoint(c *control.Conn, o *control.Checkpoint) {
 		c.Patience(replyTimeout)
 		return c.Send(control.Answer{Version: control.Version, Checkpoint: &a})
 	}
-	if o.Wished {
-		if wished, err := v.sys.AwaitWish(wishPoll); err != nil {
-			v.reply(c, control.Answer{}, err)
+	if o.OnRequest {
+		ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
+		defer cancel()
+		switch err := v.sys.AwaitSnapshotRequest(ctx); {
+		case errors.Is(err, context.DeadlineExceeded):
+			_ = send(control.CheckpointAnswer{None: true}) // who waits calls again
 			return
-		} else if !wished {
-			_ = send(control.CheckpointAnswer{None: true}) // who waits asks again
+		case err != nil:
+			v.reply(c, control.Answer{}, err)
 			return
 		}
 	}
@@ -274,9 +277,9 @@ func (v *server) checkpoint(c *control.Conn, o *control.Checkpoint) {
 	}
 }
 
-// wishPoll is how long a client waits for the guest to ask for a checkpoint before it is
-// seen whether the client is still there.
-const wishPoll = 2 * time.Second
+// requestPatience is how long a call waits for the guest to ask for a checkpoint: then it
+// is seen whether the client is still there.
+const requestPatience = 2 * time.Second
 
 func (v *server) save(c *control.Conn, o *control.Checkpoint, n uint64, gen string, send func(control.CheckpointAnswer) error) (control.Stats, error) {
 	if err := send(control.CheckpointAnswer{Attempt: n, Generation: gen}); err != nil {

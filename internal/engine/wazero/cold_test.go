@@ -15,20 +15,26 @@ type silent struct{}
 
 func (silent) Call(uint32, []uint64) engine.Action { panic("a call of an import") }
 
+// testModule is a module of testdata.
+func testModule(t *testing.T, name string, o Options) *Module {
+	t.Helper()
+	b, err := os.ReadFile("testdata/" + name + ".wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return enginetest.Compile(t, e, b).(*Module)
+}
+
 // runCold runs an export of testdata/basic.wasm, unwound at every n-th
 // safepoint, and returns its result and how many continuations were compiled.
 func runCold(t *testing.T, how Interpret, every int32, export string, arg uint64) (result uint64, compiled int) {
 	t.Helper()
 	ctx := context.Background()
-	b, err := os.ReadFile("testdata/basic.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(ctx, Options{Pass: instrument.Options{Counted: true}, Interpret: how})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := enginetest.Compile(t, e, b)
+	m := testModule(t, "basic", Options{Pass: instrument.Options{Counted: true}, Interpret: how})
 	th, err := m.New(ctx, silent{}, engine.Limits{}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +48,7 @@ func runCold(t *testing.T, how Interpret, every int32, export string, arg uint64
 	for {
 		switch ev := th.Run(ctx); ev.Kind {
 		case engine.Exited:
-			return ev.Results[0], len(m.(*Module).conts)
+			return ev.Results[0], len(m.conts)
 		case engine.Trapped:
 			t.Fatalf("%s: %v", export, ev.Trap)
 		}

@@ -3,13 +3,13 @@ package wazero
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/stasis-run/stasis/internal/engine"
-	"github.com/stasis-run/stasis/internal/instrument"
 	"github.com/stasis-run/stasis/internal/memory"
 )
 
@@ -94,7 +94,7 @@ func (t *Thread) retire() bool {
 	if t.shared != nil || t.mem == nil || t.hot == nil || t.unwinding || len(t.dropped) > 0 || len(t.module.program.Module().Tags) > 0 {
 		return false
 	}
-	if !t.module.spares.room() || !t.mem.Vacate() {
+	if !t.module.spares.room() || !t.mem.Vacate() { // to empty a memory in vain takes time
 		return false
 	}
 	t.requests.park(true) // who asks something of this thread still, asks in vain
@@ -108,7 +108,7 @@ func (t *Thread) retire() bool {
 }
 
 // reuse makes the thread of a spare and a state. It reports false if there is none that
-// fits.
+// fits. If it fails, the thread is to be closed.
 func (t *Thread) reuse(state *engine.State) (ok bool, err error) {
 	if state == nil || state.Fresh {
 		return false, nil
@@ -125,7 +125,10 @@ func (t *Thread) reuse(state *engine.State) (ok bool, err error) {
 	f.look.Set(0)
 	f.mode.Set(0)
 	t.begun()
-	return true, t.restore(state, true)
+	if err := t.restore(state, true); err != nil {
+		return false, fmt.Errorf("state: %w", err)
+	}
+	return true, nil
 }
 
 // fitsSpare reports whether a spare can become what a state says: nothing in it shrinks.
@@ -140,13 +143,4 @@ func (t *Thread) fitsSpare(sp *spare, st *engine.State) bool {
 		}
 	}
 	return true
-}
-
-// begun has the thread know the instance that it has been given.
-func (t *Thread) begun() {
-	t.requests.begin(flagsOf(t.hot))
-	if g := t.hot.ExportedGlobal(instrument.ExportCount); g != nil {
-		t.count = g.(api.MutableGlobal)
-		t.setCount()
-	}
 }

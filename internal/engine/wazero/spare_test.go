@@ -2,20 +2,15 @@ package wazero
 
 import (
 	"context"
-	"os"
 	"slices"
 	"testing"
 
 	"github.com/stasis-run/stasis/internal/engine"
-	"github.com/stasis-run/stasis/internal/engine/enginetest"
 	"github.com/stasis-run/stasis/internal/memory"
 )
 
 // counting answers testdata/instance.wat's calls, and notes what is logged.
-type counting struct {
-	t   *testing.T
-	log []uint32
-}
+type counting struct{ log []uint32 }
 
 func (c *counting) Call(n uint32, stack []uint64) engine.Action {
 	switch n {
@@ -27,37 +22,11 @@ func (c *counting) Call(n uint32, stack []uint64) engine.Action {
 	return engine.Return
 }
 
-// A purse is a memory.Budget.
-type purse struct{ left int }
-
-func (p *purse) Take(n int) bool {
-	if n > p.left {
-		return false
-	}
-	p.left -= n
-	return true
-}
-
-func (p *purse) Give(n int) { p.left += n }
-
-func newInstance(t *testing.T) *Module {
-	t.Helper()
-	b, err := os.ReadFile("testdata/instance.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(t.Context(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return enginetest.Compile(t, e, b).(*Module)
-}
-
 // ran makes a thread, runs an export of it to its end, whatever that is, and returns
 // it and what it has logged.
 func ran(t *testing.T, m *Module, export string, limits engine.Limits, st *engine.State) (*Thread, []uint32) {
 	t.Helper()
-	host := &counting{t: t}
+	host := new(counting)
 	th, err := m.New(t.Context(), host, limits, st)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +75,7 @@ func wantSpares(t *testing.T, m *Module, want int) {
 // A thread that begins with a state in an instance that another one has left, where
 // globals and tables are different, goes on as in a new one.
 func TestSpare(t *testing.T) {
-	m := newInstance(t)
+	m := testModule(t, "instance", Options{})
 	first, _ := ran(t, m, "kept", engine.Limits{}, nil)
 	st, other := save(t, first), save(t, first)
 	if st.Globals[0].Value.Lo == 5 || st.Tables[0].Items[0] == 0 {
@@ -146,7 +115,7 @@ func TestSpare(t *testing.T) {
 // What an instance can have become that no state brings back keeps it from being used:
 // segments that were dropped, and sizes.
 func TestSpareIsLarger(t *testing.T) {
-	m := newInstance(t)
+	m := testModule(t, "instance", Options{})
 	small, _ := ran(t, m, "kept", engine.Limits{}, nil)
 	st := save(t, small)
 	other, _ := ran(t, m, "elem", engine.Limits{}, nil) // grows, drops, and traps
@@ -174,8 +143,8 @@ func TestSpareIsLarger(t *testing.T) {
 // A spare counts against no budget, and against that of whoever gets it; what is held is
 // none.
 func TestSpareBudget(t *testing.T) {
-	m := newInstance(t)
-	p := &purse{left: 4 * pageSize}
+	m := testModule(t, "instance", Options{})
+	p := &pagesLeft{left: 4 * pageSize}
 	th, _ := ran(t, m, "kept", engine.Limits{Budget: p}, nil)
 	st := save(t, th)
 	if p.left != 3*pageSize {
@@ -196,7 +165,7 @@ func TestSpareBudget(t *testing.T) {
 	if p.left != 4*pageSize {
 		t.Errorf("%d bytes are left", p.left)
 	}
-	if th, err := m.New(t.Context(), &counting{t: t}, engine.Limits{Budget: &purse{}}, st); err == nil {
+	if th, err := m.New(t.Context(), new(counting), engine.Limits{Budget: &pagesLeft{}}, st); err == nil {
 		t.Error("a spare was given to one whose budget is spent")
 		th.Close()
 	}

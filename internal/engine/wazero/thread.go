@@ -114,10 +114,11 @@ type threadContext struct {
 // New implements engine.Module.
 func (m *Module) New(ctx context.Context, host engine.Host, limits engine.Limits, state *engine.State) (engine.Thread, error) {
 	t := m.newThread(host, limits)
-	if ok, err := t.reuse(state); ok && err != nil {
-		return nil, errors.Join(fmt.Errorf("state: %w", err), t.Close())
-	} else if ok || err != nil {
-		return t, err
+	switch ok, err := t.reuse(state); {
+	case err != nil:
+		return nil, errors.Join(err, t.Close())
+	case ok:
+		return t, nil
 	}
 	if err := t.reserve(ctx); err != nil {
 		return nil, errors.Join(err, t.Close())
@@ -177,6 +178,15 @@ func (t *Thread) instantiate(ctx context.Context) error {
 	t.begun()
 	t.initShadows()
 	return nil
+}
+
+// begun has the thread know the instance that it has been given.
+func (t *Thread) begun() {
+	t.requests.begin(flagsOf(t.hot))
+	if g := t.hot.ExportedGlobal(instrument.ExportCount); g != nil {
+		t.count = g.(api.MutableGlobal)
+		t.setCount()
+	}
 }
 
 // moduleConfig has an instance neither a name nor WASI's start functions, nor
